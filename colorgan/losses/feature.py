@@ -1,0 +1,76 @@
+"""Perceptual losses: distances between feature maps of a frozen network."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from colorgan.networks.encoders import Pyramid, read_state_dict
+
+
+class FeatureLoss(nn.Module):
+    """Weighted L1 between feature maps of two images (Johnson et al. 2016, with L1 as in DeOldify).
+
+    Args:
+        network: pyramid whose maps are compared; put in eval mode and frozen here.
+        weights: one weight for each map of the network, finest first.
+    """
+
+    def __init__(self, network: Pyramid, weights: Sequence[float]) -> None:
+        super().__init__()
+        if len(weights) != len(network.channels):
+            raise ValueError(f"weights needs {len(network.channels)} numbers, got {len(weights)} (loss.feature.weights)")
+        self.network = network.eval().requires_grad_(False)
+        self.weights = list(weights)
+
+    def train(self, mode: bool = True) -> "FeatureLoss":
+        """Stay in eval mode: the statistics of the feature network never move."""
+        return super().train(False)
+
+    def forward(self, fake_rgb: Tensor, rgb: Tensor) -> Tensor:
+        """Scalar: sum over maps of weight times mean absolute difference; images (N, 3, H, W) in [0, 1]."""
+        with torch.no_grad():
+            targets = self.network(rgb)
+        maps = self.network(fake_rgb)
+        distances = [(a.float() - b.float()).abs().mean() for a, b in zip(maps, targets, strict=True)]
+        return torch.stack([w * d for w, d in zip(self.weights, distances, strict=True)]).sum()
+
+
+class LPIPSLoss(nn.Module):
+    """LPIPS distance (Zhang et al. 2018) by the authors' package; its linear heads come with the package.
+
+    Args:
+        network: `alex`, `vgg` or `squeeze`.
+        weights: `hub` (torchvision's ImageNet weights of the backbone) or a path to them.
+    """
+
+    def __init__(self, network: str = "vgg", *, weights: str = "hub") -> None:
+        super().__init__()
+        import lpips
+
+        try:
+            self.lpips = lpips.LPIPS(net=network, pnet_rand=weights != "hub", verbose=False).eval()
+        except OSError as error:  # URLError and HTTPError are OSErrors
+            raise ValueError(
+                f"the {network} backbone of LPIPS could not be downloaded ({error}); give torchvision's file "
+                "(loss.lpips.weights=PATH)"
+            ) from error
+        if weights != "hub":
+            state = read_state_dict(Path(weights))
+            # lpips splits torchvision's `features.<i>` into `slice<s>.<i>`: the last two parts of a name stay.
+            own = self.lpips.net.state_dict()
+            try:
+                self.lpips.net.load_state_dict({key: state[f"features.{key.split('.', 1)[1]}"] for key in own})
+            except KeyError as error:
+                raise ValueError(f"{weights} is not torchvision's {network}: it lacks {error}") from error
+        self.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "LPIPSLoss":
+        """Stay in eval mode."""
+        return super().train(False)
+
+    def forward(self, fake_rgb: Tensor, rgb: Tensor) -> Tensor:
+        """Scalar over images (N, 3, H, W) in [0, 1]; scaled inside to the [-1, 1] that LPIPS wants."""
+        distance: Tensor = self.lpips(2 * fake_rgb - 1, 2 * rgb - 1)
+        return distance.mean()
