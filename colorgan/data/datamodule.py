@@ -1,0 +1,190 @@
+"""Batches of gray and colour for training and validation."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from colorgan.color import rgb_to_gray
+from colorgan.data.library import PhotoLibrary, build_library
+from colorgan.data.order import SampleKey, StepBatchSampler
+from colorgan.data.sources import Source
+from colorgan.data.transforms import center_view, random_view
+
+Batch = dict[str, Tensor]
+Degradation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+_VALIDATION_BATCH = 32
+
+
+class ColorizationDataModule(pl.LightningDataModule):
+    """Photos of one source as batches `{"gray": (N, 1, H, W), "rgb": (N, 3, H, W)}`, float32 in [0, 1].
+
+    One object serves all stages of a run; `begin_stage` says what the next one wants. The order of the training
+    data is a pure function of (seed, step), and what happens to a sample one of (seed, epoch, position): results
+    do not depend on the number of workers, and a resumed run sees the batches it would have seen.
+
+    Args:
+        source: where photos come from.
+        validation_share: share of photos that are never trained on.
+        max_validation: upper bound on their number.
+        validation_panel: how many of them are looked at during training.
+        min_colorfulness: photos less colourful than this are left out as gray.
+        store_size: shorter side at which decoded photos are cached; None decodes the file each time.
+        min_crop: smallest random square, as a share of the shorter side.
+        lighting: spread of random brightness and contrast.
+        degradation: damage to the input gray of training samples.
+        num_workers: loader processes; 0 loads in the training process.
+        gray_rule: how gray is made from colour; must be the generator's.
+        seed: of split, order and augmentation.
+        cache_dir: where examined photos are kept; by default beside the caches of Hugging Face datasets.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        validation_share: float = 0.1,
+        max_validation: int = 200,
+        validation_panel: int = 100,
+        min_colorfulness: float = 5.0,
+        store_size: int | None = None,
+        min_crop: float = 0.6,
+        lighting: float = 0.0,
+        degradation: Degradation | None = None,
+        num_workers: int = 0,
+        gray_rule: str = "luma601",
+        seed: int = 0,
+        cache_dir: str | None = None,
+    ) -> None:
+        super().__init__()
+        if not 0 < min_crop <= 1:
+            raise ValueError(f"min_crop must be in (0, 1], got {min_crop} (data.min_crop)")
+        if not 0 < validation_share < 1:
+            raise ValueError(f"validation_share must be between 0 and 1, got {validation_share} (data.validation_share)")
+        self.source, self.store_size = source, store_size
+        self.validation_share, self.max_validation = validation_share, max_validation
+        self.validation_panel, self.min_colorfulness = validation_panel, min_colorfulness
+        self.min_crop, self.lighting, self.degradation = min_crop, lighting, degradation
+        self.num_workers, self.gray_rule, self.seed = num_workers, gray_rule, seed
+        self.cache_dir = Path(cache_dir) if cache_dir else Path(datasets.config.HF_DATASETS_CACHE) / "colorgan"
+        self.library: PhotoLibrary | None = None
+        self.image_size, self.batch_size, self.num_steps, self.stage_seed = 0, 0, 0, 0
+
+    def examine(self, min_size: int) -> PhotoLibrary:
+        """Examine and split the photos; those smaller than `min_size` pixels are left out."""
+        self.library = build_library(
+            self.source,
+            min_size=min_size,
+            store_size=self.store_size,
+            min_colorfulness=self.min_colorfulness,
+            validation_share=self.validation_share,
+            max_validation=self.max_validation,
+            seed=self.seed,
+            cache_dir=self.cache_dir,
+        )
+        return self.library
+
+    def begin_stage(self, *, image_size: int, batch_size: int, num_steps: int, stage_index: int) -> None:
+        """Set what the next stage's batches look like; `stage_index` makes its order differ from other stages'."""
+        self.image_size, self.batch_size, self.num_steps = image_size, batch_size, num_steps
+        self.stage_seed = self.seed * 1000 + stage_index
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Batches of this stage from the step its module has reached."""
+        trainer = self.trainer
+        assert trainer is not None
+        assert self.library is not None
+        sampler = StepBatchSampler(
+            num_items=len(self.library.splits["train"]),
+            batch_size=self.batch_size,
+            seed=self.stage_seed,
+            num_steps=self.num_steps,
+            start_step=trainer.lightning_module.steps,
+            rank=trainer.global_rank,
+            world_size=trainer.world_size,
+        )
+        dataset = TrainingViews(self.library, self)
+        return DataLoader(
+            dataset,
+            batch_sampler=sampler,
+            collate_fn=_already_a_batch,
+            num_workers=self.num_workers,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """The fixed panel of validation photos, centre crops without degradation."""
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return self.validation_loader(self.image_size, limit=self.validation_panel, rank=rank, world_size=world_size)
+
+    def validation_loader(
+        self, image_size: int, *, limit: int | None = None, rank: int = 0, world_size: int = 1
+    ) -> DataLoader[Batch]:
+        """Validation photos in a fixed order at any size."""
+        assert self.library is not None
+        dataset = ValidationViews(self.library, image_size, self.gray_rule, limit)
+        indices = range(rank, len(dataset), world_size)
+        batches = [list(indices[i : i + _VALIDATION_BATCH]) for i in range(0, len(indices), _VALIDATION_BATCH)]
+        return DataLoader(dataset, batch_sampler=batches, collate_fn=_already_a_batch)
+
+
+def _already_a_batch(batch: Batch) -> Batch:
+    return batch
+
+
+def _to_rgb(views: list[np.ndarray]) -> Tensor:
+    return torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2).contiguous().float() / 255
+
+
+class TrainingViews(Dataset[Batch]):
+    """Random views; one fetch makes a whole batch, so that gray is derived once for all of it."""
+
+    def __init__(self, library: PhotoLibrary, module: ColorizationDataModule) -> None:
+        self.library, self.indices = library, library.splits["train"]
+        self.image_size, self.seed, self.gray_rule = module.image_size, module.stage_seed, module.gray_rule
+        self.min_crop, self.lighting, self.degradation = module.min_crop, module.lighting, module.degradation
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, key: SampleKey) -> Batch:
+        return self.__getitems__([key])
+
+    def __getitems__(self, keys: list[SampleKey]) -> Batch:
+        rngs = [np.random.default_rng([self.seed, *key]) for key in keys]
+        views = [
+            random_view(
+                self.library.pixels(self.indices[position]),
+                self.image_size,
+                rng,
+                min_crop=self.min_crop,
+                lighting=self.lighting,
+            )
+            for (_, position), rng in zip(keys, rngs, strict=True)
+        ]
+        rgb = _to_rgb(views)
+        gray = rgb_to_gray(rgb, self.gray_rule)
+        if self.degradation is not None:
+            damaged = [self.degradation(g[0], rng) for g, rng in zip(gray.numpy(), rngs, strict=True)]
+            gray = torch.from_numpy(np.stack(damaged)).unsqueeze(1)
+        return {"gray": gray, "rgb": rgb}
+
+
+class ValidationViews(Dataset[Batch]):
+    """Centre crops of validation photos."""
+
+    def __init__(self, library: PhotoLibrary, image_size: int, gray_rule: str, limit: int | None) -> None:
+        self.library, self.indices = library, library.splits["val"][:limit]
+        self.image_size, self.gray_rule = image_size, gray_rule
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitems__(self, positions: list[int]) -> Batch:
+        rgb = _to_rgb([center_view(self.library.pixels(self.indices[p]), self.image_size) for p in positions])
+        return {"gray": rgb_to_gray(rgb, self.gray_rule), "rgb": rgb}

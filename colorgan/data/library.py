@@ -1,0 +1,247 @@
+"""The photos of a run: examined once, kept in a cache on disk, split by the hash of their content."""
+
+import csv
+import hashlib
+import json
+import logging
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+from PIL import Image
+
+from colorgan.color import colorfulness
+from colorgan.data.photo import UnreadablePhotoError
+from colorgan.data.sources import Row, Source
+
+logger = logging.getLogger(__name__)
+
+SPLITS = ("train", "val")
+_CACHE_VERSION = 1  # raise it when `_examine` changes what it stores
+_PARALLEL_FROM = 500  # photos; below, starting processes costs more than it saves
+_FEATURES = datasets.Features(
+    {
+        "name": datasets.Value("string"),
+        "group": datasets.Value("string"),
+        "sha256": datasets.Value("string"),
+        "width": datasets.Value("int32"),
+        "height": datasets.Value("int32"),
+        "colorfulness": datasets.Value("float32"),
+        "error": datasets.Value("string"),
+        "shape": datasets.Sequence(datasets.Value("int32"), length=2),
+        "pixels": datasets.Value("binary"),
+    }
+)
+
+
+@dataclass(frozen=True)
+class PhotoLibrary:
+    """Examined photos and their split.
+
+    Attributes:
+        source: where they come from.
+        table: one row a usable photo, in the order of the listing.
+        splits: for each split the row numbers, in the order of the listing.
+        dropped: how many photos were left out, by reason.
+        store_size: shorter side, in pixels, at which decoded photos are kept; None: decoded anew each time.
+    """
+
+    source: Source
+    table: datasets.Dataset
+    splits: dict[str, list[int]]
+    dropped: dict[str, int]
+    store_size: int | None
+
+    def pixels(self, index: int) -> np.ndarray:
+        """The photo of a row, (H, W, 3) uint8."""
+        row = self.table[index]
+        if self.store_size is None:
+            return np.asarray(self.source.open(row).convert("RGB"))
+        return np.frombuffer(row["pixels"], dtype=np.uint8).reshape(*row["shape"], 3)
+
+    def manifest(self) -> list[dict[str, str]]:
+        """Every used photo with its split and hash."""
+        split_of = {index: split for split, indices in self.splits.items() for index in indices}
+        columns = [self.table[key] for key in ("name", "group", "sha256", "width", "height")]
+        return [
+            {
+                "split": split_of[index],
+                "name": name,
+                "group": group,
+                "sha256": digest,
+                "width": str(width),
+                "height": str(height),
+            }
+            for index, (name, group, digest, width, height) in enumerate(zip(*columns, strict=True))
+        ]
+
+    def summary(self) -> str:
+        """One line: how many photos are used, and how many were left out, why."""
+        used = ", ".join(f"{len(indices)} {split}" for split, indices in self.splits.items())
+        left_out = ", ".join(f"{count} {reason}" for reason, count in self.dropped.items()) or "none"
+        return f"photos: {used}; left out: {left_out}"
+
+
+def build_library(
+    source: Source,
+    *,
+    min_size: int,
+    store_size: int | None,
+    min_colorfulness: float,
+    validation_share: float,
+    max_validation: int,
+    seed: int,
+    cache_dir: Path,
+) -> PhotoLibrary:
+    """Examine all photos of a source (once: the result is cached) and split them.
+
+    Args:
+        source: the photos.
+        min_size: photos whose shorter side is below this many pixels are left out.
+        store_size: shorter side at which to keep decoded photos; larger ones are shrunk, none is enlarged.
+        min_colorfulness: photos below this (Hasler and Süsstrunk, 0..~100) count as gray and are left out.
+        validation_share: share of the photos, by groups, that are never trained on.
+        max_validation: upper bound on validation photos.
+        seed: of the split.
+        cache_dir: folder of the cache.
+
+    Raises:
+        ValueError: fewer than two groups of photos are left; the message counts the reasons.
+    """
+    if store_size is not None and store_size < min_size:
+        raise ValueError(f"store_size={store_size} is smaller than the pictures trained on, {min_size} (data.store_size)")
+    examined = _examine_all(source, store_size, cache_dir)
+    keep, dropped = _select(examined, min_size, min_colorfulness)
+    counts = dict(dropped)
+    if not keep:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in counts.items())
+        raise ValueError(
+            f"none of {len(examined)} photos can be used: {reasons} (data.path; data.min_colorfulness="
+            f"{min_colorfulness:g}; the largest schedule.stages.*.image_size={min_size})"
+        )
+    table = examined.select(keep)
+    return PhotoLibrary(source, table, _split(table, validation_share, max_validation, seed), counts, store_size)
+
+
+def write_manifest(library: PhotoLibrary, path: Path) -> None:
+    """Write the manifest, or check that the photos are still those of an existing one.
+
+    Raises:
+        ValueError: photos were added, removed or changed since the manifest was written.
+    """
+    rows = library.manifest()
+    if not path.exists():
+        temporary = path.with_suffix(".tmp")
+        with temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+        temporary.replace(path)
+        return
+    with path.open(newline="") as file:
+        before = {(row["name"], row["sha256"]) for row in csv.DictReader(file)}
+    changed = before ^ {(row["name"], row["sha256"]) for row in rows}
+    if changed:
+        raise ValueError(
+            f"the photos are not those this run began with: {len({name for name, _ in changed})} were added, removed "
+            f"or changed, for example {min(changed)[0]} (see {path}; give a new run its own name=)"
+        )
+
+
+def _examine_all(source: Source, store_size: int | None, cache_dir: Path) -> datasets.Dataset:
+    listing = source.listing()
+    columns = [name for name in listing.column_names if name != "image"]
+    identity = json.dumps(
+        [_CACHE_VERSION, source.describe(), store_size, listing._fingerprint if "image" in listing.column_names else ""]
+    )
+    digest = hashlib.sha256(identity.encode())
+    for name in columns:
+        digest.update(json.dumps([name, list(listing[name])]).encode())
+    cache = cache_dir / f"{digest.hexdigest()[:32]}.arrow"
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    parallel = len(listing) >= _PARALLEL_FROM
+    examined: datasets.Dataset = listing.map(
+        _examine,
+        fn_kwargs={"source": source, "store_size": store_size, "in_worker": parallel},
+        remove_columns=listing.column_names,
+        features=_FEATURES,
+        cache_file_name=str(cache),
+        new_fingerprint=cache.stem,
+        num_proc=os.cpu_count() if parallel else None,
+        writer_batch_size=100,
+        desc="examining photos",
+    )
+    return examined
+
+
+def _examine(row: Row, source: Source, store_size: int | None, *, in_worker: bool) -> dict[str, Any]:
+    if in_worker:
+        torch.set_num_threads(1)  # the OpenMP threads of the parent do not survive the fork: waiting for them hangs
+    blank = {"sha256": "", "width": 0, "height": 0, "colorfulness": 0.0, "shape": [0, 0], "pixels": b""}
+    result = {"name": row["name"], "group": row.get("group") or "", "error": "", **blank}
+    try:
+        image = source.open(row).convert("RGB")
+    except (UnreadablePhotoError, FileNotFoundError) as error:
+        return {**result, "error": str(error)}
+    content = hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
+    small = shrink(image, store_size) if store_size is not None else image
+    pixels = np.array(small)  # a copy that torch may own
+    rgb = torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
+    return {
+        **result,
+        "group": result["group"] or content,  # equal photos under two names stay in one split
+        "sha256": content,
+        "width": image.width,
+        "height": image.height,
+        "colorfulness": colorfulness(rgb).item(),
+        "shape": [small.height, small.width],
+        "pixels": small.tobytes() if store_size is not None else b"",
+    }
+
+
+def shrink(image: Image.Image, shorter_side: int) -> Image.Image:
+    """Resize so that the shorter side is `shorter_side`, antialiased; smaller images stay as they are."""
+    scale = shorter_side / min(image.size)
+    if scale >= 1:
+        return image
+    size = (max(shorter_side, round(image.width * scale)), max(shorter_side, round(image.height * scale)))
+    return image.resize(size, Image.Resampling.LANCZOS)
+
+
+def _select(examined: datasets.Dataset, min_size: int, min_colorfulness: float) -> tuple[list[int], Counter[str]]:
+    keep, dropped = [], Counter[str]()
+    columns = (examined[key] for key in ("name", "error", "width", "height", "colorfulness"))
+    for index, (name, error, width, height, colorful) in enumerate(zip(*columns, strict=True)):
+        if error:
+            dropped["unreadable"] += 1
+            logger.warning("left out: %s: %s", name, error)
+        elif min(width, height) < min_size:
+            dropped[f"smaller than {min_size} px"] += 1
+        elif colorful < min_colorfulness:
+            dropped["near-gray"] += 1
+        else:
+            keep.append(index)
+    return keep, dropped
+
+
+def _split(table: datasets.Dataset, share: float, most: int, seed: int) -> dict[str, list[int]]:
+    """Groups in the order of a seeded hash; the first ones are for validation, as many as the share needs."""
+    groups: dict[str, list[int]] = {}
+    for index, group in enumerate(table["group"]):
+        groups.setdefault(group, []).append(index)
+    if len(groups) < 2:
+        raise ValueError("only one photo can be used; training and validation need at least two (data.path)")
+    ranked = sorted(groups, key=lambda group: hashlib.sha256(f"{seed}:{group}".encode()).digest())
+    wanted = min(max(1, round(share * len(table))), most)
+    validation: list[int] = []
+    for group in ranked[:-1]:
+        if len(validation) >= wanted:
+            break
+        validation += groups[group]
+    held_out = set(validation)
+    return {"train": [i for i in range(len(table)) if i not in held_out], "val": sorted(held_out)}

@@ -1,0 +1,197 @@
+"""Where photos come from. A source lists photos cheaply and opens one at a time."""
+
+import importlib.util
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import datasets
+import numpy as np
+from PIL import Image
+
+from colorgan.data.photo import EXTENSIONS, read_photo
+from colorgan.data.synthetic import draw_scene
+
+Row = Mapping[str, Any]
+
+
+class Source(Protocol):
+    """A set of photos.
+
+    `listing` has a column `name` (unique) and may have `group`: photos of one group always stay in the same split.
+    """
+
+    def listing(self) -> datasets.Dataset:
+        """One row a photo; made without decoding."""
+
+    def open(self, row: Row) -> Image.Image:
+        """The photo of a row.
+
+        Raises:
+            UnreadablePhotoError: it is damaged.
+        """
+
+    def describe(self) -> dict[str, Any]:
+        """What identifies the set in a record."""
+
+
+class FolderSource:
+    """All photos in a folder and its subfolders, in the order of their paths.
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path).expanduser()
+        if not self.path.is_dir():
+            raise FileNotFoundError(f"no folder {self.path} (data.path)")
+
+    def listing(self) -> datasets.Dataset:
+        """Every file with a photo's extension; size and time tell the cache when one changes."""
+        files = sorted(f for f in self.path.rglob("*") if f.suffix.lower() in EXTENSIONS and f.is_file())
+        if not files:
+            raise FileNotFoundError(f"no photos in {self.path}; looked for {' '.join(sorted(EXTENSIONS))} (data.path)")
+        stats = [f.stat() for f in files]
+        return datasets.Dataset.from_dict(
+            {
+                "name": [f.relative_to(self.path).as_posix() for f in files],
+                "bytes": [s.st_size for s in stats],
+                "modified_ns": [s.st_mtime_ns for s in stats],
+            }
+        )
+
+    def open(self, row: Row) -> Image.Image:
+        """Read the file."""
+        return read_photo(self.path / row["name"])
+
+    def describe(self) -> dict[str, Any]:
+        """Kind and path."""
+        return {"kind": "folder", "path": str(self.path)}
+
+
+# Colour photos inside the wheel of scikit-image, with their licence; motorcycle_right is nearly motorcycle_left.
+_BUILT_IN_PHOTOS = {
+    "astronaut.png": "public domain",
+    "chelsea.png": "CC0",
+    "coffee.png": "CC0",
+    "hubble_deep_field.jpg": "public domain",
+    "motorcycle_left.png": "Middlebury stereo data set",
+    "retina.jpg": "CC0",
+    "rocket.jpg": "public domain",
+}
+
+
+class SamplesSource:
+    """Photos that scikit-image ships, each cut into overlapping square views of several sizes.
+
+    Six to seven photos are enough to see every stage work, not for a claim about quality. All views of a photo
+    form one group, so validation photos are never trained on.
+
+    Args:
+        views_per_photo: views to cut; the first is the largest centred square.
+    """
+
+    def __init__(self, views_per_photo: int = 24) -> None:
+        spec = importlib.util.find_spec("skimage")
+        if spec is None or spec.origin is None:
+            raise FileNotFoundError("data=samples needs scikit-image: pip install scikit-image")
+        self.folder = Path(spec.origin).parent / "data"
+        self.views_per_photo = views_per_photo
+
+    def listing(self) -> datasets.Dataset:
+        """Boxes of views, drawn once from a fixed seed."""
+        rows = []
+        for photo in _BUILT_IN_PHOTOS:
+            with Image.open(self.folder / photo) as image:
+                width, height = image.size
+            rng = np.random.default_rng([len(rows), self.views_per_photo])
+            for view in range(self.views_per_photo):
+                side = min(width, height) if view == 0 else int(min(width, height) * rng.uniform(0.4, 1))
+                shift = (0.5, 0.5) if view == 0 else rng.random(2)
+                left, top = int(shift[0] * (width - side)), int(shift[1] * (height - side))
+                box = [left, top, left + side, top + side]
+                rows.append({"name": f"{Path(photo).stem}/{view:02d}", "group": photo, "box": box})
+        return datasets.Dataset.from_list(rows)
+
+    def open(self, row: Row) -> Image.Image:
+        """Cut the view."""
+        return _read_cached(self.folder / row["group"]).crop(tuple(row["box"]))
+
+    def describe(self) -> dict[str, Any]:
+        """Kind and number of views."""
+        return {"kind": "samples", "views_per_photo": self.views_per_photo}
+
+
+@lru_cache(maxsize=4)
+def _read_cached(path: Path) -> Image.Image:
+    return read_photo(path).convert("RGB")
+
+
+class HubSource:
+    """An image dataset of the Hugging Face hub, or a local folder in one of its formats.
+
+    Args:
+        path: dataset name such as `uoft-cs/cifar10`, or a local path that `datasets.load_dataset` reads.
+        name: configuration of the dataset.
+        split: split to take.
+        image_column: column with the images; found by its type if None.
+    """
+
+    def __init__(
+        self, path: str, *, name: str | None = None, split: str = "train", image_column: str | None = None
+    ) -> None:
+        self.path, self.name, self.split = path, name, split
+        self.image_column = image_column
+
+    def listing(self) -> datasets.Dataset:
+        """The dataset itself, images left undecoded."""
+        try:
+            dataset = datasets.load_dataset(self.path, name=self.name, split=self.split)
+        except Exception as error:  # the library raises its own, huggingface_hub's and requests' errors
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise FileNotFoundError(f"dataset {self.path!r} cannot be loaded: {reason} (data.path)") from error
+        images = [column for column, kind in dataset.features.items() if isinstance(kind, datasets.Image)]
+        column = self.image_column or next(iter(images), None)
+        if column not in images:
+            raise ValueError(f"{self.path} has image columns {images}, not {column!r} (data.image_column)")
+        dataset = dataset.select_columns([column]).rename_column(column, "image")
+        dataset = dataset.cast_column("image", datasets.Image(decode=False))
+        return dataset.add_column("name", [f"{self.split}/{index:08d}" for index in range(len(dataset))])
+
+    def open(self, row: Row) -> Image.Image:
+        """Decode the image."""
+        image = row["image"]
+        return read_photo(image["bytes"] if image["bytes"] is not None else Path(image["path"]))
+
+    def describe(self) -> dict[str, Any]:
+        """Kind, name, configuration and split."""
+        return {"kind": "hub", "path": self.path, "name": self.name, "split": self.split}
+
+
+class SyntheticSource:
+    """Drawn scenes with one object of ambiguous and one of determined hue (`synthetic.draw_scene`).
+
+    Args:
+        num_images: scenes in the set.
+        size: height and width in pixels.
+        seed: scenes are a pure function of (seed, index).
+    """
+
+    def __init__(self, num_images: int = 2000, size: int = 64, seed: int = 0) -> None:
+        self.num_images, self.size, self.seed = num_images, size, seed
+
+    def listing(self) -> datasets.Dataset:
+        """Indices."""
+        names = [f"scene{index:06d}" for index in range(self.num_images)]
+        return datasets.Dataset.from_dict({"name": names, "index": list(range(self.num_images))})
+
+    def open(self, row: Row) -> Image.Image:
+        """Draw the scene."""
+        return Image.fromarray(draw_scene(self.seed, row["index"], self.size))
+
+    def describe(self) -> dict[str, Any]:
+        """Kind, number, size and seed."""
+        return {"kind": "synthetic", "num_images": self.num_images, "size": self.size, "seed": self.seed}
+

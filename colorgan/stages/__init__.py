@@ -1,0 +1,8 @@
+"""LightningModules, one a step of the recipe."""
+
+from colorgan.stages.critic_pretrain import CriticPretrainStage
+from colorgan.stages.gan import GANStage
+from colorgan.stages.generator_pretrain import GeneratorPretrainStage
+from colorgan.stages.turns import AdaptiveTurns, FixedTurns
+
+__all__ = ["AdaptiveTurns", "CriticPretrainStage", "FixedTurns", "GANStage", "GeneratorPretrainStage"]

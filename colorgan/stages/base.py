@@ -1,0 +1,205 @@
+"""What all stages share: their own step counts, exact resume, one way to take an optimizer step."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+OptimizerFactory = Callable[..., Optimizer]
+SchedulerFactory = Callable[..., LRScheduler]
+Batch = dict[str, Tensor]
+
+
+class Stage(pl.LightningModule):
+    """One step of the recipe. A step is one batch and one optimizer step, counted by the stage itself.
+
+    Optimization is manual in every stage, so that clipping and accumulation are the same in all of them. Chance
+    in a step (dropout) is a pure function of (seed, step): a resumed run draws what it would have drawn.
+
+    Args:
+        generator: gray to rgb.
+        discriminator: rgb, and gray if conditional, to logits; None where the stage has no use for one.
+        losses: loss modules by name; kept out of the state dict, as none of them is trained.
+        loss_weights: weight by name of the loss; a loss of weight 0 is logged but costs no gradient.
+        num_steps: after so many steps training stops.
+        first_step: steps of the schedule before this stage; only for the x axis of loggers.
+        seed: of this stage.
+        freeze_encoder: keep the generator's encoder as it is, batch-norm statistics included.
+        gradient_clip: largest norm of the gradient of one step; None for no clipping.
+        accumulate: split each batch into so many parts, one after the other, to save memory.
+        channels_last: memory layout of networks and images.
+    """
+
+    trains: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[tuple[str, ...]] = ("generator",)
+
+    def __init__(
+        self,
+        *,
+        generator: nn.Module,
+        discriminator: nn.Module | None,
+        losses: Mapping[str, nn.Module],
+        loss_weights: Mapping[str, float],
+        num_steps: int,
+        first_step: int = 0,
+        seed: int = 0,
+        freeze_encoder: bool = False,
+        gradient_clip: float | None = None,
+        accumulate: int = 1,
+        channels_last: bool = False,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        if accumulate < 1:
+            raise ValueError(f"accumulate must be at least 1, got {accumulate} (schedule.stages.*.module.accumulate)")
+        self.generator, self.discriminator = generator, discriminator
+        self._losses = dict(losses)  # a plain dict hides feature networks from state_dict and optimizers
+        self.loss_weights = dict(loss_weights)
+        self.num_steps, self.first_step, self.seed = num_steps, first_step, seed
+        self.gradient_clip, self.accumulate = gradient_clip, accumulate
+        self.freeze_encoder = freeze_encoder
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.steps = self.generator_steps = self.discriminator_steps = 0
+        for name in ("generator", "discriminator"):
+            if (network := getattr(self, name)) is not None:
+                network.requires_grad_(name in self.trains)
+        if freeze_encoder:
+            self._encoder().requires_grad_(False)
+
+    def _encoder(self) -> nn.Module:
+        encoder = getattr(self.generator, "encoder", None)
+        if not isinstance(encoder, nn.Module):
+            raise ValueError(f"freeze_encoder needs a generator with an encoder, got {type(self.generator).__name__}")
+        return encoder
+
+    # Lightning's hooks, in the order in which they are called.
+
+    def on_fit_start(self) -> None:
+        """Bring what Lightning does not know of to the device, and all networks into the memory layout."""
+        for module in self._losses.values():
+            module.to(device=self.device, memory_format=self.memory_format)  # type: ignore[call-overload]
+        self.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Bring images into the memory layout."""
+        return {key: value.to(memory_format=self.memory_format) for key, value in batch.items()}
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Seed the step and set the modes of the networks."""
+        torch.manual_seed(hash((self.seed, self.steps, self.global_rank)) % 2**63)
+        self.set_modes(self.trains)
+
+    def set_modes(self, training: tuple[str, ...]) -> None:
+        """Train mode for the named networks, eval mode for the others and for a frozen encoder."""
+        self.generator.train("generator" in training)
+        if self.discriminator is not None:
+            self.discriminator.train("discriminator" in training)
+        if self.freeze_encoder:
+            self._encoder().eval()
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """The last step ends the stage, after a validation."""
+        if self.steps >= self.num_steps:
+            self.trainer.should_stop = True
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Colorize a batch; callbacks measure and draw what is returned."""
+        self.log_step()
+        return {"fake_rgb": self.generator(batch["gray"])}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Store the counts."""
+        checkpoint["counts"] = self.counts()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore the counts; the data module starts from `steps`."""
+        counts = checkpoint["counts"]
+        self.steps = counts["steps"]
+        self.generator_steps, self.discriminator_steps = counts["generator_steps"], counts["discriminator_steps"]
+
+    def counts(self) -> dict[str, int]:
+        """Finished steps: of the stage, and of each network."""
+        return {
+            "steps": self.steps,
+            "generator_steps": self.generator_steps,
+            "discriminator_steps": self.discriminator_steps,
+        }
+
+    # What stages are written with.
+
+    def log_step(self) -> None:
+        """Put what is logged beside this on the x axis of the whole schedule, in batches."""
+        self.log("step", float(self.first_step + self.steps), batch_size=1)
+
+    def weighted_sum(self, terms: Mapping[str, tuple[Tensor, ...]]) -> Tensor:
+        """Weighted sum of losses; each is logged, unweighted, as `train/loss_<name>`.
+
+        Args:
+            terms: inputs of each loss by its name.
+        """
+        total = torch.zeros((), device=self.device)
+        for name, inputs in terms.items():
+            weight = self.loss_weights[name]
+            with torch.set_grad_enabled(weight != 0):
+                value = self._losses[name](*inputs)
+            self.log(f"train/loss_{name}", value.detach(), prog_bar=True, batch_size=inputs[0].shape[0])
+            if weight:
+                total = total + weight * value
+        return total
+
+    def image_terms(self, fake_rgb: Tensor, rgb: Tensor) -> dict[str, tuple[Tensor, ...]]:
+        """Inputs of the losses that compare the picture with the photo."""
+        adversarial = ("adversarial", "discriminator")
+        return {name: (fake_rgb, rgb) for name in self.loss_weights if name not in adversarial}
+
+    def take_step(self, optimizer: LightningOptimizer, batch: Batch, loss_of: Callable[[Batch], Tensor]) -> Tensor:
+        """One optimizer step on a batch: gradients of its parts added up, clipped, applied.
+
+        Returns:
+            The mean loss, detached.
+        """
+        size = batch["rgb"].shape[0]
+        parts = list(zip(*(batch[key].chunk(self.accumulate) for key in ("gray", "rgb")), strict=True))
+        total = torch.zeros((), device=self.device)
+        optimizer.zero_grad()
+        for gray, rgb in parts:
+            loss = loss_of({"gray": gray, "rgb": rgb}) * (rgb.shape[0] / size)
+            self.manual_backward(loss)
+            total += loss.detach()
+        if self.gradient_clip is not None:
+            self._clip(optimizer)
+        optimizer.step()
+        self.steps += 1
+        return total
+
+    def _clip(self, optimizer: LightningOptimizer) -> None:
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        if scaler is not None:  # fp16: the norm must be that of the true gradient
+            scaler.unscale_(optimizer.optimizer)
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        assert self.gradient_clip is not None
+        nn.utils.clip_grad_norm_(parameters, self.gradient_clip)
+
+    def step_scheduler(self) -> None:
+        """Advance the learning rate of a stage that has one scheduler."""
+        scheduler = self.lr_schedulers()
+        if isinstance(scheduler, LRScheduler):
+            scheduler.step()
+
+
+def trainable(network: nn.Module) -> list[nn.Parameter]:
+    """Parameters that are not frozen."""
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
+
+
+def single_optimizer(
+    parameters: list[nn.Parameter], optimizer: OptimizerFactory, lr_scheduler: SchedulerFactory | None
+) -> dict[str, Any]:
+    """What `configure_optimizers` returns for one optimizer with an optional schedule of its rate."""
+    built = optimizer(parameters)
+    return {"optimizer": built} if lr_scheduler is None else {"optimizer": built, "lr_scheduler": lr_scheduler(built)}

@@ -1,0 +1,65 @@
+"""Second step of NoGAN: the discriminator alone, against the frozen generator."""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from colorgan.stages.base import Batch, OptimizerFactory, SchedulerFactory, Stage, single_optimizer, trainable
+
+
+class CriticPretrainStage(Stage):
+    """Train the discriminator as a classifier of photos against the frozen generator's pictures.
+
+    Pictures are made on the fly from the same batch: photo and picture share size, crop and resampling, and no
+    file format comes between, so the discriminator has only colour to go by. (DeOldify writes pictures as JPEG
+    at 192 px and compares them with other, larger photos.)
+
+    Args:
+        optimizer: makes an optimizer from parameters.
+        lr_scheduler: makes a per-step schedule of its rate; None for a constant rate.
+        common: see `Stage`.
+    """
+
+    trains: ClassVar = ("discriminator",)
+    needs: ClassVar = ("generator", "discriminator")
+
+    def __init__(
+        self, *, optimizer: OptimizerFactory, lr_scheduler: SchedulerFactory | None = None, **common: Any
+    ) -> None:
+        super().__init__(**common)
+        assert self.discriminator is not None
+        self._optimizer, self._lr_scheduler = optimizer, lr_scheduler
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Optimizer of the discriminator."""
+        assert self.discriminator is not None
+        return single_optimizer(trainable(self.discriminator), self._optimizer, self._lr_scheduler)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """One step of the discriminator."""
+        self.log_step()
+        self.take_step(self.optimizers(), batch, self._loss)  # type: ignore[arg-type]
+        self.step_scheduler()
+        self.discriminator_steps += 1
+
+    def _loss(self, batch: Batch) -> Tensor:
+        real_logits, fake_logits = self._judge(batch)
+        return self.weighted_sum({"discriminator": (real_logits, fake_logits)})
+
+    def _judge(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        assert self.discriminator is not None
+        with torch.no_grad():
+            fake_rgb = self.generator(batch["gray"])
+        gray = batch["gray"]
+        return self.discriminator(batch["rgb"], gray), self.discriminator(fake_rgb, gray)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:  # type: ignore[override]
+        """Share of patches told right, on photos never trained on; chance is 0.5."""
+        self.log_step()
+        real_logits, fake_logits = self._judge(batch)
+        size = batch["rgb"].shape[0]
+        accuracy = ((real_logits > 0).float().mean() + (fake_logits <= 0).float().mean()) / 2
+        loss = self._losses["discriminator"](real_logits, fake_logits)
+        self.log("val/accuracy_discriminator", accuracy, prog_bar=True, batch_size=size, sync_dist=True)
+        self.log("val/loss_discriminator", loss, batch_size=size, sync_dist=True)

@@ -1,0 +1,89 @@
+"""Third step of NoGAN: generator and discriminator against each other, briefly."""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from colorgan.stages.base import Batch, OptimizerFactory, Stage, trainable
+from colorgan.stages.turns import Turns
+
+
+class GANStage(Stage):
+    """Adversarial training in turns: each batch is one step of one network, and `turns` says of which.
+
+    The idle network is in eval mode and gets no gradient (DeOldify, `switch_eval`).
+
+    Args:
+        optimizer_generator: makes the generator's optimizer from parameters.
+        optimizer_discriminator: the same for the discriminator; DeOldify's rate is five times the generator's.
+        turns: whose turn it is.
+        common: see `Stage`.
+    """
+
+    trains: ClassVar = ("generator", "discriminator")
+    needs: ClassVar = ("generator", "discriminator")
+
+    def __init__(
+        self,
+        *,
+        optimizer_generator: OptimizerFactory,
+        optimizer_discriminator: OptimizerFactory,
+        turns: Turns,
+        **common: Any,
+    ) -> None:
+        super().__init__(**common)
+        self._optimizer_generator, self._optimizer_discriminator = optimizer_generator, optimizer_discriminator
+        self.turns = turns
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        """Generator's, then discriminator's."""
+        assert self.discriminator is not None
+        return [
+            self._optimizer_generator(trainable(self.generator)),
+            self._optimizer_discriminator(trainable(self.discriminator)),
+        ]
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """One step of the player whose turn it is."""
+        self.log_step()
+        optimizer_generator, optimizer_discriminator = self.optimizers()  # type: ignore[misc]
+        player = self.turns.player
+        self.set_modes((player,))
+        if player == "generator":
+            with self.toggled_optimizer(optimizer_generator):
+                self.take_step(optimizer_generator, batch, self._generator_loss)
+            self.generator_steps += 1
+            self.turns.advance(None)
+        else:
+            with self.toggled_optimizer(optimizer_discriminator):
+                loss = self.take_step(optimizer_discriminator, batch, self._discriminator_loss)
+            self.discriminator_steps += 1
+            # All ranks must take the same turn: decide on the mean.
+            self.turns.advance(self.trainer.strategy.reduce(loss, reduce_op="mean").item())
+        self.log("train/generator_turn", float(player == "generator"), batch_size=1)
+
+    def _discriminator_loss(self, batch: Batch) -> Tensor:
+        assert self.discriminator is not None
+        with torch.no_grad():
+            fake_rgb = self.generator(batch["gray"])
+        real_logits = self.discriminator(batch["rgb"], batch["gray"])
+        fake_logits = self.discriminator(fake_rgb, batch["gray"])
+        return self.weighted_sum({"discriminator": (real_logits, fake_logits)})
+
+    def _generator_loss(self, batch: Batch) -> Tensor:
+        assert self.discriminator is not None
+        fake_rgb = self.generator(batch["gray"])
+        fake_logits = self.discriminator(fake_rgb, batch["gray"])
+        return self.weighted_sum({**self.image_terms(fake_rgb, batch["rgb"]), "adversarial": (fake_logits,)})
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Store counts and turns."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["turns"] = self.turns.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore counts and turns."""
+        super().on_load_checkpoint(checkpoint)
+        self.turns.load_state_dict(checkpoint["turns"])

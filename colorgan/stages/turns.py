@@ -1,0 +1,95 @@
+"""Whose turn it is in the GAN stage."""
+
+from typing import Any, Literal, Protocol
+
+Player = Literal["generator", "discriminator"]
+
+
+class Turns(Protocol):
+    """Decides, one optimizer step after the other, which network trains; its state goes into the checkpoint.
+
+    Attributes:
+        player: whose step is next.
+    """
+
+    player: Player
+
+    def advance(self, discriminator_loss: float | None) -> None:
+        """Note a finished step and choose the next player.
+
+        Args:
+            discriminator_loss: of the step if it was the discriminator's, averaged over ranks; None otherwise.
+        """
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values from which `load_state_dict` goes on."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+
+
+class AdaptiveTurns:
+    """The discriminator trains until it is good enough, then the generator gets one step (DeOldify's switcher).
+
+    Args:
+        threshold: the generator's turn comes when the discriminator's loss on one batch is below this
+            (DeOldify, AdaptiveGANSwitcher: 0.65 in halved binary cross-entropy, where chance is 0.693).
+        max_wait: the generator's turn comes in any case after so many steps of the discriminator in a row;
+            DeOldify has no such bound, so a weak critic there starves the generator.
+    """
+
+    def __init__(self, threshold: float = 0.65, max_wait: int = 10) -> None:
+        if max_wait < 1:
+            raise ValueError(f"max_wait must be at least 1, got {max_wait} (turns.max_wait)")
+        self.threshold, self.max_wait = threshold, max_wait
+        self.player: Player = "discriminator"
+        self.waited = 0
+
+    def advance(self, discriminator_loss: float | None) -> None:
+        """See `Turns`."""
+        if discriminator_loss is None:
+            self.player, self.waited = "discriminator", 0
+            return
+        self.waited += 1
+        if discriminator_loss < self.threshold or self.waited >= self.max_wait:
+            self.player = "generator"
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `Turns`."""
+        return {"player": self.player, "waited": self.waited}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See `Turns`."""
+        self.player, self.waited = state["player"], state["waited"]
+
+
+class FixedTurns:
+    """A fixed number of discriminator steps, then a fixed number of generator steps.
+
+    Args:
+        discriminator: steps of the discriminator in a row, at least 1.
+        generator: steps of the generator in a row, at least 1.
+    """
+
+    def __init__(self, discriminator: int = 1, generator: int = 1) -> None:
+        if min(discriminator, generator) < 1:
+            raise ValueError(f"turns must be at least 1, got {discriminator} and {generator} (turns)")
+        self.cycle: list[Player] = ["discriminator"] * discriminator + ["generator"] * generator
+        self.position = 0
+
+    @property
+    def player(self) -> Player:
+        """Whose step is next."""
+        return self.cycle[self.position]
+
+    def advance(self, discriminator_loss: float | None) -> None:
+        """See `Turns`."""
+        self.position = (self.position + 1) % len(self.cycle)
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `Turns`."""
+        return {"position": self.position}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See `Turns`."""
+        self.position = state["position"]
