@@ -1,0 +1,351 @@
+"""Runs the stages of a recipe in order inside a run folder; knows files, order, hand-over and resume.
+
+    runs/<name>/  config.yaml  manifest.csv  metrics.jsonl  final.safetensors
+        01-generator_pretrain/  last.ckpt  handover.safetensors  done.json  images/  snapshots/
+        02-critic_pretrain/     ...
+
+A stage always begins from the hand-over file of the one before, in one process or after a restart, and `done.json`
+is written last: whatever moment a run is stopped at, running it again ends in the same bits.
+"""
+
+import logging
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import yaml
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import Logger
+from torch import nn
+from torchmetrics import MetricCollection
+
+from colorgan.callbacks import (
+    GeneratorEMA,
+    Records,
+    ResumeCheckpoint,
+    StageProgressBar,
+    ValidationMetrics,
+    ValidationPictures,
+)
+from colorgan.checkpoint import (
+    build_network,
+    file_hash,
+    find_checkpoint,
+    load_network,
+    read_header,
+    save_checkpoint,
+    write_json,
+)
+from colorgan.data import ColorizationDataModule
+from colorgan.stages.base import Stage
+
+logger = logging.getLogger(__name__)
+
+# A run may go on with other values of these: they change where and how fast, not what comes out.
+_FREE_KEYS = ("data.num_workers", "data.cache_dir", "logger", "runs_dir", "name", "save_every", "trainer.log_every_n_steps")
+
+
+@dataclass(frozen=True)
+class StageEntry:
+    """One stage of the schedule, as its yaml says.
+
+    Attributes:
+        module: config of the stage's LightningModule.
+        steps: batches, each with one optimizer step.
+        batch_size: photos a step, over all processes.
+        image_size: height and width of training pictures.
+        validate_every: steps between validations; there is one at the end in any case.
+        ema_decay: of the generator's moving average; None for none.
+        snapshots: keep the networks of every validation.
+        handover: `last`, or the validation metric by which the best snapshot is handed on.
+    """
+
+    module: DictConfig
+    steps: int
+    batch_size: int
+    image_size: int
+    validate_every: int
+    ema_decay: float | None = None
+    snapshots: bool = False
+    handover: str = "last"
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """A stage with its place in the run."""
+
+    index: int
+    name: str
+    entry: StageEntry
+    first_step: int
+    folder: Path
+
+
+class Schedule:
+    """A run: its config, its folder, its stages.
+
+    Args:
+        config: the composed config of `train.py`.
+    """
+
+    def __init__(self, config: DictConfig) -> None:
+        self.config = config
+        self.folder = Path(config.runs_dir) / config.name
+        self.plan = plan_stages(config.schedule, self.folder)
+        self.gray_rule = config.generator.get("gray_rule", "luma601")
+        self.datamodule = build_datamodule(config)
+        self.metrics = MetricCollection(dict(instantiate(config.metrics, _convert_="all")))
+        for stage in self.plan:
+            self._check(stage)
+
+    def run(self) -> Path:
+        """Run what is not done yet; returns the path of `final.safetensors`.
+
+        Raises:
+            ValueError: the folder holds a run with another config or other photos.
+        """
+        self._claim_folder()
+        from colorgan.data.library import write_manifest
+
+        library = self.datamodule.examine(min_size=max(stage.entry.image_size for stage in self.plan))
+        logger.info(library.summary())
+        write_manifest(library, self.folder / "manifest.csv")
+        run_logger: Logger | None = None
+        handover = find_checkpoint(self.config.init_from) if self.config.init_from else None
+        for stage in self.plan:
+            if not _is_done(stage):
+                run_logger = run_logger or self._build_logger()
+                self._run_stage(stage, handover, run_logger)
+            handover = stage.folder / "handover.safetensors"
+        final = self.folder / "final.safetensors"
+        assert handover is not None
+        _copy(handover, final)
+        if run_logger is not None:
+            run_logger.finalize("success")
+        return final
+
+    def _check(self, stage: PlannedStage) -> None:
+        """Refuse what would fail only hours later."""
+        where = f"schedule.stages.{stage.name}"
+        loss_weights = stage.entry.module.get("loss_weights", {})
+        if unknown := set(loss_weights) - set(self.config.loss):
+            raise ValueError(f"{where}.module.loss_weights names {sorted(unknown)}; the loss group has {list(self.config.loss)}")
+        for key in ("steps", "batch_size", "image_size", "validate_every"):
+            if getattr(stage.entry, key) < 1:
+                raise ValueError(f"{where}.{key} must be at least 1, got {getattr(stage.entry, key)}")
+        if stage.entry.handover != "last":
+            if stage.entry.handover not in self.metrics:
+                names = ", ".join(str(key) for key in self.metrics)
+                raise ValueError(f"{where}.handover={stage.entry.handover!r} must be last or one of the metrics: {names}")
+            if not stage.entry.snapshots:
+                raise ValueError(f"{where}.handover={stage.entry.handover!r} needs {where}.snapshots=true")
+
+    def _claim_folder(self) -> None:
+        """Begin a run folder, or check that the one that is there belongs to this config."""
+        path = self.folder / "config.yaml"
+        config = OmegaConf.to_container(self.config, resolve=True)
+        if path.exists():
+            before = yaml.safe_load(path.read_text())
+            if differences := config_differences(before, config):
+                raise ValueError(
+                    f"{self.folder} holds a run with another config ({'; '.join(differences)}); "
+                    "give this run its own folder with name=..., or the old values to go on"
+                )
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.tmp")
+        temporary.write_text(yaml.safe_dump(config, sort_keys=False))
+        temporary.replace(path)
+
+    def _build_logger(self) -> Logger:
+        built: Logger = instantiate(self.config.logger, save_dir=str(self.folder))
+        built.log_hyperparams(OmegaConf.to_container(self.config, resolve=True))  # type: ignore[arg-type]
+        return built
+
+    def _run_stage(self, stage: PlannedStage, handover: Path | None, run_logger: Logger) -> None:
+        started, entry = time.monotonic(), stage.entry
+        stage.folder.mkdir(parents=True, exist_ok=True)
+        module = self._build_module(stage, handover)
+        records = Records(self.folder / "metrics.jsonl", stage.folder.name)
+        trainer = self._build_trainer(stage, module, records, run_logger)
+        self.datamodule.begin_stage(
+            image_size=entry.image_size, batch_size=entry.batch_size, num_steps=entry.steps, stage_index=stage.index
+        )
+        last = stage.folder / "last.ckpt"
+        trainer.fit(module, datamodule=self.datamodule, ckpt_path=last if last.exists() else None)
+        if module.steps < entry.steps:  # Lightning swallows Ctrl-C: nothing may be handed over
+            raise KeyboardInterrupt
+        if trainer.is_global_zero:
+            self._hand_over(stage, module, records)
+            facts = {"seconds": round(time.monotonic() - started, 1), **module.counts()}
+            write_json(stage.folder / "done.json", {**facts, "handover": file_hash(stage.folder / "handover.safetensors")})
+            last.unlink(missing_ok=True)
+        trainer.strategy.barrier("stage done")
+
+    def _build_module(self, stage: PlannedStage, handover: Path | None) -> Stage:
+        config, where = self.config, f"schedule.stages.{stage.name}.module"
+        seed = config.seed * 1000 + stage.index
+        pl.seed_everything(seed, verbose=False)
+        make_stage = instantiate(stage.entry.module, _partial_=True, _convert_="all")
+        stored = read_header(handover)["networks"] if handover else {}
+        networks: dict[str, nn.Module | None] = {"generator": None, "discriminator": None}
+        for name in networks:
+            if name in stored:
+                assert handover is not None
+                networks[name] = build_network(_plain(config[name]))
+                load_network(networks[name], handover, name)  # type: ignore[arg-type]
+            elif name in make_stage.func.needs:
+                networks[name] = instantiate(config[name], _convert_="all")
+        loss_names = stage.entry.module.loss_weights
+        try:
+            module: Stage = make_stage(
+                **networks,
+                losses={name: instantiate(config.loss[name], _convert_="all") for name in loss_names},
+                num_steps=stage.entry.steps,
+                first_step=stage.first_step,
+                seed=seed,
+                channels_last=config.channels_last,
+            )
+        except TypeError as error:  # an argument that the stage does not take
+            raise ValueError(f"{where}: {error}") from error
+        return module
+
+    def _build_trainer(self, stage: PlannedStage, module: Stage, records: Records, run_logger: Logger) -> pl.Trainer:
+        entry = stage.entry
+
+        def save_snapshot(step: int, values: dict[str, float]) -> None:
+            path = stage.folder / "snapshots" / f"step={step:06d}.safetensors"
+            self._save_networks(path, stage, module, values)
+
+        callbacks: list[pl.Callback] = [
+            StageProgressBar(f"{stage.index}/{len(self.plan)} {stage.name}", entry.batch_size),
+            ValidationMetrics(self.metrics, records, save_snapshot if entry.snapshots else None),
+            ValidationPictures(stage.folder / "images"),
+            ResumeCheckpoint(stage.folder / "last.ckpt", every=self.config.save_every),
+        ]
+        if entry.ema_decay is not None and "generator" in module.trains:
+            callbacks.insert(3, GeneratorEMA(entry.ema_decay))  # behind those that use the average in validation
+        trainer: pl.Trainer = instantiate(self.config.trainer, _partial_=True)(
+            callbacks=callbacks,
+            logger=run_logger,
+            default_root_dir=str(stage.folder),
+            max_epochs=1,
+            val_check_interval=min(entry.validate_every, entry.steps),
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+            use_distributed_sampler=False,  # the step-indexed sampler shares each batch among processes
+        )
+        return trainer
+
+    def _save_networks(self, path: Path, stage: PlannedStage, module: Stage, metrics: Mapping[str, float]) -> None:
+        networks = {"generator": module.generator, "discriminator": module.discriminator}
+        save_checkpoint(
+            path,
+            {name: network for name, network in networks.items() if network is not None},
+            configs={name: _plain(self.config[name]) for name in networks},
+            facts={
+                "run": self.config.name,
+                "stage": stage.folder.name,
+                "step": module.steps,
+                "total_step": stage.first_step + module.steps,
+                **module.counts(),
+                "metrics": dict(metrics),
+                "image_size": stage.entry.image_size,
+                "gray_rule": self.gray_rule,
+                "trained_through": trained_through(self.config),
+            },
+        )
+
+    def _hand_over(self, stage: PlannedStage, module: Stage, records: Records) -> None:
+        path, name = stage.folder / "handover.safetensors", stage.entry.handover
+        measured = records.of_stage()
+        values = measured[-1]["metrics"] if measured else {}
+        candidates = [] if name == "last" else [r for r in measured if r["metrics"][name] == r["metrics"][name]]  # no NaN
+        if candidates:
+            sign = -1 if self.metrics[name].higher_is_better else 1
+            best = min(candidates, key=lambda record: sign * record["metrics"][name])
+            logger.info("handing on step %d of %s, best by %s", best["step"], stage.folder.name, name)
+            _copy(stage.folder / "snapshots" / f"step={best['step']:06d}.safetensors", path)
+        else:
+            self._save_networks(path, stage, module, values)
+
+
+def plan_stages(schedule: DictConfig, folder: Path) -> list[PlannedStage]:
+    """The stages in order: `once`, then `cycle` as often as `cycles` says.
+
+    Raises:
+        ValueError: a name without a stage, an unknown key, or nothing to do.
+    """
+    names = [*schedule.once, *(name for _ in range(schedule.cycles) for name in schedule.cycle)]
+    if not names:
+        raise ValueError("the schedule is empty (schedule.once, schedule.cycle, schedule.cycles)")
+    planned: list[PlannedStage] = []
+    for index, name in enumerate(names, start=1):
+        if name not in schedule.stages:
+            raise ValueError(f"the schedule names stage {name!r}; schedule.stages has {', '.join(schedule.stages)}")
+        options = dict(schedule.stages[name])
+        known = {field.name for field in fields(StageEntry)}
+        if unknown := set(options) - known:
+            raise ValueError(f"schedule.stages.{name} has no {sorted(unknown)}; allowed: {', '.join(sorted(known))}")
+        first = planned[-1].first_step + planned[-1].entry.steps if planned else 0
+        planned.append(PlannedStage(index, name, StageEntry(**options), first, folder / f"{index:02d}-{name}"))
+    return planned
+
+
+def build_datamodule(config: DictConfig) -> ColorizationDataModule:
+    """The data module of a config; keys that `data.source` takes by interpolation are not the module's own."""
+    source = instantiate(config.data.source, _convert_="all")
+    borrowed = {"source", *config.data.source} - {"_target_"}
+    options = {key: value for key, value in config.data.items() if key not in borrowed}
+    gray_rule = config.generator.get("gray_rule", "luma601")
+    make = instantiate(options, _partial_=True, _convert_="all")
+    module: ColorizationDataModule = make(source=source, gray_rule=gray_rule, seed=config.seed)
+    return module
+
+
+def trained_through(config: DictConfig) -> list[str]:
+    """Names of pretrained networks that gave gradients or features: none of them should judge the result."""
+    nodes = [config.generator.get("encoder"), (config.loss.get("feature") or {}).get("network")]
+    names = {str(node.name).removeprefix("tf_") for node in nodes if node and "name" in node}
+    return sorted(names)
+
+
+def config_differences(before: Any, after: Any, key: str = "") -> list[str]:
+    """What differs between two plain configs, as `key: before -> after`, free keys left out."""
+    if key in _FREE_KEYS:
+        return []
+    if isinstance(before, dict) and isinstance(after, dict):
+        keys = sorted(before.keys() | after.keys())
+        parts = (
+            config_differences(before.get(k, "<absent>"), after.get(k, "<absent>"), f"{key}.{k}".lstrip("."))
+            for k in keys
+        )
+        return [difference for part in parts for difference in part]
+    return [] if before == after else [f"{key}: {before} -> {after}"]
+
+
+def _plain(config: DictConfig) -> Any:
+    return OmegaConf.to_container(config, resolve=True)
+
+
+def _is_done(stage: PlannedStage) -> bool:
+    import json
+
+    done, handover = stage.folder / "done.json", stage.folder / "handover.safetensors"
+    if not done.exists():
+        return False
+    if not handover.exists() or json.loads(done.read_text())["handover"] != file_hash(handover):
+        logger.warning("%s is missing or damaged; its stage runs again", handover)
+        return False
+    return True
+
+
+def _copy(source: Path, target: Path) -> None:
+    temporary = target.with_name(f".{target.name}.tmp")
+    shutil.copyfile(source, temporary)
+    temporary.replace(target)

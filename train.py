@@ -1,0 +1,51 @@
+"""Train a colorizer: compose the config, run the schedule, measure the result, return the objective.
+
+python train.py experiment=nogan_video
+python train.py experiment=nogan_image data=folder data.path=my_photos
+"""
+
+import logging
+import os
+
+import hydra
+from omegaconf import DictConfig
+
+from colorgan.errors import one_line_errors
+
+os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra lets errors through, and `one_line_errors` words them
+
+
+@hydra.main(version_base="1.3", config_path="configs", config_name="train")
+def main(config: DictConfig) -> float | None:
+    """Run the schedule of a config; returns the objective, for sweeps."""
+    with one_line_errors():
+        return train(config)
+
+
+def train(config: DictConfig) -> float | None:
+    """Train, evaluate, report."""
+    # Heavy imports wait until here, so that --help answers at once.
+    from colorgan.checkpoint import write_json
+    from colorgan.evaluation import evaluate_checkpoints, print_table, save_comparison
+    from colorgan.schedule import Schedule
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    schedule = Schedule(config)
+    final = schedule.run()
+
+    first = schedule.plan[0]
+    checkpoints = {first.name: first.folder / "handover.safetensors", "final": final}
+    image_size = schedule.plan[-1].entry.image_size
+    records = evaluate_checkpoints(checkpoints, schedule.datamodule, schedule.metrics, image_size=image_size)
+    write_json(schedule.folder / "evaluation.json", records)
+    picture = schedule.folder / "final.png"
+    save_comparison(picture, checkpoints, schedule.datamodule, image_size=image_size)
+    print_table(records)
+    print(f"picture (gray | {' | '.join(checkpoints)} | truth): {picture}\ncheckpoint: {final}")
+    values = next(record["metrics"] for record in records if record["name"] == "final")
+    return values.get(config.objective)
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()
