@@ -108,7 +108,7 @@ def _record(
     if checkpoint is not None:
         header = read_header(checkpoint)
         through = header.get("trained_through", [])
-        record["checkpoint"] = {"path": str(checkpoint), **{key: header[key] for key in ("run", "stage", "step")}}
+        record["checkpoint"] = {"path": str(checkpoint), **{key: header[key] for key in ("stage", "step")}}
         record["judged_by_its_teacher"] = [m for m in record["metrics"] if any(m.endswith(name) for name in through)]
     return record
 

@@ -249,7 +249,6 @@ class Schedule:
             {name: network for name, network in networks.items() if network is not None},
             configs={name: _plain(self.config[name]) for name in networks},
             facts={
-                "run": self.config.name,
                 "stage": stage.folder.name,
                 "step": module.steps,
                 "total_step": stage.first_step + module.steps,

@@ -1,0 +1,147 @@
+"""The `colorgan` command: use what was trained."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from colorgan.errors import one_line_errors
+
+if TYPE_CHECKING:  # heavy imports wait until a command needs them, so that --help answers at once
+    from PIL import Image
+
+    from colorgan.colorizer import Colorizer
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+
+def main() -> None:
+    """Run the command line."""
+    with one_line_errors():
+        app()
+
+
+@app.command()
+def colorize(
+    source: Annotated[Path, typer.Argument(help="A photo, or a folder of photos (subfolders too).")],
+    checkpoint: Annotated[str, typer.Option("--checkpoint", "-c", help="A .safetensors file or a run folder.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="A folder, or for one photo a .png or .jpg file.")] = Path(
+        "colorized"
+    ),
+    size: Annotated[
+        int | None, typer.Option(help="Shorter side at which the network works; default: twice its training size.")
+    ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Write gray, colorized and original side by side.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace pictures that exist.")] = False,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; default: cuda if there is one.")] = None,
+) -> None:
+    """Colorize photos at full resolution; a colour photo is turned gray first.
+
+    The luma of each photo is kept exactly. EXIF orientation, transparency, 16-bit, palette and CMYK are understood.
+    """
+    from colorgan.colorizer import Colorizer
+    from colorgan.data.photo import UnreadablePhotoError
+
+    jobs = _plan(source, out, overwrite)
+    colorizer = Colorizer.load(checkpoint, working_size=size, device=device)
+    skipped: list[str] = []
+    with typer.progressbar(jobs.items(), label="colorizing", hidden=len(jobs) == 1) as bar:
+        for photo, target in bar:
+            try:
+                picture = _side_by_side(photo, colorizer) if compare else colorizer.colorize(photo)
+            except UnreadablePhotoError as error:
+                if len(jobs) == 1:
+                    raise
+                skipped.append(str(error))
+                continue
+            _save(picture, target)
+    for line in skipped:
+        typer.echo(f"skipped: {line}", err=True)
+    done = len(jobs) - len(skipped)
+    if not done:
+        raise ValueError(f"none of the {len(jobs)} photos in {source} could be read")
+    typer.echo(f"{done} colorized, {len(skipped)} skipped: {next(iter(jobs.values())) if len(jobs) == 1 else out}")
+
+
+@app.command()
+def inspect(file: Annotated[Path, typer.Argument(help="A .safetensors file or a run folder.")]) -> None:
+    """Say what a checkpoint is: networks, stage, steps, metrics, versions."""
+    import json
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from colorgan.checkpoint import file_hash, find_checkpoint, read_header, read_tensors
+
+    path = find_checkpoint(file)
+    header = read_header(path)
+    table = Table(title=str(path), show_header=False)
+    for name, config in header.pop("networks").items():
+        values = sum(tensor.numel() for tensor in read_tensors(path, name).values())
+        table.add_row(name, f"{values / 1e6:.2f} M values\n{json.dumps(config, indent=1)}")
+    for key, value in header.items():
+        shown = ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in value.items()) if isinstance(
+            value, dict
+        ) else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        table.add_row(key, shown)
+    table.add_row("sha256", file_hash(path))
+    Console().print(table)
+
+
+def _plan(source: Path, out: Path, overwrite: bool) -> dict[Path, Path]:
+    """The output file of each photo; refuses before any work what would overwrite something."""
+    from colorgan.data.photo import EXTENSIONS
+
+    if source.is_dir():
+        photos = sorted(file for file in source.rglob("*") if file.suffix.lower() in EXTENSIONS and file.is_file())
+        if not photos:
+            raise FileNotFoundError(f"no photos in {source}; looked for {' '.join(sorted(EXTENSIONS))}")
+        if out.suffix.lower() in EXTENSIONS:
+            raise ValueError(f"{source} is a folder, so --out must be a folder, got {out}")
+        stems = [photo.with_suffix("") for photo in photos]
+        names = [p if stems.count(s) > 1 else s for p, s in zip(photos, stems, strict=True)]  # a.jpg beside a.png
+        jobs = {p: out / n.relative_to(source).with_name(f"{n.name}.png") for p, n in zip(photos, names, strict=True)}
+    elif source.is_file():
+        jobs = {source: out if out.suffix.lower() in EXTENSIONS else out / f"{source.stem}.png"}
+    else:
+        raise FileNotFoundError(f"no photo or folder {source}")
+    existing = [target for target in jobs.values() if target.exists()]
+    if any(target.resolve() == photo.resolve() for photo, target in jobs.items()):
+        raise ValueError(f"--out {out} would replace the original photos; choose another folder")
+    if existing and not overwrite:
+        raise ValueError(f"{existing[0]} exists ({len(existing)} of {len(jobs)} outputs do); use --overwrite or another --out")
+    return jobs
+
+
+def _side_by_side(photo: Path, colorizer: "Colorizer") -> "Image.Image":
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    from colorgan.color import rgb_to_gray, to_uint8
+    from colorgan.data.photo import read_photo
+
+    original = read_photo(photo).convert("RGB")
+    rgb = torch.from_numpy(np.array(original)).permute(2, 0, 1)[None] / 255
+    gray = Image.fromarray(to_uint8(rgb_to_gray(rgb, colorizer.gray_rule))[0, 0].numpy())
+    strip = Image.new("RGB", (3 * original.width, original.height))
+    for column, picture in enumerate((gray, colorizer.colorize(original), original)):
+        strip.paste(picture, (column * original.width, 0))
+    return strip
+
+
+def _save(picture: "Image.Image", target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.tmp{target.suffix}")
+    if target.suffix.lower() in (".jpg", ".jpeg"):
+        # 4:4:4: JPEG's usual chroma subsampling would throw away three quarters of what was just made
+        picture.convert("RGB").save(temporary, quality=95, subsampling=0)
+    else:
+        picture.save(temporary)
+    temporary.replace(target)
+
+
+if __name__ == "__main__":
+    main()
