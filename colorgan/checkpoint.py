@@ -62,7 +62,9 @@ def find_checkpoint(run_or_file: str | Path) -> Path:
     if path.is_dir():
         final = path / "final.safetensors"
         if not final.is_file():
-            raise FileNotFoundError(f"{path} holds no final.safetensors: the run is not finished, or it is no run folder")
+            raise FileNotFoundError(
+                f"{path} holds no final.safetensors: the run is not finished, or it is no run folder"
+            )
         return final
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint {path}")
@@ -84,7 +86,9 @@ def read_header(path: Path) -> dict[str, Any]:
         hint = "; a run's last.ckpt only serves to resume it" if path.suffix == ".ckpt" else ""
         raise CheckpointError(f"{path} is not a .safetensors checkpoint, or is damaged ({error}){hint}") from error
     if "colorgan" not in metadata:
-        raise CheckpointError(f"{path} is a .safetensors file, but not a colorgan checkpoint: its header lacks 'colorgan'")
+        raise CheckpointError(
+            f"{path} is a .safetensors file, but not a colorgan checkpoint: its header lacks 'colorgan'"
+        )
     header: dict[str, Any] = json.loads(metadata["colorgan"])
     if header.get("format") != FORMAT:
         raise CheckpointError(f"{path} has format {header.get('format')!r}; this version reads {FORMAT!r}")
@@ -97,7 +101,8 @@ def read_tensors(path: Path, network: str) -> dict[str, Tensor]:
 
     prefix = f"{network}."
     with safe_open(path, framework="pt") as file:
-        return {key.removeprefix(prefix): file.get_tensor(key) for key in file.keys() if key.startswith(prefix)}  # noqa: SIM118
+        names = file.keys()  # not a dict: it cannot be iterated itself
+        return {name.removeprefix(prefix): file.get_tensor(name) for name in names if name.startswith(prefix)}
 
 
 def load_network(module: nn.Module, path: Path, network: str) -> None:
@@ -180,4 +185,3 @@ def write_json(path: Path, value: Any) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + os.linesep)
     temporary.replace(path)
-

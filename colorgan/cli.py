@@ -29,7 +29,8 @@ def colorize(
         "colorized"
     ),
     size: Annotated[
-        int | None, typer.Option(help="Shorter side at which the network works; default: twice its training size.")
+        int | None,
+        typer.Option(help="Shorter side at which the network works; default: twice its training size."),
     ] = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="Write gray, colorized and original side by side.")
@@ -82,9 +83,13 @@ def inspect(file: Annotated[Path, typer.Argument(help="A .safetensors file or a 
         values = sum(tensor.numel() for tensor in read_tensors(path, name).values())
         table.add_row(name, f"{values / 1e6:.2f} M values\n{json.dumps(config, indent=1)}")
     for key, value in header.items():
-        shown = ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in value.items()) if isinstance(
-            value, dict
-        ) else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        shown = (
+            ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in value.items())
+            if isinstance(value, dict)
+            else ", ".join(map(str, value))
+            if isinstance(value, list)
+            else str(value)
+        )
         table.add_row(key, shown)
     table.add_row("sha256", file_hash(path))
     Console().print(table)
@@ -111,7 +116,9 @@ def _plan(source: Path, out: Path, overwrite: bool) -> dict[Path, Path]:
     if any(target.resolve() == photo.resolve() for photo, target in jobs.items()):
         raise ValueError(f"--out {out} would replace the original photos; choose another folder")
     if existing and not overwrite:
-        raise ValueError(f"{existing[0]} exists ({len(existing)} of {len(jobs)} outputs do); use --overwrite or another --out")
+        raise ValueError(
+            f"{existing[0]} exists ({len(existing)} of {len(jobs)} outputs do); use --overwrite or another --out"
+        )
     return jobs
 
 

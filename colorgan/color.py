@@ -64,7 +64,7 @@ def chroma_to_rgb(gray: Tensor, chroma: Tensor) -> Tensor:
     Returns:
         (N, 3, H, W), unclipped.
     """
-    blue_difference, red_difference = chroma.float().split(1, dim=1)
+    blue_difference, red_difference = chroma.float()[:, :1], chroma.float()[:, 1:]
     # Y = 0.299 R + 0.587 G + 0.114 B solved for G - Y
     green_difference = -(_LUMA601[0] * red_difference + _LUMA601[2] * blue_difference) / _LUMA601[1]
     return gray.float() + torch.cat([red_difference, green_difference, blue_difference], dim=1)

@@ -28,7 +28,12 @@ class Colorizer:
     """
 
     def __init__(
-        self, generator: nn.Module, *, gray_rule: str = "luma601", working_size: int = 256, device: str = "cpu"
+        self,
+        generator: nn.Module,
+        *,
+        gray_rule: str = "luma601",
+        working_size: int = 256,
+        device: str = "cpu",
     ) -> None:
         if working_size < 16:
             raise ValueError(f"the working size must be at least 16 pixels, got {working_size} (--size)")
@@ -91,5 +96,3 @@ class Colorizer:
         rgb = self.generator(small.clamp(0, 1))
         chroma = F.interpolate(rgb, size=(height, width), mode="bicubic", align_corners=False)
         return recombine(gray, chroma, self.gray_rule)
-
-

@@ -62,7 +62,11 @@ def baselines(batches: list[Batch]) -> dict[str, Method]:
 
 
 def evaluate_checkpoints(
-    checkpoints: Mapping[str, Path], datamodule: ColorizationDataModule, metrics: MetricCollection, *, image_size: int
+    checkpoints: Mapping[str, Path],
+    datamodule: ColorizationDataModule,
+    metrics: MetricCollection,
+    *,
+    image_size: int,
 ) -> list[dict[str, Any]]:
     """Records of the baselines and of each checkpoint on all validation photos of a data module.
 
@@ -99,7 +103,7 @@ def _record(
     checkpoint: Path | None,
 ) -> dict[str, Any]:
     started = time.monotonic()
-    record = {
+    record: dict[str, Any] = {
         "name": name,
         "metrics": evaluate(method, batches, metrics),
         "protocol": dict(protocol),
@@ -135,7 +139,12 @@ def print_table(records: list[dict[str, Any]]) -> None:
 
 @torch.no_grad()
 def save_comparison(
-    path: Path, checkpoints: Mapping[str, Path], datamodule: ColorizationDataModule, *, image_size: int, rows: int = 10
+    path: Path,
+    checkpoints: Mapping[str, Path],
+    datamodule: ColorizationDataModule,
+    *,
+    image_size: int,
+    rows: int = 10,
 ) -> None:
     """A picture with a row a validation photo: gray | each checkpoint | truth."""
     batch = next(iter(datamodule.validation_loader(image_size, limit=rows)))

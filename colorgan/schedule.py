@@ -47,7 +47,15 @@ from colorgan.stages.base import Stage
 logger = logging.getLogger(__name__)
 
 # A run may go on with other values of these: they change where and how fast, not what comes out.
-_FREE_KEYS = ("data.num_workers", "data.cache_dir", "logger", "runs_dir", "name", "save_every", "trainer.log_every_n_steps")
+_FREE_KEYS = (
+    "data.num_workers",
+    "data.cache_dir",
+    "logger",
+    "runs_dir",
+    "name",
+    "save_every",
+    "trainer.log_every_n_steps",
+)
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,7 @@ class Schedule:
 
     def __init__(self, config: DictConfig) -> None:
         self.config = config
-        self.folder = Path(config.runs_dir) / config.name
+        self.folder: Path = Path(config.runs_dir) / str(config.name)
         self.plan = plan_stages(config.schedule, self.folder)
         self.gray_rule = config.generator.get("gray_rule", "luma601")
         self.datamodule = build_datamodule(config)
@@ -116,13 +124,13 @@ class Schedule:
         logger.info(library.summary())
         write_manifest(library, self.folder / "manifest.csv")
         run_logger: Logger | None = None
-        handover = find_checkpoint(self.config.init_from) if self.config.init_from else None
+        handover: Path | None = find_checkpoint(self.config.init_from) if self.config.init_from else None
         for stage in self.plan:
             if not _is_done(stage):
                 run_logger = run_logger or self._build_logger()
                 self._run_stage(stage, handover, run_logger)
             handover = stage.folder / "handover.safetensors"
-        final = self.folder / "final.safetensors"
+        final: Path = self.folder / "final.safetensors"
         assert handover is not None
         _copy(handover, final)
         if run_logger is not None:
@@ -134,14 +142,18 @@ class Schedule:
         where = f"schedule.stages.{stage.name}"
         loss_weights = stage.entry.module.get("loss_weights", {})
         if unknown := set(loss_weights) - set(self.config.loss):
-            raise ValueError(f"{where}.module.loss_weights names {sorted(unknown)}; the loss group has {list(self.config.loss)}")
+            raise ValueError(
+                f"{where}.module.loss_weights names {sorted(unknown)}; the loss group has {list(self.config.loss)}"
+            )
         for key in ("steps", "batch_size", "image_size", "validate_every"):
             if getattr(stage.entry, key) < 1:
                 raise ValueError(f"{where}.{key} must be at least 1, got {getattr(stage.entry, key)}")
         if stage.entry.handover != "last":
             if stage.entry.handover not in self.metrics:
                 names = ", ".join(str(key) for key in self.metrics)
-                raise ValueError(f"{where}.handover={stage.entry.handover!r} must be last or one of the metrics: {names}")
+                raise ValueError(
+                    f"{where}.handover={stage.entry.handover!r} must be last or one of the metrics: {names}"
+                )
             if not stage.entry.snapshots:
                 raise ValueError(f"{where}.handover={stage.entry.handover!r} needs {where}.snapshots=true")
 
@@ -174,7 +186,10 @@ class Schedule:
         records = Records(self.folder / "metrics.jsonl", stage.folder.name)
         trainer = self._build_trainer(stage, module, records, run_logger)
         self.datamodule.begin_stage(
-            image_size=entry.image_size, batch_size=entry.batch_size, num_steps=entry.steps, stage_index=stage.index
+            image_size=entry.image_size,
+            batch_size=entry.batch_size,
+            num_steps=entry.steps,
+            stage_index=stage.index,
         )
         last = stage.folder / "last.ckpt"
         trainer.fit(module, datamodule=self.datamodule, ckpt_path=last if last.exists() else None)
@@ -183,7 +198,10 @@ class Schedule:
         if trainer.is_global_zero:
             self._hand_over(stage, module, records)
             facts = {"seconds": round(time.monotonic() - started, 1), **module.counts()}
-            write_json(stage.folder / "done.json", {**facts, "handover": file_hash(stage.folder / "handover.safetensors")})
+            write_json(
+                stage.folder / "done.json",
+                {**facts, "handover": file_hash(stage.folder / "handover.safetensors")},
+            )
             last.unlink(missing_ok=True)
         trainer.strategy.barrier("stage done")
 
@@ -226,7 +244,9 @@ class Schedule:
             StageProgressBar(f"{stage.index}/{len(self.plan)} {stage.name}", entry.batch_size),
             ValidationMetrics(self.metrics, records, save_snapshot if entry.snapshots else None),
             ValidationPictures(stage.folder / "images"),
-            ResumeCheckpoint(stage.folder / "last.ckpt", every=self.config.save_every),
+            ResumeCheckpoint(
+                stage.folder / "last.ckpt", every=self.config.save_every, validate_every=entry.validate_every
+            ),
         ]
         if entry.ema_decay is not None and "generator" in module.trains:
             callbacks.insert(3, GeneratorEMA(entry.ema_decay))  # behind those that use the average in validation
@@ -264,7 +284,9 @@ class Schedule:
         path, name = stage.folder / "handover.safetensors", stage.entry.handover
         measured = records.of_stage()
         values = measured[-1]["metrics"] if measured else {}
-        candidates = [] if name == "last" else [r for r in measured if r["metrics"][name] == r["metrics"][name]]  # no NaN
+        candidates = (
+            [] if name == "last" else [r for r in measured if r["metrics"][name] == r["metrics"][name]]
+        )  # no NaN
         if candidates:
             sign = -1 if self.metrics[name].higher_is_better else 1
             best = min(candidates, key=lambda record: sign * record["metrics"][name])

@@ -1,4 +1,4 @@
-"""Run train.py and kill this process with SIGKILL at a step of a stage: `train_and_die.py STAGE STEP OVERRIDES...`."""
+"""Run train.py and die by SIGKILL at a step of a stage: `train_and_die.py STAGE STEP OVERRIDES...`."""
 
 import os
 import runpy

@@ -8,6 +8,8 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
 
+from colorgan.stages.base import Stage
+
 
 class StageProgressBar(TQDMProgressBar):
     """One bar a stage: its name, steps, time left, images/s, losses and the last validation.
@@ -42,13 +44,13 @@ class StageProgressBar(TQDMProgressBar):
         self.train_progress_bar.n = steps
         self.train_progress_bar.set_description(self.title)
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Stage) -> None:
         """Leave the time of the validation out of images/s."""
         super().on_validation_end(trainer, pl_module)
         self._clock = None
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: Stage, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Measure and refresh."""
         now = time.monotonic()
@@ -59,9 +61,12 @@ class StageProgressBar(TQDMProgressBar):
             self._clock = (now, pl_module.steps)
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
-    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+    def get_metrics(self, trainer: pl.Trainer, pl_module: Stage) -> dict[str, Any]:
         """Images/s first, then short names of what is logged."""
         items = super().get_metrics(trainer, pl_module)
         items.pop("v_num", None)
         names = {key: key.removeprefix("train/loss_").removeprefix("val/") for key in items}
-        return {"img/s": f"{self._images_per_second:.0f}", **{names[key]: value for key, value in items.items()}}
+        return {
+            "img/s": f"{self._images_per_second:.0f}",
+            **{names[key]: value for key, value in items.items()},
+        }

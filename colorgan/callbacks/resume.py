@@ -6,6 +6,8 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
+from colorgan.stages.base import Stage
+
 
 class ResumeCheckpoint(Checkpoint):
     """Write Lightning's checkpoint of the stage every few steps, under a temporary name, then rename.
@@ -16,21 +18,22 @@ class ResumeCheckpoint(Checkpoint):
     Args:
         path: the file.
         every: steps between two saves.
+        validate_every: steps between two validations.
     """
 
-    def __init__(self, path: Path, *, every: int) -> None:
-        self.path, self.every = path, every
+    def __init__(self, path: Path, *, every: int, validate_every: int) -> None:
+        self.path, self.every, self.validate_every = path, every, validate_every
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: Stage, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save at a step without validation."""
         steps = pl_module.steps
-        validates = steps % int(trainer.val_check_batch) == 0
+        validates = steps % self.validate_every == 0
         if steps % self.every == 0 and not validates and steps < pl_module.num_steps:
             self._save(trainer)
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Stage) -> None:
         """Save after a validation."""
         if pl_module.steps < pl_module.num_steps:
             self._save(trainer)

@@ -11,6 +11,7 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 
 from colorgan.color import to_uint8
+from colorgan.stages.base import Stage
 
 Batch = dict[str, Tensor]
 
@@ -76,11 +77,11 @@ class ValidationMetrics(pl.Callback):
     ) -> None:
         self.metrics, self.records, self.save_snapshot = metrics, records, save_snapshot
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: Stage) -> None:
         """Follow the module to its device."""
         self.metrics.to(pl_module.device)
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Stage) -> None:
         """Forget records behind the point from which the stage goes on."""
         if trainer.is_global_zero:
             self.records.drop_after(pl_module.steps)
@@ -88,7 +89,7 @@ class ValidationMetrics(pl.Callback):
     def on_validation_batch_end(
         self,
         trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
+        pl_module: Stage,
         outputs: Any,
         batch: Batch,
         batch_idx: int,
@@ -98,7 +99,7 @@ class ValidationMetrics(pl.Callback):
         if "generator" in pl_module.trains:
             self.metrics.update(outputs["fake_rgb"], batch["rgb"])
 
-    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: Stage) -> None:
         """Compute, log, record."""
         if "generator" in pl_module.trains:
             values = {f"val/{name}": value for name, value in self.metrics.compute().items()}
@@ -129,7 +130,7 @@ class ValidationPictures(pl.Callback):
     def on_validation_batch_end(
         self,
         trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
+        pl_module: Stage,
         outputs: Any,
         batch: Batch,
         batch_idx: int,
@@ -143,7 +144,7 @@ class ValidationPictures(pl.Callback):
         columns = torch.stack([gray, outputs["fake_rgb"], batch["rgb"]], dim=1)[:room]
         self._rows += list(columns.cpu())
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Stage) -> None:
         """Write the picture and hand it to loggers that take images."""
         if not self._rows:
             return
@@ -152,9 +153,9 @@ class ValidationPictures(pl.Callback):
         for logger in trainer.loggers:
             if hasattr(logger, "log_image"):  # wandb
                 logger.log_image("val/pictures", [str(path)], caption=["gray | colorized | truth"])
-            elif hasattr(logger.experiment, "add_image"):  # tensorboard
+            elif hasattr(getattr(logger, "experiment", None), "add_image"):  # tensorboard
                 step = pl_module.first_step + pl_module.steps
-                logger.experiment.add_image("val/pictures", to_uint8(grid(self._rows)), step)
+                logger.experiment.add_image("val/pictures", to_uint8(grid(self._rows)), step)  # type: ignore[attr-defined]
         self._rows = []
 
 

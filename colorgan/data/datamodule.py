@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -65,7 +66,9 @@ class ColorizationDataModule(pl.LightningDataModule):
         if not 0 < min_crop <= 1:
             raise ValueError(f"min_crop must be in (0, 1], got {min_crop} (data.min_crop)")
         if not 0 < validation_share < 1:
-            raise ValueError(f"validation_share must be between 0 and 1, got {validation_share} (data.validation_share)")
+            raise ValueError(
+                f"validation_share must be between 0 and 1, got {validation_share} (data.validation_share)"
+            )
         self.source, self.store_size = source, store_size
         self.validation_share, self.max_validation = validation_share, max_validation
         self.validation_panel, self.min_colorfulness = validation_panel, min_colorfulness
@@ -104,7 +107,7 @@ class ColorizationDataModule(pl.LightningDataModule):
             batch_size=self.batch_size,
             seed=self.stage_seed,
             num_steps=self.num_steps,
-            start_step=trainer.lightning_module.steps,
+            start_step=int(trainer.lightning_module.steps),  # type: ignore[arg-type]  # a `Stage`
             rank=trainer.global_rank,
             world_size=trainer.world_size,
         )
@@ -133,8 +136,9 @@ class ColorizationDataModule(pl.LightningDataModule):
         return DataLoader(dataset, batch_sampler=batches, collate_fn=_already_a_batch)
 
 
-def _already_a_batch(batch: Batch) -> Batch:
-    return batch
+def _already_a_batch(batch: Any) -> Batch:
+    made: Batch = batch
+    return made
 
 
 def _to_rgb(views: list[np.ndarray]) -> Tensor:

@@ -114,7 +114,9 @@ def build_library(
         ValueError: fewer than two groups of photos are left; the message counts the reasons.
     """
     if store_size is not None and store_size < min_size:
-        raise ValueError(f"store_size={store_size} is smaller than the pictures trained on, {min_size} (data.store_size)")
+        raise ValueError(
+            f"store_size={store_size} is smaller than the pictures trained on, {min_size} (data.store_size)"
+        )
     examined = _examine_all(source, store_size, cache_dir)
     keep, dropped = _select(examined, min_size, min_colorfulness)
     counts = dict(dropped)
@@ -157,7 +159,12 @@ def _examine_all(source: Source, store_size: int | None, cache_dir: Path) -> dat
     listing = source.listing()
     columns = [name for name in listing.column_names if name != "image"]
     identity = json.dumps(
-        [_CACHE_VERSION, source.describe(), store_size, listing._fingerprint if "image" in listing.column_names else ""]
+        [
+            _CACHE_VERSION,
+            source.describe(),
+            store_size,
+            listing._fingerprint if "image" in listing.column_names else "",
+        ]
     )
     digest = hashlib.sha256(identity.encode())
     for name in columns:

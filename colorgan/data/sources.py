@@ -71,57 +71,63 @@ class FolderSource:
         return {"kind": "folder", "path": str(self.path)}
 
 
-# Colour photos inside the wheel of scikit-image, with their licence; motorcycle_right is nearly motorcycle_left.
+# Colour photos inside the wheels of scikit-image and scikit-learn, by file. Left out: pictures through telescope
+# and microscope, and motorcycle_right, which is nearly motorcycle_left.
 _BUILT_IN_PHOTOS = {
-    "astronaut.png": "public domain",
-    "chelsea.png": "CC0",
-    "coffee.png": "CC0",
-    "hubble_deep_field.jpg": "public domain",
-    "motorcycle_left.png": "Middlebury stereo data set",
-    "retina.jpg": "CC0",
-    "rocket.jpg": "public domain",
+    "astronaut.png": ("skimage", "data"),  # public domain
+    "chelsea.png": ("skimage", "data"),  # CC0
+    "coffee.png": ("skimage", "data"),  # CC0
+    "motorcycle_left.png": ("skimage", "data"),  # Middlebury stereo data set
+    "rocket.jpg": ("skimage", "data"),  # public domain
+    "china.jpg": ("sklearn", "datasets", "images"),  # CC BY 2.0, Dan Tsai
+    "flower.jpg": ("sklearn", "datasets", "images"),  # CC BY 2.0, Dan Gezelter
 }
 
 
 class SamplesSource:
-    """Photos that scikit-image ships, each cut into overlapping square views of several sizes.
+    """Photos that installed packages carry, each cut into overlapping square views of several sizes.
 
-    Six to seven photos are enough to see every stage work, not for a claim about quality. All views of a photo
-    form one group, so validation photos are never trained on.
+    Seven photos are enough to see every stage work, not for a claim about quality. All views of a photo form one
+    group, so validation photos are never trained on.
 
     Args:
         views_per_photo: views to cut; the first is the largest centred square.
     """
 
     def __init__(self, views_per_photo: int = 24) -> None:
-        spec = importlib.util.find_spec("skimage")
-        if spec is None or spec.origin is None:
-            raise FileNotFoundError("data=samples needs scikit-image: pip install scikit-image")
-        self.folder = Path(spec.origin).parent / "data"
         self.views_per_photo = views_per_photo
+        self.files = {name: _inside_package(name, *place) for name, place in _BUILT_IN_PHOTOS.items()}
 
     def listing(self) -> datasets.Dataset:
         """Boxes of views, drawn once from a fixed seed."""
-        rows = []
-        for photo in _BUILT_IN_PHOTOS:
-            with Image.open(self.folder / photo) as image:
+        rows: list[dict[str, Any]] = []
+        for number, (photo, file) in enumerate(self.files.items()):
+            with Image.open(file) as image:
                 width, height = image.size
-            rng = np.random.default_rng([len(rows), self.views_per_photo])
+            rng = np.random.default_rng([number, self.views_per_photo])
             for view in range(self.views_per_photo):
                 side = min(width, height) if view == 0 else int(min(width, height) * rng.uniform(0.4, 1))
                 shift = (0.5, 0.5) if view == 0 else rng.random(2)
                 left, top = int(shift[0] * (width - side)), int(shift[1] * (height - side))
                 box = [left, top, left + side, top + side]
-                rows.append({"name": f"{Path(photo).stem}/{view:02d}", "group": photo, "box": box})
+                rows.append({"name": f"{file.stem}/{view:02d}", "group": photo, "box": box})
         return datasets.Dataset.from_list(rows)
 
     def open(self, row: Row) -> Image.Image:
         """Cut the view."""
-        return _read_cached(self.folder / row["group"]).crop(tuple(row["box"]))
+        return _read_cached(self.files[row["group"]]).crop(tuple(row["box"]))
 
     def describe(self) -> dict[str, Any]:
         """Kind and number of views."""
-        return {"kind": "samples", "views_per_photo": self.views_per_photo}
+        return {"kind": "samples", "photos": list(self.files), "views_per_photo": self.views_per_photo}
+
+
+def _inside_package(name: str, package: str, *folders: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    file = Path(spec.origin).parent.joinpath(*folders, name) if spec and spec.origin else None
+    if file is None or not file.is_file():
+        raise FileNotFoundError(f"data=samples needs {name} from {package}: pip install scikit-image scikit-learn")
+    return file
 
 
 @lru_cache(maxsize=4)
@@ -194,4 +200,3 @@ class SyntheticSource:
     def describe(self) -> dict[str, Any]:
         """Kind, number, size and seed."""
         return {"kind": "synthetic", "num_images": self.num_images, "size": self.size, "seed": self.seed}
-

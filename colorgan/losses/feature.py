@@ -20,7 +20,9 @@ class FeatureLoss(nn.Module):
     def __init__(self, network: Pyramid, weights: Sequence[float]) -> None:
         super().__init__()
         if len(weights) != len(network.channels):
-            raise ValueError(f"weights needs {len(network.channels)} numbers, got {len(weights)} (loss.feature.weights)")
+            raise ValueError(
+                f"weights needs {len(network.channels)} numbers, got {len(weights)} (loss.feature.weights)"
+            )
         self.network = network.eval().requires_grad_(False)
         self.weights = list(weights)
 

@@ -17,6 +17,8 @@ class Colorfulness(Metric):
 
     higher_is_better = None
     full_state_update = False
+    total: Tensor
+    count: Tensor
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)

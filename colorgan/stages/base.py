@@ -82,8 +82,8 @@ class Stage(pl.LightningModule):
     def on_fit_start(self) -> None:
         """Bring what Lightning does not know of to the device, and all networks into the memory layout."""
         for module in self._losses.values():
-            module.to(device=self.device, memory_format=self.memory_format)  # type: ignore[call-overload]
-        self.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+            module.to(self.device).to(memory_format=self.memory_format)
+        self.to(memory_format=self.memory_format)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Bring images into the memory layout."""
@@ -120,7 +120,10 @@ class Stage(pl.LightningModule):
         """Restore the counts; the data module starts from `steps`."""
         counts = checkpoint["counts"]
         self.steps = counts["steps"]
-        self.generator_steps, self.discriminator_steps = counts["generator_steps"], counts["discriminator_steps"]
+        self.generator_steps, self.discriminator_steps = (
+            counts["generator_steps"],
+            counts["discriminator_steps"],
+        )
 
     def counts(self) -> dict[str, int]:
         """Finished steps: of the stage, and of each network."""

@@ -54,7 +54,7 @@ class CriticPretrainStage(Stage):
         gray = batch["gray"]
         return self.discriminator(batch["rgb"], gray), self.discriminator(fake_rgb, gray)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:  # type: ignore[override]
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Share of patches told right, on photos never trained on; chance is 0.5."""
         self.log_step()
         real_logits, fake_logits = self._judge(batch)

@@ -34,7 +34,10 @@ class GANStage(Stage):
         **common: Any,
     ) -> None:
         super().__init__(**common)
-        self._optimizer_generator, self._optimizer_discriminator = optimizer_generator, optimizer_discriminator
+        self._optimizer_generator, self._optimizer_discriminator = (
+            optimizer_generator,
+            optimizer_discriminator,
+        )
         self.turns = turns
 
     def configure_optimizers(self) -> list[Optimizer]:
@@ -48,7 +51,7 @@ class GANStage(Stage):
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One step of the player whose turn it is."""
         self.log_step()
-        optimizer_generator, optimizer_discriminator = self.optimizers()  # type: ignore[misc]
+        optimizer_generator, optimizer_discriminator = self.optimizers()  # type: ignore[attr-defined]
         player = self.turns.player
         self.set_modes((player,))
         if player == "generator":

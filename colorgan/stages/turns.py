@@ -74,7 +74,8 @@ class FixedTurns:
     def __init__(self, discriminator: int = 1, generator: int = 1) -> None:
         if min(discriminator, generator) < 1:
             raise ValueError(f"turns must be at least 1, got {discriminator} and {generator} (turns)")
-        self.cycle: list[Player] = ["discriminator"] * discriminator + ["generator"] * generator
+        players: tuple[tuple[Player, int], ...] = (("discriminator", discriminator), ("generator", generator))
+        self.cycle = [player for player, steps in players for _ in range(steps)]
         self.position = 0
 
     @property

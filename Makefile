@@ -1,0 +1,28 @@
+# Each target sets up what it needs: a virtual environment in .venv, made anew when pyproject.toml changes.
+PYTHON ?= python3
+VENV ?= .venv
+INSTALLED = $(VENV)/.installed
+
+.PHONY: train test test-slow lint bench
+
+train: $(INSTALLED)
+	$(VENV)/bin/python train.py experiment=nogan_video
+
+test: $(INSTALLED)
+	$(VENV)/bin/python -m pytest
+
+test-slow: $(INSTALLED)
+	$(VENV)/bin/python -m pytest -m slow
+
+lint: $(INSTALLED)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+bench: $(INSTALLED)
+	$(VENV)/bin/python benchmarks/training_speed.py
+
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --editable ".[dev]"
+	touch $(INSTALLED)
