@@ -6,6 +6,7 @@ python train.py experiment=nogan_image data=folder data.path=my_photos
 
 import logging
 import os
+from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig
@@ -15,11 +16,10 @@ from colorgan.errors import one_line_errors
 os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra lets errors through, and `one_line_errors` words them
 
 
-@hydra.main(version_base="1.3", config_path="configs", config_name="train")
+@hydra.main(version_base="1.3", config_path=str(Path(__file__).parent / "configs"), config_name="train")
 def main(config: DictConfig) -> float | None:
     """Run the schedule of a config; returns the objective, for sweeps."""
-    with one_line_errors():
-        return train(config)
+    return train(config)
 
 
 def train(config: DictConfig) -> float | None:
@@ -30,6 +30,8 @@ def train(config: DictConfig) -> float | None:
     from colorgan.schedule import Schedule
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)  # one notice a stage is noise
+    logging.getLogger("pytorch_lightning.trainer.connectors.checkpoint_connector").setLevel(logging.WARNING)
     schedule = Schedule(config)
     final = schedule.run()
 

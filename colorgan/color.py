@@ -13,6 +13,7 @@ GRAY_RULES: tuple[str, ...] = get_args(GrayRule)
 
 _LUMA601 = (0.299, 0.587, 0.114)  # ITU-R BT.601, the luma of JPEG, PIL's "L" and DeOldify
 _BISECTIONS = 16  # halvings of the chroma scale: 2^-16 is far below one 8-bit level
+_LAB_ROUNDING = 5e-5  # colours on the border of the gamut leave it by up to 6e-6 on their way through Lab
 
 
 def check_gray_rule(rule: str) -> None:
@@ -113,7 +114,7 @@ def _recombine_lightness(gray: Tensor, rgb: Tensor) -> Tensor:
         scale = high
         for _ in range(_BISECTIONS):
             candidate = at(scale)
-            inside = ((candidate >= 0) & (candidate <= 1)).all(dim=1, keepdim=True)
+            inside = ((candidate - 0.5).abs() <= 0.5 + _LAB_ROUNDING).all(dim=1, keepdim=True)
             low, high = torch.where(inside, scale, low), torch.where(inside, high, scale)
             scale = (low + high) / 2
     return at(low).clamp(0, 1)

@@ -241,15 +241,16 @@ class Schedule:
             self._save_networks(path, stage, module, values)
 
         callbacks: list[pl.Callback] = [
-            StageProgressBar(f"{stage.index}/{len(self.plan)} {stage.name}", entry.batch_size),
             ValidationMetrics(self.metrics, records, save_snapshot if entry.snapshots else None),
             ValidationPictures(stage.folder / "images"),
             ResumeCheckpoint(
                 stage.folder / "last.ckpt", every=self.config.save_every, validate_every=entry.validate_every
             ),
         ]
+        if self.config.trainer.get("enable_progress_bar", True):
+            callbacks.append(StageProgressBar(f"{stage.index}/{len(self.plan)} {stage.name}", entry.batch_size))
         if entry.ema_decay is not None and "generator" in module.trains:
-            callbacks.insert(3, GeneratorEMA(entry.ema_decay))  # behind those that use the average in validation
+            callbacks.append( GeneratorEMA(entry.ema_decay))  # behind those that use the average in validation
         trainer: pl.Trainer = instantiate(self.config.trainer, _partial_=True)(
             callbacks=callbacks,
             logger=run_logger,

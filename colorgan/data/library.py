@@ -22,7 +22,7 @@ from colorgan.data.sources import Row, Source
 logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "val")
-_CACHE_VERSION = 1  # raise it when `_examine` changes what it stores
+_CACHE_VERSION = 2  # raise it when `_examine` stores, or a source draws, something else
 _PARALLEL_FROM = 500  # photos; below, starting processes costs more than it saves
 _FEATURES = datasets.Features(
     {

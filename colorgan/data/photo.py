@@ -1,6 +1,7 @@
 """Read photos of any kind as 8-bit sRGB."""
 
 import io
+import struct
 import warnings
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".avif"})
+
+# Decoders of damaged files raise whatever they trip over; AVIF's a RuntimeError, EXIF's a struct.error.
+_DAMAGE = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, RuntimeError, struct.error, Warning)
 
 
 class UnreadablePhotoError(ValueError):
@@ -41,8 +45,7 @@ def read_photo(file: Path | bytes | Image.Image) -> Image.Image:
         raise
     except Image.DecompressionBombError as error:
         raise UnreadablePhotoError(f"{name} is too large: {error}") from error
-    # Decoders of damaged files raise whatever they trip over.
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, Warning) as error:
+    except _DAMAGE as error:
         raise UnreadablePhotoError(f"{name} cannot be read as a photo: {str(error) or type(error).__name__}") from error
 
 
@@ -60,7 +63,7 @@ def _to_srgb(image: Image.Image) -> Image.Image:
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-        except ImageCms.PyCMSError:  # a broken profile: the numbers themselves are the best guess left
+        except (ImageCms.PyCMSError, OSError):  # a broken profile: the numbers themselves are the best guess left
             converted = None
         if converted is not None:
             return converted

@@ -10,7 +10,7 @@ import datasets
 import numpy as np
 from PIL import Image
 
-from colorgan.data.photo import EXTENSIONS, read_photo
+from colorgan.data.photo import EXTENSIONS, UnreadablePhotoError, read_photo
 from colorgan.data.synthetic import draw_scene
 
 Row = Mapping[str, Any]
@@ -169,6 +169,8 @@ class HubSource:
     def open(self, row: Row) -> Image.Image:
         """Decode the image."""
         image = row["image"]
+        if image is None:
+            raise UnreadablePhotoError(f"{row['name']} has no image")
         return read_photo(image["bytes"] if image["bytes"] is not None else Path(image["path"]))
 
     def describe(self) -> dict[str, Any]:

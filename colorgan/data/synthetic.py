@@ -6,7 +6,8 @@ import torch
 from colorgan.color import lab_to_rgb, to_uint8
 
 AMBIGUOUS_CHROMA = 42.0  # CIE Lab chroma of the disc, in either of its two opposite hues
-_AMBIGUOUS_HUES = (0.6, 0.6 + np.pi)
+# Ocher and blue: of all opposite hues the pair that shares its luma601 too (within a level), inside the gamut.
+_AMBIGUOUS_HUES = (1.71, 1.71 + np.pi)
 _DETERMINED_AB = (-30.0, 35.0)
 _BACKGROUND_AB = (10.0, -18.0)
 
@@ -15,8 +16,8 @@ def draw_scene(seed: int, index: int, size: int) -> np.ndarray:
     """Draw a scene as a pure function of (seed, index).
 
     A disc has one of two opposite hues, by chance, at the same lightness: nothing in the gray picture tells which,
-    so the mean of both is the best answer of a regression. A striped square always has the same hue. Lightness
-    varies smoothly over each part.
+    so the mean of both is the best answer of a regression. A striped square always has the same hue. The lightness
+    of the background varies smoothly, that of the disc from scene to scene.
 
     Args:
         seed: of the set.
@@ -39,7 +40,7 @@ def draw_scene(seed: int, index: int, size: int) -> np.ndarray:
     lightness[inside] = 45 + 25 * (np.sin(columns[inside] * 60) > 0)
     ab[:, inside] = np.array(_DETERMINED_AB)[:, None]
     disc = (rows - center[0]) ** 2 + (columns - center[1]) ** 2 < radius**2
-    lightness[disc] = 65
+    lightness[disc] = 60 + rng.uniform(-5, 5)
     ab[:, disc] = AMBIGUOUS_CHROMA * np.array([[np.cos(hue)], [np.sin(hue)]])
 
     lab = torch.from_numpy(np.concatenate([lightness[None], ab])).float()[None]

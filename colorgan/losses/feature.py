@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from colorgan.networks.encoders import Pyramid, read_state_dict
+from colorgan.networks.encoders import Pyramid, fold_batch_norm, load_backbone, read_state_dict
 
 
 class FeatureLoss(nn.Module):
@@ -23,6 +23,7 @@ class FeatureLoss(nn.Module):
             raise ValueError(
                 f"weights needs {len(network.channels)} numbers, got {len(weights)} (loss.feature.weights)"
             )
+        fold_batch_norm(network)
         self.network = network.eval().requires_grad_(False)
         self.weights = list(weights)
 
@@ -51,6 +52,8 @@ class LPIPSLoss(nn.Module):
         super().__init__()
         import lpips
 
+        if network not in ("alex", "vgg", "squeeze"):
+            raise ValueError(f"network={network!r} is unknown; allowed: alex, vgg, squeeze (loss.lpips.network)")
         try:
             self.lpips = lpips.LPIPS(net=network, pnet_rand=weights != "hub", verbose=False).eval()
         except OSError as error:  # URLError and HTTPError are OSErrors
@@ -63,9 +66,10 @@ class LPIPSLoss(nn.Module):
             # lpips splits torchvision's `features.<i>` into `slice<s>.<i>`: the last two parts of a name stay.
             own = self.lpips.net.state_dict()
             try:
-                self.lpips.net.load_state_dict({key: state[f"features.{key.split('.', 1)[1]}"] for key in own})
+                state = {key: state[f"features.{key.split('.', 1)[1]}"] for key in own}
             except KeyError as error:
                 raise ValueError(f"{weights} is not torchvision's {network}: it lacks {error}") from error
+            load_backbone(self.lpips.net, state, f"LPIPS {network}")
         self.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "LPIPSLoss":

