@@ -103,9 +103,8 @@ def main() -> None:
         command = [sys.executable, __file__, "--stage", stage, "--steps", str(arguments.steps), *overrides]
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         row = json.loads(output.splitlines()[-1])
-        print(
-            f"{row['stage']:20} {row['images/s']:9.1f} {row['waiting %']:10.2f} {row['peak MiB']:9.0f}  {row['threads']}"
-        )
+        numbers = f"{row['images/s']:9.1f} {row['waiting %']:10.2f} {row['peak MiB']:9.0f}  {row['threads']}"
+        print(f"{stage:20} {numbers}")
 
 
 if __name__ == "__main__":

@@ -71,6 +71,26 @@ def find_checkpoint(run_or_file: str | Path) -> Path:
     return path
 
 
+def find_checkpoints(pattern: str) -> dict[str, Path]:
+    """The checkpoints of a file, a run folder or a pattern with `*`, under the names of their rows in a table.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+    """
+    if "*" not in pattern:
+        path = find_checkpoint(pattern)
+        return {path.parent.name if path.name == "final.safetensors" else path.stem: path}
+    base = Path(pattern).expanduser()
+    root = Path(base.anchor) if base.is_absolute() else Path()
+    found = sorted(root.glob(str(base.relative_to(base.anchor)) if base.is_absolute() else pattern))
+    if not found:
+        raise FileNotFoundError(f"no checkpoint matches {pattern} (checkpoints)")
+    names = [path.stem for path in found]
+    if len(set(names)) < len(names):  # final.safetensors of several runs
+        names = [str(path.with_suffix("")) for path in found]
+    return {name: find_checkpoint(path) for name, path in zip(names, found, strict=True)}
+
+
 def read_header(path: Path) -> dict[str, Any]:
     """The header of a checkpoint, without its tensors.
 

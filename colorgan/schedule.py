@@ -106,8 +106,8 @@ class Schedule:
         self.folder: Path = Path(config.runs_dir) / str(config.name)
         self.plan = plan_stages(config.schedule, self.folder)
         self.gray_rule = config.generator.get("gray_rule", "luma601")
-        self.datamodule = build_datamodule(config)
-        self.metrics = MetricCollection(dict(instantiate(config.metrics, _convert_="all")))
+        self.datamodule = build_datamodule(config.data, seed=config.seed, gray_rule=self.gray_rule)
+        self.metrics = build_metrics(config.metrics)
         for stage in self.plan:
             self._check(stage)
 
@@ -250,7 +250,7 @@ class Schedule:
         if self.config.trainer.get("enable_progress_bar", True):
             callbacks.append(StageProgressBar(f"{stage.index}/{len(self.plan)} {stage.name}", entry.batch_size))
         if entry.ema_decay is not None and "generator" in module.trains:
-            callbacks.append( GeneratorEMA(entry.ema_decay))  # behind those that use the average in validation
+            callbacks.append(GeneratorEMA(entry.ema_decay))  # behind those that use the average in validation
         trainer: pl.Trainer = instantiate(self.config.trainer, _partial_=True)(
             callbacks=callbacks,
             logger=run_logger,
@@ -319,15 +319,19 @@ def plan_stages(schedule: DictConfig, folder: Path) -> list[PlannedStage]:
     return planned
 
 
-def build_datamodule(config: DictConfig) -> ColorizationDataModule:
+def build_datamodule(data: DictConfig, *, seed: int, gray_rule: str) -> ColorizationDataModule:
     """The data module of a config; keys that `data.source` takes by interpolation are not the module's own."""
-    source = instantiate(config.data.source, _convert_="all")
-    borrowed = {"source", *config.data.source} - {"_target_"}
-    options = {key: value for key, value in config.data.items() if key not in borrowed}
-    gray_rule = config.generator.get("gray_rule", "luma601")
+    source = instantiate(data.source, _convert_="all")
+    borrowed = {"source", *data.source} - {"_target_"}
+    options = {key: value for key, value in data.items() if key not in borrowed}
     make = instantiate(options, _partial_=True, _convert_="all")
-    module: ColorizationDataModule = make(source=source, gray_rule=gray_rule, seed=config.seed)
+    module: ColorizationDataModule = make(source=source, gray_rule=gray_rule, seed=seed)
     return module
+
+
+def build_metrics(metrics: DictConfig) -> MetricCollection:
+    """The metrics of a config, under their names there."""
+    return MetricCollection(dict(instantiate(metrics, _convert_="all")))
 
 
 def trained_through(config: DictConfig) -> list[str]:

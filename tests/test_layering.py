@@ -62,7 +62,9 @@ def test_stages_know_neither_each_other_nor_data_nor_metrics(module):
     allowed = {"colorgan.stages.base", "colorgan.stages.turns"}
     names = {name for name in imported(module) if name.startswith("colorgan")}
     if module.name != "__init__.py":
-        assert names <= allowed | {n for n in names if not n.startswith(("colorgan.stages", "colorgan.data", "colorgan.metrics"))}
+        assert names <= allowed | {
+            n for n in names if not n.startswith(("colorgan.stages", "colorgan.data", "colorgan.metrics"))
+        }
 
 
 def test_every_part_of_the_package_has_a_floor():

@@ -60,7 +60,11 @@ def unchanged(before, module):
 
 def pretrain(norm="spectral", **options):
     return GeneratorPretrainStage(
-        **networks(norm), losses=LOSSES, loss_weights=options.pop("loss_weights", {"pixel": 1.0}), optimizer=adam, **options
+        **networks(norm),
+        losses=LOSSES,
+        loss_weights=options.pop("loss_weights", {"pixel": 1.0}),
+        optimizer=adam,
+        **options,
     )
 
 

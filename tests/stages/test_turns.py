@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 
 from colorgan.stages import AdaptiveTurns, FixedTurns
@@ -13,12 +15,16 @@ def played(turns, losses):
 
 def test_adaptive_turns_begin_with_the_discriminator_and_follow_its_loss():
     turns = AdaptiveTurns(threshold=0.65, max_wait=10)
-    assert played(turns, [0.7, 0.65, 0.64, 9, 0.1, 9]) == ["discriminator"] * 3 + ["generator", "discriminator", "generator"]
+    assert played(turns, [0.7, 0.65, 0.64, 9, 0.1, 9]) == ["discriminator"] * 3 + [
+        "generator",
+        "discriminator",
+        "generator",
+    ]
 
 
 def test_generator_never_plays_twice_in_a_row():
     players = played(AdaptiveTurns(), [0.1] * 20)
-    assert all(a != b for a, b in zip(players, players[1:], strict=False))
+    assert all(a != b for a, b in itertools.pairwise(players))
 
 
 def test_a_weak_discriminator_starves_the_generator_no_longer_than_max_wait():
@@ -27,7 +33,10 @@ def test_a_weak_discriminator_starves_the_generator_no_longer_than_max_wait():
 
 
 def test_fixed_turns_repeat_their_cycle():
-    assert played(FixedTurns(discriminator=2, generator=1), [1.0] * 6) == ["discriminator", "discriminator", "generator"] * 2
+    assert (
+        played(FixedTurns(discriminator=2, generator=1), [1.0] * 6)
+        == ["discriminator", "discriminator", "generator"] * 2
+    )
 
 
 @pytest.mark.parametrize("make", [lambda: AdaptiveTurns(max_wait=4), lambda: FixedTurns(3, 2)])
