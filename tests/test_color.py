@@ -38,7 +38,7 @@ def cube_faces(step):
 
 @pytest.fixture(params=["astronaut", "chelsea", "coffee"])
 def photo(request):
-    return getattr(skimage.data, request.param)()[::4, ::4]
+    return getattr(skimage.data, request.param)()[::8, ::8]
 
 
 @pytest.fixture

@@ -162,7 +162,9 @@ class HubSource:
         column = self.image_column or next(iter(images), None)
         if column not in images:
             raise ValueError(f"{self.path} has image columns {images}, not {column!r} (data.image_column)")
-        dataset = dataset.select_columns([column]).rename_column(column, "image")
+        dataset = dataset.select_columns([column])
+        if column != "image":
+            dataset = dataset.rename_column(column, "image")
         dataset = dataset.cast_column("image", datasets.Image(decode=False))
         return dataset.add_column("name", [f"{self.split}/{index:08d}" for index in range(len(dataset))])
 

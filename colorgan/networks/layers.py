@@ -26,8 +26,13 @@ def normalized(conv: nn.Conv2d, norm: str) -> nn.Module:
 
 
 def conv_block(in_channels: int, out_channels: int, *, norm: str, kernel_size: int = 3) -> nn.Sequential:
-    """Convolution, ReLU, batch norm, in DeOldify's order."""
-    conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=False)
+    """Convolution, ReLU, batch norm, in DeOldify's order.
+
+    Borders are repeated: with zeros around, single pixels in the corners took colours far from all others.
+    """
+    conv = nn.Conv2d(
+        in_channels, out_channels, kernel_size, padding=kernel_size // 2, padding_mode="replicate", bias=False
+    )
     nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
     return nn.Sequential(normalized(conv, norm), nn.ReLU(), nn.BatchNorm2d(out_channels))
 

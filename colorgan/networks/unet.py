@@ -90,7 +90,7 @@ class UNetGenerator(nn.Module):
         self.upsample = PixelShuffleUpsample(widths[-2], widths[-1], norm=norm, blur=blur)
         self.refine = conv_block(widths[-1] + 1, widths[-1], norm=norm)
         # The head starts near gray: its last layer is small, so the first pictures have almost no colour.
-        self.to_color = nn.Conv2d(widths[-1], HEADS[head], 3, padding=1)
+        self.to_color = nn.Conv2d(widths[-1], HEADS[head], 3, padding=1, padding_mode="replicate")
         nn.init.normal_(self.to_color.weight, std=1e-3)
         nn.init.zeros_(self.to_color.bias)  # type: ignore[arg-type]
 

@@ -30,7 +30,7 @@ def lite0():
 @pytest.fixture(scope="module")
 def resnet_state():
     torch.manual_seed(1)
-    return models.resnet34(weights=None).state_dict()
+    return models.resnet18(weights=None).state_dict()
 
 
 def test_timm_pyramid_tells_its_channels_and_strides(lite0):
@@ -109,19 +109,19 @@ def test_timm_weights_from_a_file_are_loaded(tmp_path):
 
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
 def test_torchvision_weights_from_a_file_are_loaded(tmp_path, resnet_state, suffix):
-    path = tmp_path / f"resnet34.{suffix}"
+    path = tmp_path / f"resnet18.{suffix}"
     (save_file if suffix == "safetensors" else torch.save)(resnet_state, path)
-    pyramid = TorchvisionPyramid("resnet34", layers=RESNET_LAYERS, weights=str(path)).eval()
+    pyramid = TorchvisionPyramid("resnet18", layers=RESNET_LAYERS, weights=str(path)).eval()
     own = pyramid.network.state_dict()
     assert set(own) == {key for key in resnet_state if not key.startswith("fc.")}
     assert all(torch.equal(tensor, resnet_state[key]) for key, tensor in own.items())
 
 
 def test_torchvision_pyramid_returns_the_network_s_own_maps(tmp_path, resnet_state):
-    torch.save(resnet_state, tmp_path / "resnet34.pth")
-    pyramid = TorchvisionPyramid("resnet34", layers=RESNET_LAYERS, weights=str(tmp_path / "resnet34.pth")).eval()
+    torch.save(resnet_state, tmp_path / "resnet18.pth")
+    pyramid = TorchvisionPyramid("resnet18", layers=RESNET_LAYERS, weights=str(tmp_path / "resnet18.pth")).eval()
     assert (pyramid.channels, pyramid.strides) == ([64, 64, 128, 256, 512], [2, 4, 8, 16, 32])
-    network = models.resnet34(weights=None).eval()
+    network = models.resnet18(weights=None).eval()
     network.load_state_dict(resnet_state)
     seen = {}
     network.layer2.register_forward_hook(lambda _module, _inputs, output: seen.update(layer2=output))

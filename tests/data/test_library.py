@@ -1,0 +1,265 @@
+import csv
+import logging
+import os
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from PIL import Image
+
+from colorgan.color import colorfulness
+from colorgan.data import FolderSource, SamplesSource, SyntheticSource
+from colorgan.data.library import build_library, shrink, write_manifest
+
+
+class CountingFolder(FolderSource):
+    """A folder that counts how often photos are opened, per process."""
+
+    opened = 0
+
+    def open(self, row):
+        type(self).opened += 1
+        return super().open(row)
+
+
+@pytest.fixture(autouse=True)
+def _count_from_zero():
+    CountingFolder.opened = 0
+
+
+@pytest.fixture(scope="module")
+def crops():
+    """Twelve colourful photos of 32 x 40 pixels."""
+    image = skimage.data.astronaut()
+    return [image[y : y + 128 : 4, x : x + 160 : 4] for y in (0, 90, 200, 300) for x in (0, 150, 320)]
+
+
+@pytest.fixture
+def folder(tmp_path, crops):
+    path = tmp_path / "photos"
+    path.mkdir()
+    for index, crop in enumerate(crops):
+        Image.fromarray(crop).save(path / f"{index:02d}.png")
+    return path
+
+
+@pytest.fixture
+def examine(tmp_path):
+    def build(source, **options):
+        defaults = {
+            "min_size": 16,
+            "store_size": None,
+            "min_colorfulness": 5.0,
+            "validation_share": 0.25,
+            "max_validation": 100,
+            "seed": 0,
+            "cache_dir": tmp_path / "cache",
+        }
+        return build_library(source, **{**defaults, **options})
+
+    return build
+
+
+def hashes(library, split):
+    return {row["sha256"] for row in library.manifest() if row["split"] == split}
+
+
+def names(library, split):
+    return {row["name"] for row in library.manifest() if row["split"] == split}
+
+
+def test_splits_partition_the_photos_by_the_share(folder, examine):
+    library = examine(FolderSource(str(folder)))
+    train, val = library.splits["train"], library.splits["val"]
+    assert len(val) == 3
+    assert sorted(train + val) == list(range(12))
+    assert library.dropped == {}
+    assert library.summary() == "photos: 9 train, 3 val; left out: none"
+
+
+def test_unusable_photos_are_left_out_and_counted(folder, examine, crops, caplog):
+    whole = (folder / "00.png").read_bytes()
+    (folder / "truncated.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "text.jpg").write_text("dear diary")
+    Image.fromarray(crops[0]).convert("L").save(folder / "gray.png")
+    Image.fromarray(crops[0][:15]).save(folder / "small.png")
+    with caplog.at_level(logging.WARNING):
+        library = examine(FolderSource(str(folder)))
+    assert library.dropped == {"unreadable": 2, "near-gray": 1, "smaller than 16 px": 1}
+    assert names(library, "train") | names(library, "val") == {f"{i:02d}.png" for i in range(12)}
+    assert "left out: text.jpg" in caplog.text
+    assert "2 unreadable" in library.summary()
+
+
+def test_near_gray_is_decided_by_colorfulness(folder, examine):
+    values = {}
+    for file in folder.iterdir():
+        pixels = torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1)[None] / 255
+        values[file.name] = colorfulness(pixels).item()
+    threshold = float(np.median(list(values.values())))
+    library = examine(FolderSource(str(folder)), min_colorfulness=threshold)
+    assert names(library, "train") | names(library, "val") == {n for n, v in values.items() if v >= threshold}
+
+
+def test_no_usable_photo_names_the_reasons_and_keys(tmp_path, examine):
+    (tmp_path / "text.jpg").write_text("dear diary")
+    Image.new("RGB", (20, 20), "gray").save(tmp_path / "gray.png")
+    message = r"none of 2 photos can be used: 1 near-gray, 1 unreadable .*data\.path.*data\.min_colorfulness.*size=16"
+    with pytest.raises(ValueError, match=message):
+        examine(FolderSource(str(tmp_path)))
+
+
+def test_a_single_photo_is_refused(tmp_path, examine, crops):
+    for name in ("a.png", "b.png"):  # twice the same: one group
+        Image.fromarray(crops[0]).save(tmp_path / name)
+    with pytest.raises(ValueError, match=r"only one photo can be used.*\(data\.path\)"):
+        examine(FolderSource(str(tmp_path)))
+
+
+def test_store_size_below_the_training_size_is_refused(folder, examine):
+    with pytest.raises(ValueError, match=r"store_size=8 is smaller than .* 16 \(data\.store_size\)"):
+        examine(FolderSource(str(folder)), store_size=8)
+
+
+def test_equal_content_under_two_names_stays_in_one_split(folder, examine, crops):
+    for index, crop in enumerate(crops):
+        Image.fromarray(crop).save(folder / f"copy{index:02d}.bmp")  # another format, the same pixels
+    library = examine(FolderSource(str(folder)))
+    assert len(library.table) == 24
+    assert hashes(library, "train").isdisjoint(hashes(library, "val"))
+    assert hashes(library, "val")
+
+
+def test_split_follows_content_not_names_or_order(folder, examine):
+    first = examine(FolderSource(str(folder)))
+    for index, file in enumerate(sorted(folder.iterdir())):
+        file.rename(folder / f"renamed{99 - index}.png")
+    second = examine(FolderSource(str(folder)))
+    assert hashes(first, "val") == hashes(second, "val")
+    assert names(first, "val") != names(second, "val")
+
+
+def test_split_is_not_touched_by_what_is_left_out_or_by_random_state(folder, examine):
+    first = examine(FolderSource(str(folder)))
+    Image.new("RGB", (30, 30), "gray").save(folder / "00000.png")
+    np.random.seed(5)  # noqa: NPY002
+    torch.manual_seed(5)
+    assert hashes(examine(FolderSource(str(folder))), "val") == hashes(first, "val")
+
+
+def test_split_depends_on_the_seed(folder, examine):
+    splits = {frozenset(hashes(examine(FolderSource(str(folder)), seed=seed), "val")) for seed in range(6)}
+    assert len(splits) > 3
+
+
+def test_split_is_bounded(folder, examine):
+    assert len(examine(FolderSource(str(folder)), validation_share=0.5, max_validation=2).splits["val"]) == 2
+    assert len(examine(FolderSource(str(folder)), validation_share=0.01).splits["val"]) == 1
+    assert len(examine(FolderSource(str(folder)), validation_share=0.99).splits["train"]) == 1
+
+
+def test_groups_are_never_split(examine):
+    library = examine(SamplesSource(views_per_photo=3), store_size=16, validation_share=0.3)
+    groups = {split: {library.table[i]["group"] for i in indices} for split, indices in library.splits.items()}
+    assert groups["train"]
+    assert groups["val"]
+    assert groups["train"].isdisjoint(groups["val"])
+
+
+def test_second_call_reads_the_cache(folder, examine):
+    first = examine(CountingFolder(str(folder)), store_size=16)
+    assert CountingFolder.opened == 12
+    second = examine(CountingFolder(str(folder)), store_size=16, seed=1, min_colorfulness=0, min_size=8)
+    assert CountingFolder.opened == 12
+    assert np.array_equal(first.pixels(0), second.pixels(0))
+
+
+def test_another_store_size_is_examined_again(folder, examine):
+    examine(CountingFolder(str(folder)), store_size=16)
+    library = examine(CountingFolder(str(folder)), store_size=20)
+    assert CountingFolder.opened == 24
+    assert min(library.pixels(0).shape[:2]) == 20
+
+
+@pytest.mark.parametrize("change", ["content", "time"])
+def test_changed_file_is_examined_again(folder, examine, crops, change):
+    first = examine(CountingFolder(str(folder)))
+    file = folder / "00.png"
+    if change == "content":
+        Image.fromarray(crops[1][::-1]).save(file)
+    else:
+        os.utime(file, ns=(0, 0))
+    second = examine(CountingFolder(str(folder)))
+    assert CountingFolder.opened > 12
+    assert (first.table[0]["sha256"] == second.table[0]["sha256"]) == (change == "time")
+
+
+def test_sources_of_equal_listing_do_not_share_a_cache(examine):
+    first, second = (examine(SyntheticSource(num_images=4, size=16, seed=seed)) for seed in range(2))
+    assert set(first.table["sha256"]).isdisjoint(second.table["sha256"])
+
+
+def test_pixels_without_store_are_those_of_the_file(folder, examine, crops):
+    library = examine(FolderSource(str(folder)))
+    assert np.array_equal(library.pixels(3), crops[3])
+
+
+def test_stored_pixels_are_the_shrunk_photo(folder, examine, crops):
+    library = examine(FolderSource(str(folder)), store_size=16)
+    expected = Image.fromarray(crops[3]).resize((20, 16), Image.Resampling.LANCZOS)
+    assert np.array_equal(library.pixels(3), np.asarray(expected))
+    assert (library.table[3]["width"], library.table[3]["height"]) == (40, 32)  # of the file
+
+
+def test_stored_pixels_do_not_need_the_file(folder, examine, crops):
+    library = examine(FolderSource(str(folder)), store_size=32)
+    (folder / "03.png").unlink()
+    assert np.array_equal(library.pixels(3), crops[3])
+
+
+@pytest.mark.parametrize("size", [(100, 40), (40, 100), (333, 97), (40, 40)])
+def test_shrinking_gives_the_shorter_side_and_keeps_the_shape(size):
+    small = shrink(Image.new("RGB", size), 30)
+    assert min(small.size) == 30
+    assert max(small.size) == pytest.approx(30 * max(size) / min(size), abs=0.5)
+
+
+def test_shrinking_enlarges_nothing():
+    image = Image.new("RGB", (20, 50))
+    assert shrink(image, 20) is image
+    assert shrink(image, 30) is image
+
+
+def test_manifest_lists_every_photo_with_its_split_and_hash(folder, examine, tmp_path):
+    library = examine(FolderSource(str(folder)))
+    write_manifest(library, tmp_path / "manifest.csv")
+    with (tmp_path / "manifest.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows == library.manifest()
+    assert [row["name"] for row in rows] == [f"{index:02d}.png" for index in range(12)]
+    assert {(row["width"], row["height"]) for row in rows} == {("40", "32")}
+    assert len({row["sha256"] for row in rows}) == 12
+    assert [file.name for file in tmp_path.glob("manifest*")] == ["manifest.csv"]
+
+
+def test_manifest_of_the_same_photos_is_accepted_and_left_alone(folder, examine, tmp_path):
+    path = tmp_path / "manifest.csv"
+    write_manifest(examine(FolderSource(str(folder))), path)
+    before = path.read_bytes()
+    write_manifest(examine(FolderSource(str(folder))), path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("change", ["added", "removed", "changed"])
+def test_manifest_detects_other_photos(folder, examine, crops, tmp_path, change):
+    path = tmp_path / "manifest.csv"
+    write_manifest(examine(FolderSource(str(folder))), path)
+    before = path.read_bytes()
+    if change == "removed":
+        (folder / "05.png").unlink()
+    else:
+        Image.fromarray(crops[5][::-1]).save(folder / ("05.png" if change == "changed" else "05b.png"))
+    with pytest.raises(ValueError, match=r"not those this run began with: 1 were .* for example 05b?\.png .*name="):
+        write_manifest(examine(FolderSource(str(folder))), path)
+    assert path.read_bytes() == before

@@ -1,0 +1,185 @@
+"""`train.py` and `evaluate.py` as people type them, and what they say to mistakes."""
+
+import json
+import logging
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.data import astronaut, chelsea, coffee
+
+import evaluate
+import train
+from colorgan.errors import one_line_errors
+
+
+def command(module, monkeypatch, capsys, *overrides):
+    """Run a script in this process; returns exit code, standard output and error."""
+    monkeypatch.setattr(sys, "argv", [f"{module.__name__}.py", *map(str, overrides)])
+    code = 0
+    try:
+        with one_line_errors():
+            module.main()
+    except SystemExit as stop:
+        code = stop.code or 0
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.fixture
+def places(tmp_path):
+    return [f"runs_dir={tmp_path}/runs", f"data.cache_dir={tmp_path}/cache", "trainer.enable_progress_bar=false"]
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Ten colour photos of 64 px and more."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for index in range(10):
+        photo = (astronaut(), chelsea(), coffee())[index % 3][20 * index :, 10 * index :]
+        Image.fromarray(photo).resize((90, 70)).save(folder / f"{index}.png")
+    return folder
+
+
+def test_train_and_evaluate_from_the_command_line(monkeypatch, capsys, caplog, tmp_path, places, photos):
+    caplog.set_level(logging.INFO)
+    whole = (photos / "0.png").read_bytes()
+    (photos / "cut.png").write_bytes(whole[: len(whole) // 2])
+    Image.fromarray(astronaut()).resize((64, 64)).convert("L").save(photos / "gray.png")
+    Image.fromarray(astronaut()).resize((16, 16)).save(photos / "small.png")
+    data = ["data=folder", f"data.path={photos}", "data.store_size=40"]
+    code, out, err = command(train, monkeypatch, capsys, "experiment=smoke", *data, *places, "name=run")
+    assert code == 0, err
+    assert "left out: 1 unreadable, 1 near-gray, 1 smaller than 32 px" in caplog.text
+    assert "cut.png" in caplog.text
+    for row in ("gray", "mean tint", "shuffled", "generator_pretrain", "final", "truth"):
+        assert row in out
+    run = tmp_path / "runs" / "run"
+    records = json.loads((run / "evaluation.json").read_text())
+    values = {record["name"]: record["metrics"] for record in records}
+    assert values["gray"]["colorfulness"] == pytest.approx(0, abs=1e-3)
+    assert values["truth"]["psnr"] == 100
+    assert records[0]["protocol"]["gray_rule"] == "luma601"
+    width, height = Image.open(run / "final.png").size
+    assert width > height > 0
+
+    pattern = f"checkpoints='{run}/03-gan/snapshots/*.safetensors'"
+    wanted = ["metrics=fast", *data, places[1], f"out={tmp_path}/evaluation"]
+    code, out, err = command(evaluate, monkeypatch, capsys, pattern, *wanted)
+    assert code == 0, err
+    again = {r["name"]: r["metrics"] for r in json.loads((tmp_path / "evaluation" / "evaluation.json").read_text())}
+    best = next(r["checkpoint"]["step"] for r in records if r["name"] == "final")
+    assert again[f"step={best:06d}"] == values["final"]
+    assert (tmp_path / "evaluation" / "comparison.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "messages"),
+    [
+        (["experimnt=smoke"], ["experimnt"]),
+        (["experiment=smokey"], ["did you mean smoke?"]),
+        (["generator=unet"], ["Could not find 'generator/unet'", "unet_lite0"]),
+        (["schedule.stages.gan.stpes=3"], ["schedule.stages.gan.stpes"]),
+        (["data=folder"], ["data.path"]),
+        (["data=folder", "data.path=/nowhere"], ["no folder /nowhere", "data.path"]),
+        (["data=folder", "data.path={empty}"], ["no photos in", "data.path"]),
+        (["data=folder", "data.path={gray}"], ["none of 3 photos can be used: 3 near-gray", "data.min_colorfulness"]),
+        (["data=folder", "data.path={tiny}"], ["3 smaller than 32 px", "image_size"]),
+        (["data=folder", "data.path={pixel}"], ["smaller than 32 px"]),
+        (["data=folder", "data.path={damaged}"], ["2 unreadable"]),
+        (["init_from={text}"], ["not a .safetensors checkpoint"]),
+        (["init_from=/nowhere"], ["no checkpoint /nowhere"]),
+        (["runs_dir={text}/runs"], ["text.safetensors"]),
+        (["generator.head=hsv"], ["head='hsv' is unknown; allowed: chroma, lab, rgb"]),
+        (["generator.gray_rule=average"], ["gray_rule='average' is unknown"]),
+        (["generator.widths=[8,8]"], ["widths needs 5 numbers, got 2"]),
+        (["generator.encoder.name=resnet35"], ["no model named 'resnet35'"]),
+        (["generator.encoder.weights=nowhere.pth"], ["no weights file nowhere.pth"]),
+        (["trainer.precision=12"], ["12"]),
+        (["data.min_crop=2"], ["min_crop must be in (0, 1], got 2"]),
+        (["data.store_size=16"], ["store_size=16 is smaller than the pictures trained on, 32"]),
+        (["schedule.stages.gan.batch_size=0"], ["schedule.stages.gan.batch_size must be at least 1, got 0"]),
+        (["a b"], ["a b"]),
+    ],
+)
+def test_mistakes_get_one_line_and_exit_code_2(monkeypatch, capsys, tmp_path, places, overrides, messages):
+    def folder(name, *images):
+        (tmp_path / name).mkdir()
+        for index, image in enumerate(images):
+            image.save(tmp_path / name / f"{index}.png")
+        return tmp_path / name
+
+    noise = [Image.fromarray(np.random.default_rng(i).integers(0, 255, (40, 40), dtype=np.uint8)) for i in range(3)]
+    (tmp_path / "text.safetensors").write_text("no checkpoint")
+    made = {
+        "empty": folder("empty"),
+        "gray": folder("gray", *noise),
+        "tiny": folder("tiny", *[Image.fromarray(astronaut()[i : i + 20, :20]) for i in (0, 100, 200)]),
+        "pixel": folder("pixel", Image.new("RGB", (1, 1), "red")),
+        "damaged": folder("damaged"),
+        "text": tmp_path / "text.safetensors",
+    }
+    for index in range(2):
+        (made["damaged"] / f"{index}.jpg").write_bytes(b"\xff\xd8\xff\xe0 no photo")
+    overrides = [override.format(**made) for override in overrides]
+    places = [place for place in places if place.split("=")[0] not in {o.split("=")[0] for o in overrides}]
+    code, _, err = command(train, monkeypatch, capsys, "experiment=smoke", *places, *overrides)
+    lines = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert code == 2, err
+    assert len(lines) == 1
+    assert "Traceback" not in err
+    for message in messages:
+        assert message in lines[0]
+    assert not list((tmp_path / "runs").rglob("*.ckpt"))
+
+
+def test_other_networks_are_refused_when_a_run_goes_on(monkeypatch, capsys, places):
+    words = ["experiment=smoke", *places, "name=run", "schedule.cycles=0"]
+    assert command(train, monkeypatch, capsys, *words)[0] == 0
+    code, _, err = command(train, monkeypatch, capsys, *words, "generator.widths=[16,16,16,16,16]")
+    assert code == 2
+    assert "generator.widths: [16, 16, 16, 16, 8] -> [16, 16, 16, 16, 16]" in err
+
+
+def test_photos_that_changed_since_a_run_began_are_refused(monkeypatch, capsys, places, photos):
+    words = ["experiment=smoke", "data=folder", f"data.path={photos}", *places, "name=run", "schedule.cycles=0"]
+    assert command(train, monkeypatch, capsys, *words)[0] == 0
+    Image.fromarray(chelsea()[:80, :80]).save(photos / "new.png")
+    code, _, err = command(train, monkeypatch, capsys, *words)
+    assert code == 2
+    assert "1 were added, removed or changed" in err
+    assert "new.png" in err
+
+
+def test_a_bug_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError), one_line_errors():
+        1 / 0  # noqa: B018
+
+
+@pytest.mark.parametrize("logger", ["csv", "tensorboard", "wandb"])
+def test_every_logger_works_without_network_or_key(monkeypatch, capsys, tmp_path, places, logger):
+    for variable in ("WANDB_API_KEY", "WANDB_MODE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    words = [
+        "experiment=smoke",
+        f"logger={logger}",
+        *places,
+        "name=run",
+        "schedule.cycles=0",
+        "trainer.log_every_n_steps=1",
+    ]
+    code, _, err = command(train, monkeypatch, capsys, *words)
+    assert code == 0, err
+    run = tmp_path / "runs" / "run"
+    if logger == "csv":
+        rows = (run / "csv" / "version_0" / "metrics.csv").read_text()
+        assert "train/loss_pixel" in rows
+        assert "val/psnr" in rows
+    elif logger == "tensorboard":
+        assert list(run.glob("tensorboard/**/events.out.tfevents.*"))
+    else:
+        assert list(run.glob("wandb/offline-run-*"))
+        assert (run / "wandb_id.txt").read_text()
