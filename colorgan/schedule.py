@@ -331,7 +331,8 @@ def build_datamodule(data: DictConfig, *, seed: int, gray_rule: str) -> Coloriza
 
 def build_metrics(metrics: DictConfig) -> MetricCollection:
     """The metrics of a config, under their names there."""
-    return MetricCollection(dict(instantiate(metrics, _convert_="all")))
+    # Compute groups would let metrics whose states happen to be equal after one batch share them for good.
+    return MetricCollection(dict(instantiate(metrics, _convert_="all")), compute_groups=False)
 
 
 def trained_through(config: DictConfig) -> list[str]:

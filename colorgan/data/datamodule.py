@@ -32,7 +32,7 @@ class ColorizationDataModule(pl.LightningDataModule):
     Args:
         source: where photos come from.
         validation_share: share of photos that are never trained on.
-        max_validation: upper bound on their number.
+        max_validation: no further group joins validation once it holds so many photos.
         validation_panel: how many of them are looked at during training.
         min_colorfulness: photos less colourful than this are left out as gray.
         store_size: shorter side at which decoded photos are cached; None decodes the file each time.

@@ -19,7 +19,7 @@ class PixelNoise:
         self.probability, self.max_share, self.amplitude = probability, max_share, amplitude
 
     def __call__(self, gray: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Degrade (H, W) float32 in [0, 1]; returns a new array in [0, 1]."""
+        """Degrade (H, W) float32 in [0, 1]; the input array stays as it is."""
         if rng.random() >= self.probability:
             return gray
         share = rng.uniform(0.001, self.max_share)

@@ -106,7 +106,7 @@ def build_library(
         store_size: shorter side at which to keep decoded photos; larger ones are shrunk, none is enlarged.
         min_colorfulness: photos below this (Hasler and Süsstrunk, 0..~100) count as gray and are left out.
         validation_share: share of the photos, by groups, that are never trained on.
-        max_validation: upper bound on validation photos.
+        max_validation: no further group joins validation once it holds so many photos.
         seed: of the split.
         cache_dir: folder of the cache.
 
