@@ -58,9 +58,9 @@ def _config_message(error: Exception) -> str:
     """Hydra's first line, and its cause; a mistyped choice gets the nearest one that exists."""
     lines = str(error).splitlines()
     cause = str(error.__cause__).splitlines()[0] if error.__cause__ is not None else ""
-    if lines[0].startswith("Could not find"):  # the choices follow, a line each
+    if "Could not find" in lines[0]:  # the choices follow, a line each
         choices = [line.strip() for line in lines[1:] if line.startswith("\t")]
-        wanted = lines[0].split("'")[1].rsplit("/", 1)[-1]
+        wanted = lines[0].rstrip("'").rsplit("/", 1)[-1]
         near = difflib.get_close_matches(wanted, choices, n=1)
         hint = f" did you mean {near[0]}?" if near else ""
         return f"{lines[0]};{hint} available: {', '.join(choices)}"

@@ -21,6 +21,7 @@ import yaml
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 from torchmetrics import MetricCollection
 
@@ -103,6 +104,8 @@ class Schedule:
 
     def __init__(self, config: DictConfig) -> None:
         self.config = config
+        if missing := sorted(OmegaConf.missing_keys(config), key=len):
+            raise ValueError(f"the config needs a value for {missing[0]}: give {missing[0]}=...")
         self.folder: Path = Path(config.runs_dir) / str(config.name)
         self.plan = plan_stages(config.schedule, self.folder)
         self.gray_rule = config.generator.get("gray_rule", "luma601")
@@ -251,16 +254,19 @@ class Schedule:
             callbacks.append(StageProgressBar(f"{stage.index}/{len(self.plan)} {stage.name}", entry.batch_size))
         if entry.ema_decay is not None and "generator" in module.trains:
             callbacks.append(GeneratorEMA(entry.ema_decay))  # behind those that use the average in validation
-        trainer: pl.Trainer = instantiate(self.config.trainer, _partial_=True)(
-            callbacks=callbacks,
-            logger=run_logger,
-            default_root_dir=str(stage.folder),
-            max_epochs=1,
-            val_check_interval=min(entry.validate_every, entry.steps),
-            num_sanity_val_steps=0,
-            enable_model_summary=False,
-            use_distributed_sampler=False,  # the step-indexed sampler shares each batch among processes
-        )
+        try:
+            trainer: pl.Trainer = instantiate(self.config.trainer, _partial_=True)(
+                callbacks=callbacks,
+                logger=run_logger,
+                default_root_dir=str(stage.folder),
+                max_epochs=1,
+                val_check_interval=min(entry.validate_every, entry.steps),
+                num_sanity_val_steps=0,
+                enable_model_summary=False,
+                use_distributed_sampler=False,  # the step-indexed sampler shares each batch among processes
+            )
+        except (ValueError, TypeError, MisconfigurationException) as error:
+            raise ValueError(f"trainer: {error}") from error
         return trainer
 
     def _save_networks(self, path: Path, stage: PlannedStage, module: Stage, metrics: Mapping[str, float]) -> None:

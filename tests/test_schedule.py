@@ -223,3 +223,27 @@ def test_resume_file_is_written_after_the_validation_of_its_step(smoke, monkeypa
     )
     Schedule(smoke("schedule.cycles=0")).run()
     assert saved == [2, 3, 4]  # every 2; 3 has a validation; 6 is the end
+
+
+def test_sizes_may_grow_from_stage_to_stage(smoke):
+    config = smoke(
+        "+stage@schedule.stages.larger=generator_pretrain",
+        "schedule.once=[generator_pretrain,larger]",
+        "schedule.cycles=0",
+        "schedule.stages.larger={steps:2,batch_size:2,image_size:48}",
+        "data.size=48",
+        "data.store_size=48",
+    )
+    schedule = Schedule(config)
+    sizes = []
+    with pytest.MonkeyPatch.context() as patch:
+        before_step = Stage.on_train_batch_start
+
+        def watch(self, batch, index):
+            sizes.append(tuple(batch["rgb"].shape[-2:]))
+            before_step(self, batch, index)
+
+        patch.setattr(Stage, "on_train_batch_start", watch)
+        final = schedule.run()
+    assert sizes == [(32, 32)] * 6 + [(48, 48)] * 2
+    assert read_header(final)["image_size"] == 48

@@ -1,7 +1,6 @@
 """`train.py` and `evaluate.py` as people type them, and what they say to mistakes."""
 
 import json
-import logging
 import sys
 
 import numpy as np
@@ -43,17 +42,16 @@ def photos(tmp_path):
     return folder
 
 
-def test_train_and_evaluate_from_the_command_line(monkeypatch, capsys, caplog, tmp_path, places, photos):
-    caplog.set_level(logging.INFO)
+def test_train_and_evaluate_from_the_command_line(monkeypatch, capsys, tmp_path, places, photos):
     whole = (photos / "0.png").read_bytes()
     (photos / "cut.png").write_bytes(whole[: len(whole) // 2])
     Image.fromarray(astronaut()).resize((64, 64)).convert("L").save(photos / "gray.png")
     Image.fromarray(astronaut()).resize((16, 16)).save(photos / "small.png")
-    data = ["data=folder", f"data.path={photos}", "data.store_size=40"]
+    data = ["data=folder", f"data.path={photos}"]
     code, out, err = command(train, monkeypatch, capsys, "experiment=smoke", *data, *places, "name=run")
     assert code == 0, err
-    assert "left out: 1 unreadable, 1 near-gray, 1 smaller than 32 px" in caplog.text
-    assert "cut.png" in caplog.text
+    assert "left out: 1 unreadable, 1 near-gray, 1 smaller than 32 px" in err
+    assert "cut.png" in err
     for row in ("gray", "mean tint", "shuffled", "generator_pretrain", "final", "truth"):
         assert row in out
     run = tmp_path / "runs" / "run"
