@@ -21,7 +21,7 @@ def main(config: DictConfig) -> None:
     # Heavy imports wait until here, so that --help answers at once.
     from colorgan.checkpoint import find_checkpoints, read_header, write_json
     from colorgan.evaluation import evaluate_checkpoints, print_table, save_comparison
-    from colorgan.schedule import build_datamodule, build_metrics
+    from colorgan.plan import build_datamodule, build_metrics
 
     checkpoints = find_checkpoints(config.checkpoints)
     header = read_header(next(iter(checkpoints.values())))

@@ -6,6 +6,7 @@ python train.py experiment=nogan_image data=folder data.path=my_photos
 
 import logging
 import os
+import warnings
 from pathlib import Path
 
 import hydra
@@ -30,6 +31,11 @@ def train(config: DictConfig) -> float | None:
     from colorgan.schedule import Schedule
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    # Lightning's own use of a deprecated torch name; can go when it stops.
+    warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
+    # What Lightning says of a hook that the stages mean to override, and of stages shorter than a logging interval.
+    warnings.filterwarnings("ignore", message="You have overridden `on_after_batch_transfer`")
+    warnings.filterwarnings("ignore", message="The number of training batches")
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)  # one notice a stage is noise
     logging.getLogger("pytorch_lightning.trainer.connectors.checkpoint_connector").setLevel(logging.WARNING)
     schedule = Schedule(config)
@@ -44,6 +50,7 @@ def train(config: DictConfig) -> float | None:
     save_comparison(picture, checkpoints, schedule.datamodule, image_size=image_size)
     print_table(records)
     print(f"picture (gray | {' | '.join(checkpoints)} | truth): {picture}\ncheckpoint: {final}")
+    print(f"colorize your photos: colorgan colorize PHOTO_OR_FOLDER --checkpoint {schedule.folder} --out colorized")
     values = next(record["metrics"] for record in records if record["name"] == "final")
     return values.get(config.objective)
 

@@ -17,6 +17,7 @@ FLOORS = {
     "callbacks": 2,
     "data": 2,
     "colorizer": 2,
+    "plan": 3,
     "schedule": 3,
     "evaluation": 3,
     "cli": 4,

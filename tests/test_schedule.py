@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 
 from colorgan.callbacks import ResumeCheckpoint
 from colorgan.checkpoint import read_header
-from colorgan.schedule import Schedule, config_differences, plan_stages
+from colorgan.plan import config_differences, plan_stages
+from colorgan.schedule import Schedule
 from colorgan.stages.base import Stage
 
 STAGES = ("01-generator_pretrain", "02-critic_pretrain", "03-gan")

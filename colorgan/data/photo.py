@@ -21,8 +21,8 @@ class UnreadablePhotoError(ValueError):
 def read_photo(file: Path | bytes | Image.Image) -> Image.Image:
     """Read a photo as it is meant to be seen.
 
-    The EXIF orientation is applied, an embedded colour profile is converted to sRGB, 16-bit and float values are
-    scaled, palettes and CMYK are expanded; of an animation the first frame is taken.
+    The EXIF orientation is applied, an embedded profile of an RGB or CMYK photo is converted to sRGB, 16-bit and float
+    values are scaled, palettes and CMYK are expanded; of an animation the first frame is taken.
 
     Args:
         file: a path, the bytes of a file, or an image that PIL has opened.

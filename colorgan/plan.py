@@ -1,0 +1,117 @@
+"""What a composed config means: its stages in order, its data, its metrics, and how it differs from another."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from torchmetrics import MetricCollection
+
+from colorgan.data import ColorizationDataModule
+
+# A run may go on with other values of these: they change where and how fast, not what comes out.
+_FREE_KEYS = (
+    "data.num_workers",
+    "data.cache_dir",
+    "logger",
+    "runs_dir",
+    "name",
+    "save_every",
+    "trainer.log_every_n_steps",
+)
+
+
+@dataclass(frozen=True)
+class StageEntry:
+    """One stage of the schedule, as its yaml says.
+
+    Attributes:
+        module: config of the stage's LightningModule.
+        steps: batches, each with one optimizer step.
+        batch_size: photos a step, over all processes.
+        image_size: height and width of training pictures.
+        validate_every: steps between validations; there is one at the end in any case.
+        ema_decay: of the generator's moving average; None for none.
+        snapshots: keep the networks of every validation.
+        handover: `last`, or the validation metric by which the best snapshot is handed on.
+    """
+
+    module: DictConfig
+    steps: int
+    batch_size: int
+    image_size: int
+    validate_every: int
+    ema_decay: float | None = None
+    snapshots: bool = False
+    handover: str = "last"
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """A stage with its place in the run."""
+
+    index: int
+    name: str
+    entry: StageEntry
+    first_step: int
+    folder: Path
+
+
+def plan_stages(schedule: DictConfig, folder: Path) -> list[PlannedStage]:
+    """The stages in order: `once`, then `cycle` as often as `cycles` says.
+
+    Raises:
+        ValueError: a name without a stage, an unknown key, or nothing to do.
+    """
+    names = [*schedule.once, *(name for _ in range(schedule.cycles) for name in schedule.cycle)]
+    if not names:
+        raise ValueError("the schedule is empty (schedule.once, schedule.cycle, schedule.cycles)")
+    planned: list[PlannedStage] = []
+    for index, name in enumerate(names, start=1):
+        if name not in schedule.stages:
+            raise ValueError(f"the schedule names stage {name!r}; schedule.stages has {', '.join(schedule.stages)}")
+        options = dict(schedule.stages[name])
+        known = {field.name for field in fields(StageEntry)}
+        if unknown := set(options) - known:
+            raise ValueError(f"schedule.stages.{name} has no {sorted(unknown)}; allowed: {', '.join(sorted(known))}")
+        first = planned[-1].first_step + planned[-1].entry.steps if planned else 0
+        planned.append(PlannedStage(index, name, StageEntry(**options), first, folder / f"{index:02d}-{name}"))
+    return planned
+
+
+def build_datamodule(data: DictConfig, *, seed: int, gray_rule: str) -> ColorizationDataModule:
+    """The data module of a config; keys that `data.source` takes by interpolation are not the module's own."""
+    source = instantiate(data.source, _convert_="all")
+    borrowed = {"source", *data.source} - {"_target_"}
+    options = {key: value for key, value in data.items() if key not in borrowed}
+    make = instantiate(options, _partial_=True, _convert_="all")
+    module: ColorizationDataModule = make(source=source, gray_rule=gray_rule, seed=seed)
+    return module
+
+
+def build_metrics(metrics: DictConfig) -> MetricCollection:
+    """The metrics of a config, under their names there."""
+    # Compute groups would let metrics whose states happen to be equal after one batch share them for good.
+    return MetricCollection(dict(instantiate(metrics, _convert_="all")), compute_groups=False)
+
+
+def trained_through(config: DictConfig) -> list[str]:
+    """Names of pretrained networks that gave gradients or features: none of them should judge the result."""
+    nodes = [config.generator.get("encoder"), (config.loss.get("feature") or {}).get("network")]
+    names = {str(node.name).removeprefix("tf_") for node in nodes if node and "name" in node}
+    return sorted(names)
+
+
+def config_differences(before: Any, after: Any, key: str = "") -> list[str]:
+    """What differs between two plain configs, as `key: before -> after`, free keys left out."""
+    if key in _FREE_KEYS:
+        return []
+    if isinstance(before, dict) and isinstance(after, dict):
+        keys = sorted(before.keys() | after.keys())
+        parts = (
+            config_differences(before.get(k, "<absent>"), after.get(k, "<absent>"), f"{key}.{k}".lstrip("."))
+            for k in keys
+        )
+        return [difference for part in parts for difference in part]
+    return [] if before == after else [f"{key}: {before} -> {after}"]
