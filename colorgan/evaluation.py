@@ -126,7 +126,7 @@ def print_table(records: list[dict[str, Any]]) -> None:
     table = Table(title=f"{protocol['num_photos']} validation photos, {protocol['image_size']} px")
     table.add_column("")
     for name in records[0]["metrics"]:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     for record in records:
         flagged = record.get("judged_by_its_teacher", [])
         cells = [f"{value:.2f}{'*' if name in flagged else ''}" for name, value in record["metrics"].items()]
