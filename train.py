@@ -36,6 +36,8 @@ def train(config: DictConfig) -> float | None:
     # What Lightning says of a hook that the stages mean to override, and of stages shorter than a logging interval.
     warnings.filterwarnings("ignore", message="You have overridden `on_after_batch_transfer`")
     warnings.filterwarnings("ignore", message="The number of training batches")
+    # It cannot know that the step-indexed sampler goes on by itself.
+    warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that ended before the epoch ended")
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)  # one notice a stage is noise
     logging.getLogger("pytorch_lightning.trainer.connectors.checkpoint_connector").setLevel(logging.WARNING)
     schedule = Schedule(config)
