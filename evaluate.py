@@ -21,12 +21,22 @@ def main(config: DictConfig) -> None:
     # Heavy imports wait until here, so that --help answers at once.
     from colorgan.checkpoint import find_checkpoints, read_header, write_json
     from colorgan.evaluation import evaluate_checkpoints, print_table, save_comparison
-    from colorgan.plan import build_datamodule, build_metrics
+    from colorgan.plan import SPLIT_KEYS, build_datamodule, build_metrics
 
     checkpoints = find_checkpoints(config.checkpoints)
-    header = read_header(next(iter(checkpoints.values())))
+    headers = [read_header(path) for path in checkpoints.values()]
+    header = headers[0]
+    for key in ("gray_rule", "split"):
+        if any(other[key] != header[key] for other in headers):
+            raise ValueError(f"these checkpoints differ in {key}: they cannot share a table (checkpoints)")
     image_size = config.image_size or header["image_size"]
-    datamodule = build_datamodule(config.data, seed=config.seed, gray_rule=header["gray_rule"])
+    seed = config.seed
+    if seed is None:  # the photos that the run never trained on, if it is given the run's photos
+        seed = header["split"]["seed"]
+        config.data.update({key: header["split"][key] for key in SPLIT_KEYS})
+    if config.data.store_size is not None:
+        config.data.store_size = max(config.data.store_size, image_size)
+    datamodule = build_datamodule(config.data, seed=seed, gray_rule=header["gray_rule"])
     print(datamodule.examine(min_size=image_size).summary())
     records = evaluate_checkpoints(checkpoints, datamodule, build_metrics(config.metrics), image_size=image_size)
     out = Path(config.out)

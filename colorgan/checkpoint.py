@@ -79,7 +79,7 @@ def find_checkpoints(pattern: str) -> dict[str, Path]:
     """
     if "*" not in pattern:
         path = find_checkpoint(pattern)
-        return {path.parent.name if path.name == "final.safetensors" else path.stem: path}
+        return {path.resolve().parent.name if path.name == "final.safetensors" else path.stem: path}
     base = Path(pattern).expanduser()
     root = Path(base.anchor) if base.is_absolute() else Path()
     found = sorted(root.glob(str(base.relative_to(base.anchor)) if base.is_absolute() else pattern))
@@ -172,7 +172,7 @@ def build_network(config: Mapping[str, Any]) -> nn.Module:
     from hydra.utils import instantiate
 
     _check_targets(config)
-    network: nn.Module = instantiate(_without_weights(config), _convert_="all")
+    network: nn.Module = instantiate(without_weights(config), _convert_="all")
     return network
 
 
@@ -188,9 +188,10 @@ def _check_targets(node: Any) -> None:
             _check_targets(value)
 
 
-def _without_weights(node: Any) -> Any:
+def without_weights(node: Any) -> Any:
+    """A network's config with every `weights` set to None: what matters once its tensors are there."""
     if isinstance(node, Mapping):
-        return {key: None if key == "weights" else _without_weights(value) for key, value in node.items()}
+        return {key: None if key == "weights" else without_weights(value) for key, value in node.items()}
     return node
 
 

@@ -31,7 +31,7 @@ def evaluate(method: Method | nn.Module, batches: Iterable[Batch], metrics: Metr
     Returns:
         Value by name of the metric.
     """
-    metrics.reset()
+    metrics.to("cpu").reset()  # a training may have left them on its device; batches and generators are on the CPU
     for batch in batches:
         fake_rgb = method(batch["gray"]) if isinstance(method, nn.Module) else method(batch)
         metrics.update(fake_rgb, batch["rgb"])
@@ -40,7 +40,7 @@ def evaluate(method: Method | nn.Module, batches: Iterable[Batch], metrics: Metr
     return values
 
 
-def baselines(batches: list[Batch]) -> dict[str, Method]:
+def baselines(batches: list[Batch], gray_rule: str) -> dict[str, Method]:
     """The four rows that every table needs, since each published metric is fooled by one of them.
 
     `gray` is the untouched input, `mean tint` puts the mean chroma of all these photos on each, `shuffled` the
@@ -51,12 +51,17 @@ def baselines(batches: list[Batch]) -> dict[str, Method]:
 
     def mean_tint(batch: Batch) -> Tensor:
         gray = batch["gray"]
-        return recombine(gray, chroma_to_rgb(gray, tint.expand(*gray.shape[:1], -1, *gray.shape[2:])))
+        return recombine(gray, chroma_to_rgb(gray, tint.expand(*gray.shape[:1], -1, *gray.shape[2:])), gray_rule)
+
+    sizes = [len(batch["rgb"]) for batch in batches]
+    photos = torch.cat([batch["rgb"] for batch in batches])
+    rolled = photos.roll(len(photos) // 2, dims=0)  # half the set away: not a neighbour in a film
+    others = iter(torch.split(rolled, sizes))
 
     return {
-        "gray": lambda batch: batch["gray"].expand(-1, 3, -1, -1),
+        "gray": lambda batch: recombine(batch["gray"], batch["gray"].expand(-1, 3, -1, -1), gray_rule),
         "mean tint": mean_tint,
-        "shuffled": lambda batch: recombine(batch["gray"], batch["rgb"].roll(1, dims=0)),
+        "shuffled": lambda batch: recombine(batch["gray"], next(others), gray_rule),
         "truth": lambda batch: batch["rgb"],
     }
 
@@ -87,7 +92,7 @@ def evaluate_checkpoints(
         "recombination": "input gray kept, chroma scaled into gamut, rounded to 8 bits",
         "versions": {package: version(package) for package in ("colorgan", "torch", "torchmetrics", "timm")},
     }
-    simple = baselines(batches)
+    simple = baselines(batches, datamodule.gray_rule)
     truth = {"truth": simple.pop("truth")}
     records = [_record(name, method, batches, metrics, protocol, None) for name, method in simple.items()]
     records += [_record(name, load_generator(p), batches, metrics, protocol, p) for name, p in checkpoints.items()]

@@ -10,6 +10,8 @@ from torchmetrics import MetricCollection
 
 from colorgan.data import ColorizationDataModule
 
+SPLIT_KEYS = ("validation_share", "max_validation")  # with the seed they decide which photos are never trained on
+
 # A run may go on with other values of these: they change where and how fast, not what comes out.
 _FREE_KEYS = (
     "data.num_workers",
@@ -18,6 +20,8 @@ _FREE_KEYS = (
     "runs_dir",
     "name",
     "save_every",
+    "objective",
+    "trainer.enable_progress_bar",
     "trainer.log_every_n_steps",
 )
 

@@ -38,9 +38,11 @@ from colorgan.checkpoint import (
     load_network,
     read_header,
     save_checkpoint,
+    without_weights,
     write_json,
 )
 from colorgan.plan import (
+    SPLIT_KEYS,
     PlannedStage,
     build_datamodule,
     build_metrics,
@@ -69,6 +71,12 @@ class Schedule:
         self.gray_rule = config.generator.get("gray_rule", "luma601")
         self.datamodule = build_datamodule(config.data, seed=config.seed, gray_rule=self.gray_rule)
         self.metrics = build_metrics(config.metrics)
+        if config.objective not in self.metrics:
+            raise ValueError(
+                f"objective={config.objective!r} must be one of the metrics: {', '.join(map(str, self.metrics))}"
+            )
+        if config.trainer.get("devices", 1) not in (1, "1") or config.trainer.get("num_nodes", 1) != 1:
+            raise ValueError(f"trainer.devices={config.trainer.devices}: a run uses one process so far; allowed: 1")
         for stage in self.plan:
             self._check(stage)
 
@@ -120,6 +128,12 @@ class Schedule:
                 raise ValueError(
                     f"{where}.handover={stage.entry.handover!r} must be last or one of the metrics: {names}"
                 )
+            if "generator" not in instantiate(stage.entry.module, _partial_=True).func.trains:
+                raise ValueError(f"{where}.handover must be last: the stage does not train the generator")
+            if self.metrics[stage.entry.handover].higher_is_better is None:
+                raise ValueError(
+                    f"{where}.handover={stage.entry.handover!r} has no better direction; take another metric"
+                )
             if not stage.entry.snapshots:
                 raise ValueError(f"{where}.handover={stage.entry.handover!r} needs {where}.snapshots=true")
 
@@ -158,9 +172,14 @@ class Schedule:
             stage_index=stage.index,
         )
         last = stage.folder / "last.ckpt"
-        trainer.fit(module, datamodule=self.datamodule, ckpt_path=last if last.exists() else None)
-        if module.steps < entry.steps:  # Lightning swallows Ctrl-C: nothing may be handed over
-            raise KeyboardInterrupt
+        try:
+            trainer.fit(module, datamodule=self.datamodule, ckpt_path=last if last.exists() else None)
+        except SystemExit as stop:  # Lightning's answer to Ctrl-C
+            raise KeyboardInterrupt from stop
+        if module.steps < entry.steps:
+            raise ValueError(
+                f"{stage.folder.name} ended at step {module.steps} of {entry.steps} (trainer.max_time, ...)"
+            )
         if trainer.is_global_zero:
             self._hand_over(stage, module, records)
             facts = {"seconds": round(time.monotonic() - started, 1), **module.counts()}
@@ -181,7 +200,11 @@ class Schedule:
         for name in networks:
             if name in stored:
                 assert handover is not None
-                networks[name] = build_network(_plain(config[name]))
+                if differences := config_differences(
+                    without_weights(stored[name]), without_weights(_plain(config[name]))
+                ):
+                    raise ValueError(f"{handover} does not fit the config: {name} differs in {'; '.join(differences)}")
+                networks[name] = build_network(wanted)
                 load_network(networks[name], handover, name)  # type: ignore[arg-type]
             elif name in make_stage.func.needs:
                 networks[name] = instantiate(config[name], _convert_="all")
@@ -246,6 +269,7 @@ class Schedule:
                 "metrics": dict(metrics),
                 "image_size": stage.entry.image_size,
                 "gray_rule": self.gray_rule,
+                "split": {"seed": self.config.seed, **{key: self.config.data[key] for key in SPLIT_KEYS}},
                 "trained_through": trained_through(self.config),
             },
         )
@@ -263,6 +287,8 @@ class Schedule:
             logger.info("handing on step %d of %s, best by %s", best["step"], stage.folder.name, name)
             _copy(stage.folder / "snapshots" / f"step={best['step']:06d}.safetensors", path)
         else:
+            if name != "last":
+                logger.warning("%s: no snapshot has a %s; the last networks are handed on", stage.folder.name, name)
             self._save_networks(path, stage, module, values)
 
 

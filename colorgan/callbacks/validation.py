@@ -78,8 +78,9 @@ class ValidationMetrics(pl.Callback):
         self.metrics, self.records, self.save_snapshot = metrics, records, save_snapshot
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: Stage) -> None:
-        """Follow the module to its device."""
-        self.metrics.to(pl_module.device)
+        """Follow the module to its device; Apple's has no float64, so metrics stay on the CPU there."""
+        self.device = torch.device("cpu") if pl_module.device.type == "mps" else pl_module.device
+        self.metrics.to(self.device)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Stage) -> None:
         """Forget records behind the point from which the stage goes on."""
@@ -97,7 +98,7 @@ class ValidationMetrics(pl.Callback):
     ) -> None:
         """Add a batch."""
         if "generator" in pl_module.trains:
-            self.metrics.update(outputs["fake_rgb"], batch["rgb"])
+            self.metrics.update(outputs["fake_rgb"].to(self.device), batch["rgb"].to(self.device))
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: Stage) -> None:
         """Compute, log, record."""

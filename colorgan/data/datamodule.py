@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from colorgan.color import rgb_to_gray
+from colorgan.color import recombine, rgb_to_gray
 from colorgan.data.library import PhotoLibrary, build_library
 from colorgan.data.order import SampleKey, StepBatchSampler
 from colorgan.data.sources import Source
@@ -38,7 +38,7 @@ class ColorizationDataModule(pl.LightningDataModule):
         store_size: shorter side at which decoded photos are cached; None decodes the file each time.
         min_crop: smallest random square, as a share of the shorter side.
         lighting: spread of random brightness and contrast.
-        degradation: damage to the input gray of training samples.
+        degradation: damage to the gray of training samples; the target keeps the photo's chroma on that gray.
         num_workers: loader processes; 0 loads in the training process.
         gray_rule: how gray is made from colour; must be the generator's.
         seed: of split, order and augmentation.
@@ -176,6 +176,9 @@ class TrainingViews(Dataset[Batch]):
         if self.degradation is not None:
             damaged = [self.degradation(g[0], rng) for g, rng in zip(gray.numpy(), rngs, strict=True)]
             gray = torch.from_numpy(np.stack(damaged)).unsqueeze(1)
+            # The target is the photo's chroma on the gray that the generator sees. A generator keeps that gray, so
+            # against the clean photo a discriminator would look for the noise, and pixel losses would count it.
+            rgb = recombine(gray, rgb, self.gray_rule)
         return {"gray": gray, "rgb": rgb}
 
 

@@ -1,4 +1,4 @@
-"""Damage to the input gray; the target never sees it."""
+"""Damage to the gray of training samples; the colours to reach stay those of the photo."""
 
 import numpy as np
 

@@ -22,10 +22,11 @@ from colorgan.data.sources import Row, Source
 logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "val")
-_CACHE_VERSION = 2  # raise it when `_examine` stores, or a source draws, something else
+_CACHE_VERSION = 3  # raise it when `_examine` stores, or a source draws, something else
 _PARALLEL_FROM = 500  # photos; below, starting processes costs more than it saves
 _FEATURES = datasets.Features(
     {
+        "position": datasets.Value("int64"),
         "name": datasets.Value("string"),
         "group": datasets.Value("string"),
         "sha256": datasets.Value("string"),
@@ -45,6 +46,7 @@ class PhotoLibrary:
 
     Attributes:
         source: where they come from.
+        listing: its rows.
         table: one row a usable photo, in the order of the listing.
         splits: for each split the row numbers, in the order of the listing.
         dropped: how many photos were left out, by reason.
@@ -52,6 +54,7 @@ class PhotoLibrary:
     """
 
     source: Source
+    listing: datasets.Dataset
     table: datasets.Dataset
     splits: dict[str, list[int]]
     dropped: dict[str, int]
@@ -61,7 +64,7 @@ class PhotoLibrary:
         """The photo of a row, (H, W, 3) uint8."""
         row = self.table[index]
         if self.store_size is None:
-            return np.asarray(self.source.open(row).convert("RGB"))
+            return np.asarray(self.source.open(self.listing[row["position"]]).convert("RGB"))
         return np.frombuffer(row["pixels"], dtype=np.uint8).reshape(*row["shape"], 3)
 
     def manifest(self) -> list[dict[str, str]]:
@@ -117,7 +120,8 @@ def build_library(
         raise ValueError(
             f"store_size={store_size} is smaller than the pictures trained on, {min_size} (data.store_size)"
         )
-    examined = _examine_all(source, store_size, cache_dir)
+    listing = source.listing()
+    examined = _examine_all(listing, source, store_size, cache_dir)
     keep, dropped = _select(examined, min_size, min_colorfulness)
     counts = dict(dropped)
     if not keep:
@@ -127,7 +131,9 @@ def build_library(
             f"{min_colorfulness:g}; the largest schedule.stages.*.image_size={min_size})"
         )
     table = examined.select(keep)
-    return PhotoLibrary(source, table, _split(table, validation_share, max_validation, seed), counts, store_size)
+    return PhotoLibrary(
+        source, listing, table, _split(table, validation_share, max_validation, seed), counts, store_size
+    )
 
 
 def write_manifest(library: PhotoLibrary, path: Path) -> None:
@@ -155,8 +161,9 @@ def write_manifest(library: PhotoLibrary, path: Path) -> None:
         )
 
 
-def _examine_all(source: Source, store_size: int | None, cache_dir: Path) -> datasets.Dataset:
-    listing = source.listing()
+def _examine_all(
+    listing: datasets.Dataset, source: Source, store_size: int | None, cache_dir: Path
+) -> datasets.Dataset:
     columns = [name for name in listing.column_names if name != "image"]
     identity = json.dumps(
         [
@@ -174,6 +181,7 @@ def _examine_all(source: Source, store_size: int | None, cache_dir: Path) -> dat
     parallel = len(listing) >= _PARALLEL_FROM
     examined: datasets.Dataset = listing.map(
         _examine,
+        with_indices=True,
         fn_kwargs={"source": source, "store_size": store_size, "in_worker": parallel},
         remove_columns=listing.column_names,
         features=_FEATURES,
@@ -186,11 +194,11 @@ def _examine_all(source: Source, store_size: int | None, cache_dir: Path) -> dat
     return examined
 
 
-def _examine(row: Row, source: Source, store_size: int | None, *, in_worker: bool) -> dict[str, Any]:
+def _examine(row: Row, position: int, source: Source, store_size: int | None, *, in_worker: bool) -> dict[str, Any]:
     if in_worker:
         torch.set_num_threads(1)  # the OpenMP threads of the parent do not survive the fork: waiting for them hangs
     blank = {"sha256": "", "width": 0, "height": 0, "colorfulness": 0.0, "shape": [0, 0], "pixels": b""}
-    result = {"name": row["name"], "group": row.get("group") or "", "error": "", **blank}
+    result = {"position": position, "name": row["name"], "group": row.get("group") or "", "error": "", **blank}
     try:
         image = source.open(row).convert("RGB")
     except (UnreadablePhotoError, FileNotFoundError) as error:

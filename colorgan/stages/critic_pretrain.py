@@ -55,11 +55,11 @@ class CriticPretrainStage(Stage):
         return self.discriminator(batch["rgb"], gray), self.discriminator(fake_rgb, gray)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Share of patches told right, on photos never trained on; chance is 0.5."""
+        """Share of patches where the photo scores above its picture, on photos never trained on; chance is 0.5."""
         self.log_step()
         real_logits, fake_logits = self._judge(batch)
         size = batch["rgb"].shape[0]
-        accuracy = ((real_logits > 0).float().mean() + (fake_logits <= 0).float().mean()) / 2
+        accuracy = (real_logits > fake_logits).float().mean()
         loss = self._losses["discriminator"](real_logits, fake_logits)
         self.log("val/accuracy_discriminator", accuracy, prog_bar=True, batch_size=size, sync_dist=True)
         self.log("val/loss_discriminator", loss, batch_size=size, sync_dist=True)

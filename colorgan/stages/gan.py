@@ -34,6 +34,8 @@ class GANStage(Stage):
         **common: Any,
     ) -> None:
         super().__init__(**common)
+        if not self.loss_weights.get("discriminator"):
+            raise ValueError("the GAN stage needs loss_weights.discriminator above 0 (schedule.stages.gan.module)")
         self._optimizer_generator, self._optimizer_discriminator = (
             optimizer_generator,
             optimizer_discriminator,
@@ -63,8 +65,9 @@ class GANStage(Stage):
             with self.toggled_optimizer(optimizer_discriminator):
                 loss = self.take_step(optimizer_discriminator, batch, self._discriminator_loss)
             self.discriminator_steps += 1
-            # All ranks must take the same turn: decide on the mean.
-            self.turns.advance(self.trainer.strategy.reduce(loss, reduce_op="mean").item())
+            # The threshold is on the scale of the loss itself. All ranks must take the same turn: decide on the mean.
+            raw_loss = loss / self.loss_weights["discriminator"]
+            self.turns.advance(self.trainer.strategy.reduce(raw_loss, reduce_op="mean").item())
         self.log("train/generator_turn", float(player == "generator"), batch_size=1)
 
     def _discriminator_loss(self, batch: Batch) -> Tensor:
