@@ -200,9 +200,8 @@ class Schedule:
         for name in networks:
             if name in stored:
                 assert handover is not None
-                if differences := config_differences(
-                    without_weights(stored[name]), without_weights(_plain(config[name]))
-                ):
+                wanted = _plain(config[name])
+                if differences := config_differences(without_weights(stored[name]), without_weights(wanted)):
                     raise ValueError(f"{handover} does not fit the config: {name} differs in {'; '.join(differences)}")
                 networks[name] = build_network(wanted)
                 load_network(networks[name], handover, name)  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from colorgan.checkpoint import (
     find_checkpoint,
     find_checkpoints,
     load_generator,
+    load_network,
     read_header,
     save_checkpoint,
 )
@@ -44,6 +45,13 @@ def test_a_loaded_generator_gives_the_same_pictures(generator, saved):
     loaded = load_generator(saved)
     assert not loaded.training
     assert torch.equal(loaded(gray), generator(gray))
+
+
+def test_tensors_of_another_size_are_refused_by_name_and_shape(saved):
+    encoder = TimmPyramid("tf_efficientnet_lite0", weights=None)
+    other = UNetGenerator(encoder, widths=[8, 8, 8, 8, 16], head="lab")
+    with pytest.raises(CheckpointError, match=r"generator\.\S+ is \(\d+.*the config's \(\d+"):
+        load_network(other, saved, "generator")
 
 
 def test_the_header_tells_stage_step_metrics_and_versions(saved):

@@ -48,7 +48,7 @@ def test_train_and_evaluate_from_the_command_line(monkeypatch, capsys, tmp_path,
     Image.fromarray(astronaut()).resize((64, 64)).convert("L").save(photos / "gray.png")
     Image.fromarray(astronaut()).resize((16, 16)).save(photos / "small.png")
     data = ["data=folder", f"data.path={photos}"]
-    code, out, err = command(train, monkeypatch, capsys, "experiment=smoke", *data, *places, "name=run")
+    code, out, err = command(train, monkeypatch, capsys, "experiment=smoke", *data, *places, "name=run", "seed=3")
     assert code == 0, err
     assert "left out: 1 unreadable, 1 near-gray, 1 smaller than 32 px" in err
     assert "cut.png" in err
@@ -62,6 +62,11 @@ def test_train_and_evaluate_from_the_command_line(monkeypatch, capsys, tmp_path,
     assert records[0]["protocol"]["gray_rule"] == "luma601"
     width, height = Image.open(run / "final.png").size
     assert width > height > 0
+
+    held_out = {
+        line.split(",")[1] for line in (run / "manifest.csv").read_text().splitlines() if line.startswith("val")
+    }
+    assert len(held_out) == records[0]["protocol"]["num_photos"]
 
     pattern = f"checkpoints='{run}/03-gan/snapshots/*.safetensors'"
     wanted = ["metrics=fast", *data, places[1], f"out={tmp_path}/evaluation"]

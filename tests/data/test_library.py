@@ -263,3 +263,22 @@ def test_manifest_detects_other_photos(folder, examine, crops, tmp_path, change)
     with pytest.raises(ValueError, match=r"not those this run began with: 1 were .* for example 05b?\.png .*name="):
         write_manifest(examine(FolderSource(str(folder))), path)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("source", [SamplesSource(views_per_photo=2), SyntheticSource(num_images=4, size=32)])
+def test_photos_that_are_not_stored_are_opened_anew(source, tmp_path):
+    """What `scale=gpu` does: the rows of a source hold more than a name."""
+    kept, opened = (
+        build_library(
+            source,
+            min_size=16,
+            store_size=size,
+            min_colorfulness=0,
+            validation_share=0.5,
+            max_validation=9,
+            seed=0,
+            cache_dir=tmp_path,
+        )
+        for size in (10_000, None)
+    )
+    assert np.array_equal(kept.pixels(1), opened.pixels(1))
