@@ -30,7 +30,7 @@ def train(config: DictConfig) -> float | None:
     from colorgan.evaluation import evaluate_checkpoints, print_table, save_comparison
     from colorgan.schedule import Schedule
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
     # Lightning's own use of a deprecated torch name; can go when it stops.
     warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")
     # What Lightning says of a hook that the stages mean to override, and of stages shorter than a logging interval.

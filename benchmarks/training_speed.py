@@ -2,7 +2,7 @@
 
 python benchmarks/training_speed.py                      laptop scale
 python benchmarks/training_speed.py --resnet34           ResNet34 U-Net at 128 px, batch 8
-python benchmarks/training_speed.py --steps 100 precision=bf16-mixed      (any override of train.py)
+python benchmarks/training_speed.py --steps 100 trainer.precision=bf16-mixed      (any override of train.py)
 
 Each stage trains in a process of its own, after `WARMUP` steps that do not count; validation and saving are left
 out. Waiting is the time in which the training process asks for a batch and has none, as Lightning's loop sees it.
@@ -64,6 +64,7 @@ def measure(stage: str, steps: int, overrides: list[str]) -> dict[str, Any]:
                 "name=speed",
                 f"runs_dir={folder}",
                 "metrics=fast",
+                "objective=psnr",
                 f"schedule.once=[{stage}]",
                 "schedule.cycles=0",
                 f"schedule.stages.{stage}.steps={total}",

@@ -59,7 +59,7 @@ def _config_message(error: Exception) -> str:
     lines = str(error).splitlines()
     cause = str(error.__cause__).splitlines()[0] if error.__cause__ is not None else ""
     if "Could not find" in lines[0]:  # the choices follow, a line each
-        choices = [line.strip() for line in lines[1:] if line.startswith("\t")]
+        choices = [line.strip() for line in lines[1:] if line.startswith("\t") and "=" not in line]
         wanted = lines[0].rstrip("'").rsplit("/", 1)[-1]
         near = difflib.get_close_matches(wanted, choices, n=1)
         hint = f" did you mean {near[0]}?" if near else ""
