@@ -8,6 +8,7 @@ A stage always begins from the hand-over file of the one before, in one process 
 is written last: whatever moment a run is stopped at, running it again ends in the same bits.
 """
 
+import json
 import logging
 import shutil
 import time
@@ -41,6 +42,7 @@ from colorgan.checkpoint import (
     without_weights,
     write_json,
 )
+from colorgan.data.library import write_manifest
 from colorgan.plan import (
     SPLIT_KEYS,
     PlannedStage,
@@ -87,8 +89,6 @@ class Schedule:
             ValueError: the folder holds a run with another config or other photos.
         """
         self._claim_folder()
-        from colorgan.data.library import write_manifest
-
         library = self.datamodule.examine(min_size=max(stage.entry.image_size for stage in self.plan))
         logger.info(library.summary())
         logger.info(
@@ -296,8 +296,6 @@ def _plain(config: DictConfig) -> Any:
 
 
 def _is_done(stage: PlannedStage) -> bool:
-    import json
-
     done, handover = stage.folder / "done.json", stage.folder / "handover.safetensors"
     if not done.exists():
         return False

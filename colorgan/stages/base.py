@@ -29,7 +29,8 @@ class Stage(pl.LightningModule):
         num_steps: after so many steps training stops.
         first_step: steps of the schedule before this stage; only for the x axis of loggers.
         seed: of this stage.
-        freeze_encoder: keep the generator's encoder as it is, batch-norm statistics included.
+        freeze_encoder: do not train the generator's encoder; its batch-norm statistics stay too. (A moving
+            average of equal weights still rounds in the last bit.)
         gradient_clip: largest norm of the gradient of one step; None for no clipping.
         accumulate: split each batch into so many parts, one after the other, to save memory.
         channels_last: memory layout of networks and images.
