@@ -1,7 +1,8 @@
-"""Measure checkpoints on the validation photos of a data set, beside the baselines.
+"""Measure checkpoints on data sets, beside the baselines.
 
 python evaluate.py checkpoints=runs/nogan_video-samples
 python evaluate.py checkpoints='runs/x/03-gan/snapshots/*.safetensors' data=folder data.path=my_photos
+python evaluate.py checkpoints='[runs/a,runs/b]' data=folder data.path='[photos,other_photos]'
 """
 
 import os
@@ -19,33 +20,14 @@ os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra lets errors through, and `one_line
 def main(config: DictConfig) -> None:
     """Evaluate the checkpoints of a config."""
     # Heavy imports wait until here, so that --help answers at once.
-    from colorgan.checkpoint import find_checkpoints, read_header, write_json
-    from colorgan.evaluation import evaluate_checkpoints, print_table, save_comparison
-    from colorgan.plan import SPLIT_KEYS, build_datamodule, build_metrics
+    from colorgan.comparison import compare, write_report
+    from colorgan.report import print_table
 
-    checkpoints = find_checkpoints(config.checkpoints)
-    headers = [read_header(path) for path in checkpoints.values()]
-    header = headers[0]
-    for key in ("gray_rule", "split"):
-        if any(other[key] != header[key] for other in headers):
-            raise ValueError(f"these checkpoints differ in {key}: they cannot share a table (checkpoints)")
-    image_size = config.image_size or header["image_size"]
-    seed = config.seed
-    if seed is None:  # the photos that the run never trained on, if it is given the run's photos
-        seed = header["split"]["seed"]
-        config.data.update({key: header["split"][key] for key in SPLIT_KEYS})
-    if config.data.store_size is not None:
-        config.data.store_size = max(config.data.store_size, image_size)
-    datamodule = build_datamodule(config.data, seed=seed, gray_rule=header["gray_rule"])
-    print(datamodule.examine(min_size=image_size).summary())
-    records = evaluate_checkpoints(checkpoints, datamodule, build_metrics(config.metrics), image_size=image_size)
-    out = Path(config.out)
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "evaluation.json", records)
-    save_comparison(out / "comparison.png", checkpoints, datamodule, image_size=image_size)
-    print_table(records)
-    columns = " | ".join(checkpoints)
-    print(f"records: {out / 'evaluation.json'}\npicture (gray | {columns} | truth): {out / 'comparison.png'}")
+    tables = compare(config)
+    for table, _ in tables:
+        print_table(table)
+    report = write_report(tables, Path(config.out), with_truth=config.truth)
+    print(f"report with paired tests and pictures: {report}")
 
 
 if __name__ == "__main__":

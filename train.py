@@ -26,8 +26,11 @@ def main(config: DictConfig) -> float | None:
 def train(config: DictConfig) -> float | None:
     """Train, evaluate, report."""
     # Heavy imports wait until here, so that --help answers at once.
-    from colorgan.checkpoint import write_json
-    from colorgan.evaluation import evaluate_checkpoints, print_table, save_comparison
+    from colorgan.comparison import tabulate, write_report
+    from colorgan.figures import contact_sheet
+    from colorgan.protocol import Protocol, TestPhotos
+    from colorgan.report import print_table
+    from colorgan.results import Results
     from colorgan.schedule import Schedule
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
@@ -43,18 +46,22 @@ def train(config: DictConfig) -> float | None:
     schedule = Schedule(config)
     final = schedule.run()
 
-    first = schedule.plan[0]
+    first, datamodule = schedule.plan[0], schedule.datamodule
     checkpoints = {first.name: first.folder / "handover.safetensors", "final": final}
-    image_size = schedule.plan[-1].entry.image_size
-    records = evaluate_checkpoints(checkpoints, schedule.datamodule, schedule.metrics, image_size=image_size)
-    write_json(schedule.folder / "evaluation.json", records)
+    protocol = Protocol(image_size=schedule.plan[-1].entry.image_size, gray_rule=schedule.gray_rule)
+    assert datamodule.library is not None
+    photos = TestPhotos(datamodule.library, protocol, datamodule.source.describe())
+    results = Results(schedule.folder / "evaluation")
+    table = tabulate(checkpoints, photos, schedule.metrics, results, objective=config.objective)
+    print_table(table)
+    report = write_report([(table, photos)], results.folder)
     picture = schedule.folder / "final.png"
-    save_comparison(picture, checkpoints, schedule.datamodule, image_size=image_size)
-    print_table(records)
-    print(f"picture (gray | {' | '.join(checkpoints)} | truth): {picture}\ncheckpoint: {final}")
+    contact_sheet(table, photos, range(min(10, len(photos)))).save(picture)
+    print(f"picture (gray | {' | '.join(checkpoints)} | truth): {picture}\nreport: {report}\ncheckpoint: {final}")
     print(f"colorize your photos: colorgan colorize PHOTO_OR_FOLDER --checkpoint {schedule.folder} --out colorized")
-    values = next(record["metrics"] for record in records if record["name"] == "final")
-    return values.get(config.objective)
+    final_row = next(record for record in table.records if record["name"] == "final")
+    value: float | None = final_row["metrics"].get(config.objective)
+    return value
 
 
 if __name__ == "__main__":

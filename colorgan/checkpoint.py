@@ -7,7 +7,7 @@ network classes can be built from it.
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -71,24 +71,38 @@ def find_checkpoint(run_or_file: str | Path) -> Path:
     return path
 
 
-def find_checkpoints(pattern: str) -> dict[str, Path]:
-    """The checkpoints of a file, a run folder or a pattern with `*`, under the names of their rows in a table.
+def find_checkpoints(patterns: Sequence[str]) -> dict[str, Path]:
+    """The checkpoints of files, run folders and patterns with `*`, under the names of their rows in a table.
 
     Raises:
-        FileNotFoundError: nothing is there.
+        FileNotFoundError: one of them finds nothing.
     """
+    files = list(dict.fromkeys(file for pattern in patterns for file in _matching(pattern)))
+    for name_of in (
+        _short_name,
+        lambda file: f"{file.parent.name}/{file.stem}",
+        lambda file: str(file.with_suffix("")),
+    ):
+        names = [name_of(file) for file in files]
+        if len(set(names)) == len(names):
+            break
+    return dict(zip(names, files, strict=True))
+
+
+def _short_name(file: Path) -> str:
+    """Many runs end in a `final.safetensors`: the folder tells them apart."""
+    return file.resolve().parent.name if file.stem in ("final", "handover") else file.stem
+
+
+def _matching(pattern: str) -> list[Path]:
     if "*" not in pattern:
-        path = find_checkpoint(pattern)
-        return {path.resolve().parent.name if path.name == "final.safetensors" else path.stem: path}
+        return [find_checkpoint(pattern)]
     base = Path(pattern).expanduser()
     root = Path(base.anchor) if base.is_absolute() else Path()
     found = sorted(root.glob(str(base.relative_to(base.anchor)) if base.is_absolute() else pattern))
     if not found:
         raise FileNotFoundError(f"no checkpoint matches {pattern} (checkpoints)")
-    names = [path.stem for path in found]
-    if len(set(names)) < len(names):  # final.safetensors of several runs
-        names = [str(path.with_suffix("")) for path in found]
-    return {name: find_checkpoint(path) for name, path in zip(names, found, strict=True)}
+    return [find_checkpoint(path) for path in found]
 
 
 def read_header(path: Path) -> dict[str, Any]:

@@ -130,11 +130,12 @@ def to_uint8(rgb: Tensor) -> Tensor:
     return (rgb.float().clamp(0, 1) * 255).round().to(torch.uint8)
 
 
-def colorfulness(rgb: Tensor) -> Tensor:
+def colorfulness(rgb: Tensor, *, absolute: bool = False) -> Tensor:
     """Colorfulness M3 of each sRGB image (Hasler and Süsstrunk 2003).
 
     Args:
         rgb: (N, 3, H, W) in [0, 1]; scaled to 0..255 inside, as in the paper.
+        absolute: the variant that takes absolute values of the opponent channels first.
 
     Returns:
         (N,): sqrt(var(rg) + var(yb)) + 0.3 sqrt(mean(rg)^2 + mean(yb)^2); 0 for gray, about 40 for photos.
@@ -145,6 +146,8 @@ def colorfulness(rgb: Tensor) -> Tensor:
     """
     red, green, blue = (255 * rgb.float()).unbind(dim=1)
     opponents = torch.stack([red - green, (red + green) / 2 - blue], dim=1).flatten(2)
+    if absolute:
+        opponents = opponents.abs()
     spread = opponents.var(dim=2, correction=0).sum(dim=1)
     center = opponents.mean(dim=2).square().sum(dim=1)
     epsilon = 1e-12  # keeps the gradient of a gray picture finite

@@ -1,22 +1,32 @@
-"""Measure a generator on photos turned gray: a record holds the values and the protocol that made them."""
+"""Measure generators on photos turned gray, beside baselines: a record holds values and the protocol behind them."""
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
-from colorgan.callbacks import save_grid
-from colorgan.checkpoint import load_generator, read_header
+from colorgan.checkpoint import file_hash, load_generator, read_header
 from colorgan.color import chroma_to_rgb, recombine, rgb_to_chroma
-from colorgan.data import ColorizationDataModule
+from colorgan.metrics.base import MeanOverPictures, PictureMetric, resampling_counts
+from colorgan.metrics.features import FeatureNetwork, FeatureStore
+from colorgan.metrics.histograms import hue_and_chroma
+from colorgan.protocol import Protocol, TestPhotos
+from colorgan.results import Record, Results, measurement_key
 
 Batch = Mapping[str, Tensor]
 Method = Callable[[Batch], Tensor]  # a batch to pictures (N, 3, H, W) in [0, 1]
+
+_NUM_REPLICATES = 1000
+_LEAST_FOR_INTERVALS = 10
+_VERSIONS = ("colorgan", "torch", "torchvision", "torchmetrics", "timm", "lpips", "kornia", "scikit-image")
 
 
 @torch.no_grad()
@@ -25,134 +35,235 @@ def evaluate(method: Method | nn.Module, batches: Iterable[Batch], metrics: Metr
 
     Args:
         method: a generator, which sees the gray alone, or a function of the whole batch.
-        batches: `{"gray", "rgb"}` as of `ColorizationDataModule`.
-        metrics: classes with `update(fake_rgb, rgb)`.
+        batches: `{"gray", "rgb"}` on the device of the method, both in [0, 1].
+        metrics: classes with `update(fake_rgb, rgb)`; reset before, not after, so that they can be asked for more.
 
     Returns:
         Value by name of the metric.
     """
-    metrics.to("cpu").reset()  # a training may have left them on its device; batches and generators are on the CPU
+    metrics.reset()
     for batch in batches:
         fake_rgb = method(batch["gray"]) if isinstance(method, nn.Module) else method(batch)
         metrics.update(fake_rgb, batch["rgb"])
-    values = {name: float(value) for name, value in metrics.compute().items()}
-    metrics.reset()
-    return values
+    return {name: float(value) for name, value in metrics.compute().items()}
 
 
-def baselines(batches: list[Batch], gray_rule: str) -> dict[str, Method]:
+def baselines(photos: TestPhotos) -> dict[str, Method]:
     """The four rows that every table needs, since each published metric is fooled by one of them.
 
     `gray` is the untouched input, `mean tint` puts the mean chroma of all these photos on each, `shuffled` the
     chroma of another photo, and `truth` is the photo itself.
     """
-    chroma = torch.cat([rgb_to_chroma(batch["rgb"]).mean(dim=(2, 3)) for batch in batches]).mean(dim=0)
-    tint = chroma.view(1, 2, 1, 1)
+    rule = photos.protocol.gray_rule
+    assert rule is not None
+    tint: list[Tensor] = []
 
     def mean_tint(batch: Batch) -> Tensor:
         gray = batch["gray"]
-        return recombine(gray, chroma_to_rgb(gray, tint.expand(*gray.shape[:1], -1, *gray.shape[2:])), gray_rule)
+        if not tint:  # found when it is first asked for: a resumed evaluation may not need it
+            means = [rgb_to_chroma(b["rgb"]).mean(dim=(2, 3)) for b in photos.loader()]
+            tint.append(torch.cat(means).mean(dim=0).view(1, 2, 1, 1).to(gray))
+        return recombine(gray, chroma_to_rgb(gray, tint[0].expand(len(gray), -1, *gray.shape[2:])), rule)
 
-    sizes = [len(batch["rgb"]) for batch in batches]
-    photos = torch.cat([batch["rgb"] for batch in batches])
-    rolled = photos.roll(len(photos) // 2, dims=0)  # half the set away: not a neighbour in a film
-    others = iter(torch.split(rolled, sizes))
+    def shuffled(batch: Batch) -> Tensor:
+        gray, half = batch["gray"], len(photos) // 2  # half the set away: not a neighbour in a film
+        others = photos.rgb([(int(position) + half) % len(photos) for position in batch["position"]]).to(gray)
+        if others.shape[-2:] != gray.shape[-2:]:  # photos at their native size
+            others = nn.functional.interpolate(others, gray.shape[-2:], mode="bilinear", antialias=True)
+        return recombine(gray, others, rule)
 
     return {
-        "gray": lambda batch: recombine(batch["gray"], batch["gray"].expand(-1, 3, -1, -1), gray_rule),
+        "gray": lambda batch: recombine(batch["gray"], batch["gray"].expand(-1, 3, -1, -1), rule),
         "mean tint": mean_tint,
-        "shuffled": lambda batch: recombine(batch["gray"], next(others), gray_rule),
+        "shuffled": shuffled,
         "truth": lambda batch: batch["rgb"],
     }
 
 
+def resolve_protocol(protocol: Protocol, headers: list[Mapping[str, Any]]) -> Protocol:
+    """Fill in what the protocol leaves to the checkpoints: image size (the largest) and gray rule (the same for all).
+
+    Raises:
+        ValueError: checkpoints of two gray rules cannot share a table.
+    """
+    rules = {str(header["gray_rule"]) for header in headers}
+    if protocol.gray_rule is None and len(rules) > 1:
+        raise ValueError(
+            f"these checkpoints differ in gray_rule ({', '.join(sorted(rules))}) and cannot share a table; evaluate "
+            "them apart, or set one rule for all (protocol.gray_rule)"
+        )
+    return replace(
+        protocol,
+        image_size=protocol.image_size or max(int(header["image_size"]) for header in headers),
+        gray_rule=protocol.gray_rule or rules.pop(),
+    )
+
+
 def evaluate_checkpoints(
     checkpoints: Mapping[str, Path],
-    datamodule: ColorizationDataModule,
+    photos: TestPhotos,
     metrics: MetricCollection,
+    results: Results,
     *,
-    image_size: int,
-) -> list[dict[str, Any]]:
-    """Records of the baselines and of each checkpoint on all validation photos of a data module.
+    device: str = "cpu",
+    num_workers: int = 0,
+    store: FeatureStore | None = None,
+    with_truth: bool = True,
+    track: Callable[[Iterable[Batch], str], Iterable[Batch]] = lambda batches, name: batches,
+) -> list[Record]:
+    """Records of the baselines and of each checkpoint; what `results` holds already is not measured again.
 
     Args:
         checkpoints: file by name of the row.
-        datamodule: its photos are examined already.
-        metrics: classes with `update(fake_rgb, rgb)`.
-        image_size: photos are cropped to their centred square and resized to this.
+        photos: the test photos, with a resolved protocol.
+        metrics: `PictureMetric`s by name.
+        results: where records are read from and added to.
+        device: where networks run.
+        num_workers: processes that read photos.
+        store: keeps features of photos on disk.
+        with_truth: False for black-and-white photos: only metrics that need no photo, no baseline but gray.
+        track: wraps the batches of a row that is measured, with its name: a progress bar.
+
+    Returns:
+        In the order of the table: gray, mean tint, shuffled, checkpoints, truth.
     """
-    batches: list[Batch] = list(datamodule.validation_loader(image_size))
-    protocol = {
-        "data": datamodule.source.describe(),
-        "split": "val",
-        "num_photos": sum(batch["rgb"].shape[0] for batch in batches),
-        "image_size": image_size,
-        "geometry": "centred square, antialiased bilinear",
-        "gray_rule": datamodule.gray_rule,
-        "recombination": "input gray kept, chroma scaled into gamut, rounded to 8 bits",
-        "versions": {package: version(package) for package in ("colorgan", "torch", "torchmetrics", "timm")},
-    }
-    simple = baselines(batches, datamodule.gray_rule)
-    truth = {"truth": simple.pop("truth")}
-    records = [_record(name, method, batches, metrics, protocol, None) for name, method in simple.items()]
-    records += [_record(name, load_generator(p), batches, metrics, protocol, p) for name, p in checkpoints.items()]
-    return records + [_record(name, method, batches, metrics, protocol, None) for name, method in truth.items()]
+    if not with_truth:
+        chosen = {name: metric for name, metric in metrics.items() if not metric.needs_truth}
+        metrics = MetricCollection(chosen, compute_groups=False)  # type: ignore[arg-type]
+        if not chosen:
+            raise ValueError("none of the metrics can do without the truth; colorfulness can (metrics=full)")
+    for metric in metrics.values():
+        judge = getattr(metric, "features", None)
+        if isinstance(judge, FeatureNetwork):
+            judge.store = store
+    metrics.to(device)
+    simple = baselines(photos)
+    measurement = _Measurement(photos, metrics, results, device, num_workers, with_truth, track)
+    records = [
+        measurement.of(name, simple[name]) for name in ("gray", "mean tint", "shuffled") if with_truth or name == "gray"
+    ]
+    records += [measurement.of(name, path) for name, path in checkpoints.items()]
+    return records + ([measurement.of("truth", simple["truth"])] if with_truth else [])
 
 
-def _record(
-    name: str,
-    method: Method | nn.Module,
-    batches: list[Batch],
-    metrics: MetricCollection,
-    protocol: Mapping[str, Any],
-    checkpoint: Path | None,
-) -> dict[str, Any]:
-    started = time.monotonic()
-    record: dict[str, Any] = {
-        "name": name,
-        "metrics": evaluate(method, batches, metrics),
-        "protocol": dict(protocol),
-        "seconds": round(time.monotonic() - started, 1),
-    }
-    if checkpoint is not None:
-        header = read_header(checkpoint)
-        through = header.get("trained_through", [])
-        record["checkpoint"] = {"path": str(checkpoint), **{key: header[key] for key in ("stage", "step")}}
-        record["judged_by_its_teacher"] = [m for m in record["metrics"] if any(m.endswith(name) for name in through)]
-    return record
+class _Measurement:
+    """Rows of one table: same photos, protocol and metrics."""
+
+    def __init__(
+        self,
+        photos: TestPhotos,
+        metrics: MetricCollection,
+        results: Results,
+        device: str,
+        num_workers: int,
+        with_truth: bool,
+        track: Callable[[Iterable[Batch], str], Iterable[Batch]],
+    ) -> None:
+        self.metrics: dict[str, PictureMetric] = dict(metrics.items())  # type: ignore[arg-type]
+        self.photos, self.results, self.device = photos, results, device
+        self.num_workers, self.track = num_workers, track
+        self.protocol = {
+            "name": photos.protocol.name,
+            "photos": photos.protocol.photos,
+            "num_photos": len(photos),
+            "photos_sha256": photos.sha256,
+            "with_truth": with_truth,
+            **photos.protocol.describe(),
+        }
+
+    def of(self, name: str, subject: Method | Path) -> Record:
+        """The record of a row: what is known of it, completed by what is not."""
+        checkpoint = subject if isinstance(subject, Path) else None
+        identity = file_hash(checkpoint) if checkpoint else name
+        key = measurement_key(identity, {k: v for k, v in self.protocol.items() if k != "name"})
+        known = self.results.records().get(key, {"metric_protocols": {}})
+        measured = known["metric_protocols"]
+        missing = [name for name, metric in self.metrics.items() if measured.get(name) != metric.describe()]
+        if missing:
+            facts = {"key": key, "name": name, "data": self.photos.data, "protocol": self.protocol}
+            if checkpoint:
+                facts["checkpoint"] = _facts_of(checkpoint, identity)
+            method = self._method(subject) if isinstance(subject, Path) else subject
+            self._measure(facts, method, missing)
+            known = self.results.records()[key]
+        wanted = {part: {m: known[part][m] for m in self.metrics} for part in ("metrics", "intervals")}
+        record = {**known, **wanted, "name": name}
+        if checkpoint:
+            record["checkpoint"] = {**known["checkpoint"], "path": str(checkpoint)}
+            through = known["checkpoint"]["trained_through"]
+            record["judged_by_its_teacher"] = [m for m in self.metrics if any(m.endswith(judge) for judge in through)]
+        return record
+
+    def _method(self, checkpoint: Path) -> Method:
+        generator = load_generator(checkpoint).to(self.device)
+        return lambda batch: self.photos.protocol.colorize(generator, batch["gray"])
+
+    @torch.no_grad()
+    def _measure(self, facts: Record, method: Method, names: list[str]) -> None:
+        chosen = {name: self.metrics[name] for name in names}
+        seconds: dict[str, float] = dict.fromkeys(["photos", "picture", "histograms", *names], 0.0)
+        histograms = torch.zeros((), dtype=torch.float64)
+        for metric in chosen.values():
+            metric.reset()
+        clock = _Clock(seconds)
+        for batch in self.track(self.photos.loader(self.num_workers), facts["name"]):
+            on_device = {key: value.to(self.device) for key, value in batch.items()}
+            clock.spent("photos")
+            fake_rgb = method(on_device)
+            if facts["name"] != "truth":
+                fake_rgb = self.photos.protocol.finish(fake_rgb, on_device["rgb"])
+            clock.spent("picture")
+            for name, metric in chosen.items():
+                metric.update(fake_rgb, on_device["rgb"])
+                clock.spent(name)
+            histograms = histograms + hue_and_chroma(fake_rgb)
+            clock.spent("histograms")
+        values, intervals, arrays = self._summarize(chosen, clock)
+        record = {
+            **facts,
+            "metrics": values,
+            "intervals": intervals,
+            "metric_protocols": {name: metric.describe() for name, metric in chosen.items()},
+            "versions": {package: version(package) for package in _VERSIONS},
+            "seconds": {name: round(value, 2) for name, value in seconds.items()},
+        }
+        self.results.add(record, {**arrays, "histograms": histograms.numpy()})
+
+    def _summarize(
+        self, metrics: Mapping[str, PictureMetric], clock: "_Clock"
+    ) -> tuple[dict[str, float | None], dict[str, list[float] | None], dict[str, np.ndarray]]:
+        counts = resampling_counts(len(self.photos), _NUM_REPLICATES).to(self.device)
+        values: dict[str, float | None] = {}
+        intervals: dict[str, list[float] | None] = {}
+        arrays: dict[str, np.ndarray] = {}
+        for name, metric in metrics.items():
+            value = float(metric.compute())
+            values[name] = value if math.isfinite(value) else None
+            intervals[name] = None
+            if isinstance(metric, MeanOverPictures):
+                arrays[f"each/{name}"] = metric.value_of_each().cpu().numpy()
+            if len(self.photos) >= _LEAST_FOR_INTERVALS:
+                replicates = metric.replicates(counts).cpu().numpy()
+                arrays[f"replicates/{name}"] = replicates
+                intervals[name] = [float(bound) for bound in np.percentile(replicates, [2.5, 97.5])]
+            metric.reset()
+            clock.spent(name)
+        return values, intervals, arrays
 
 
-def print_table(records: list[dict[str, Any]]) -> None:
-    """Print the records, a row each."""
-    from rich.console import Console
-    from rich.table import Table
+class _Clock:
+    """Adds the time since it was last asked to a part."""
 
-    protocol = records[0]["protocol"]
-    table = Table(title=f"{protocol['num_photos']} validation photos, {protocol['image_size']} px")
-    table.add_column("")
-    for name in records[0]["metrics"]:
-        table.add_column(name, justify="right", overflow="fold")
-    for record in records:
-        flagged = record.get("judged_by_its_teacher", [])
-        cells = [f"{value:.2f}{'*' if name in flagged else ''}" for name, value in record["metrics"].items()]
-        table.add_row(record["name"], *cells, style="bold" if "checkpoint" in record else None)
-    console = Console()
-    console.print(table)
-    if any(record.get("judged_by_its_teacher") for record in records):
-        console.print("* the judge is a network that the generator was trained through: not an independent number")
+    def __init__(self, seconds: dict[str, float]) -> None:
+        self.seconds, self.last = seconds, time.monotonic()
+
+    def spent(self, part: str) -> None:
+        now = time.monotonic()
+        self.seconds[part] += now - self.last
+        self.last = now
 
 
-@torch.no_grad()
-def save_comparison(
-    path: Path,
-    checkpoints: Mapping[str, Path],
-    datamodule: ColorizationDataModule,
-    *,
-    image_size: int,
-    rows: int = 10,
-) -> None:
-    """A picture with a row a validation photo: gray | each checkpoint | truth."""
-    batch = next(iter(datamodule.validation_loader(image_size, limit=rows)))
-    columns = [batch["gray"].expand(-1, 3, -1, -1)]
-    columns += [load_generator(checkpoint)(batch["gray"]) for checkpoint in checkpoints.values()]
-    save_grid(path, list(torch.stack([*columns, batch["rgb"]], dim=1)))
+def _facts_of(checkpoint: Path, digest: str) -> dict[str, Any]:
+    header = read_header(checkpoint)
+    facts = {key: header.get(key) for key in ("stage", "step", "total_step", "image_size")}
+    return {"path": str(checkpoint), "sha256": digest, **facts, "trained_through": header.get("trained_through", [])}

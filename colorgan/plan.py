@@ -4,13 +4,20 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
+from hydra.errors import InstantiationException
+from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 
 from colorgan.data import ColorizationDataModule
+from colorgan.metrics.base import MissingMetric
+from colorgan.metrics.weights import WeightsNotFoundError
 
-SPLIT_KEYS = ("validation_share", "max_validation")  # with the seed they decide which photos are never trained on
+SPLIT_KEYS = (
+    "validation_share",
+    "max_validation",
+    "min_colorfulness",
+)  # with seed and smallest size they decide which photos are never trained on
 
 # A run may go on with other values of these: they change where and how fast, not what comes out.
 _FREE_KEYS = (
@@ -95,9 +102,40 @@ def build_datamodule(data: DictConfig, *, seed: int, gray_rule: str) -> Coloriza
 
 
 def build_metrics(metrics: DictConfig) -> MetricCollection:
-    """The metrics of a config, under their names there."""
+    """The metrics of a config, under their names there.
+
+    Raises:
+        ValueError: the weights of a metric are not on this machine.
+    """
+    built, missing = build_available_metrics(metrics)
+    if missing:
+        name, metric = next(iter(missing.items()))
+        raise ValueError(f"metrics.{name} {metric.needs}")
+    return built
+
+
+def build_available_metrics(metrics: DictConfig) -> tuple[MetricCollection, dict[str, MissingMetric]]:
+    """The metrics of a config whose weights are on this machine; of the others, what they need.
+
+    A metric whose weights are not the published file gets the beginning of their hash into its name, so that no
+    number of a stand-in bears an official name.
+    """
+    built: dict[str, Metric] = {}
+    missing: dict[str, MissingMetric] = {}
+    for key, node in metrics.items():
+        name = str(key)
+        try:
+            metric = instantiate(node, _convert_="all")
+        except InstantiationException as error:
+            if not isinstance(error.__cause__, WeightsNotFoundError):
+                raise
+            missing[name] = MissingMetric(get_class(node._target_), str(error.__cause__))
+            continue
+        weights = getattr(metric, "weights", None)
+        stand_in = "" if weights is None or weights.official else f"@{weights.sha256[:8]}"
+        built[f"{name}{stand_in}"] = metric
     # Compute groups would let metrics whose states happen to be equal after one batch share them for good.
-    return MetricCollection(dict(instantiate(metrics, _convert_="all")), compute_groups=False)
+    return MetricCollection(built, compute_groups=False), missing  # type: ignore[arg-type]
 
 
 def trained_through(config: DictConfig) -> list[str]:

@@ -70,6 +70,7 @@ class Schedule:
             raise ValueError(f"the config needs a value for {missing[0]}: give {missing[0]}=...")
         self.folder: Path = Path(config.runs_dir) / str(config.name)
         self.plan = plan_stages(config.schedule, self.folder)
+        self.largest_size = max(stage.entry.image_size for stage in self.plan)
         self.gray_rule = config.generator.get("gray_rule", "luma601")
         self.datamodule = build_datamodule(config.data, seed=config.seed, gray_rule=self.gray_rule)
         self.metrics = build_metrics(config.metrics)
@@ -89,7 +90,7 @@ class Schedule:
             ValueError: the folder holds a run with another config or other photos.
         """
         self._claim_folder()
-        library = self.datamodule.examine(min_size=max(stage.entry.image_size for stage in self.plan))
+        library = self.datamodule.examine(min_size=self.largest_size)
         logger.info(library.summary())
         logger.info(
             "%s: %s",
@@ -268,7 +269,11 @@ class Schedule:
                 "metrics": dict(metrics),
                 "image_size": stage.entry.image_size,
                 "gray_rule": self.gray_rule,
-                "split": {"seed": self.config.seed, **{key: self.config.data[key] for key in SPLIT_KEYS}},
+                "split": {
+                    "seed": self.config.seed,
+                    "min_size": self.largest_size,
+                    **{key: self.config.data[key] for key in SPLIT_KEYS},
+                },
                 "trained_through": trained_through(self.config),
             },
         )

@@ -55,7 +55,7 @@ def test_train_and_evaluate_from_the_command_line(monkeypatch, capsys, tmp_path,
     for row in ("gray", "mean tint", "shuffled", "generator_pretrain", "final", "truth"):
         assert row in out
     run = tmp_path / "runs" / "run"
-    records = json.loads((run / "evaluation.json").read_text())
+    records = [json.loads(line) for line in (run / "evaluation" / "metrics.jsonl").read_text().splitlines()]
     values = {record["name"]: record["metrics"] for record in records}
     assert values["gray"]["colorfulness"] == pytest.approx(0, abs=1e-3)
     assert values["truth"]["psnr"] == 100
@@ -72,10 +72,11 @@ def test_train_and_evaluate_from_the_command_line(monkeypatch, capsys, tmp_path,
     wanted = ["metrics=fast", *data, places[1], f"out={tmp_path}/evaluation"]
     code, out, err = command(evaluate, monkeypatch, capsys, pattern, *wanted)
     assert code == 0, err
-    again = {r["name"]: r["metrics"] for r in json.loads((tmp_path / "evaluation" / "evaluation.json").read_text())}
+    lines = (tmp_path / "evaluation" / "metrics.jsonl").read_text().splitlines()
+    again = {r["name"]: r["metrics"] for r in map(json.loads, lines)}
     best = next(r["checkpoint"]["step"] for r in records if r["name"] == "final")
     assert again[f"step={best:06d}"] == values["final"]
-    assert (tmp_path / "evaluation" / "comparison.png").exists()
+    assert (tmp_path / "evaluation" / "figures" / "differences.png").exists()
 
 
 @pytest.mark.parametrize(

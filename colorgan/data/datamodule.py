@@ -65,10 +65,8 @@ class ColorizationDataModule(pl.LightningDataModule):
         super().__init__()
         if not 0 < min_crop <= 1:
             raise ValueError(f"min_crop must be in (0, 1], got {min_crop} (data.min_crop)")
-        if not 0 < validation_share < 1:
-            raise ValueError(
-                f"validation_share must be between 0 and 1, got {validation_share} (data.validation_share)"
-            )
+        if not 0 < validation_share <= 1:
+            raise ValueError(f"validation_share must be in (0, 1], got {validation_share} (data.validation_share)")
         self.source, self.store_size = source, store_size
         self.validation_share, self.max_validation = validation_share, max_validation
         self.validation_panel, self.min_colorfulness = validation_panel, min_colorfulness
@@ -76,6 +74,7 @@ class ColorizationDataModule(pl.LightningDataModule):
         self.num_workers, self.gray_rule, self.seed = num_workers, gray_rule, seed
         self.cache_dir = Path(cache_dir) if cache_dir else Path(datasets.config.HF_DATASETS_CACHE) / "colorgan"
         self.library: PhotoLibrary | None = None
+        self._panels: dict[tuple[int, int | None], ValidationViews] = {}
         self.image_size, self.batch_size, self.num_steps, self.stage_seed = 0, 0, 0, 0
 
     def examine(self, min_size: int) -> PhotoLibrary:
@@ -90,6 +89,7 @@ class ColorizationDataModule(pl.LightningDataModule):
             seed=self.seed,
             cache_dir=self.cache_dir,
         )
+        self._panels = {}
         return self.library
 
     def begin_stage(self, *, image_size: int, batch_size: int, num_steps: int, stage_index: int) -> None:
@@ -102,6 +102,8 @@ class ColorizationDataModule(pl.LightningDataModule):
         trainer = self.trainer
         assert trainer is not None
         assert self.library is not None
+        if not self.library.splits["train"]:
+            raise ValueError("validation_share=1 leaves no photo to train on (data.validation_share)")
         sampler = StepBatchSampler(
             num_items=len(self.library.splits["train"]),
             batch_size=self.batch_size,
@@ -128,9 +130,11 @@ class ColorizationDataModule(pl.LightningDataModule):
     def validation_loader(
         self, image_size: int, *, limit: int | None = None, rank: int = 0, world_size: int = 1
     ) -> DataLoader[Batch]:
-        """Validation photos in a fixed order at any size."""
+        """Validation photos in a fixed order at any size; their views stay in memory for the next time."""
         assert self.library is not None
-        dataset = ValidationViews(self.library, image_size, self.gray_rule, limit)
+        if (image_size, limit) not in self._panels:
+            self._panels[image_size, limit] = ValidationViews(self.library, image_size, self.gray_rule, limit)
+        dataset = self._panels[image_size, limit]
         indices = range(rank, len(dataset), world_size)
         batches = [list(indices[i : i + _VALIDATION_BATCH]) for i in range(0, len(indices), _VALIDATION_BATCH)]
         return DataLoader(dataset, batch_sampler=batches, collate_fn=_already_a_batch)
@@ -141,7 +145,8 @@ def _already_a_batch(batch: Any) -> Batch:
     return made
 
 
-def _to_rgb(views: list[np.ndarray]) -> Tensor:
+def views_to_rgb(views: list[np.ndarray]) -> Tensor:
+    """Images (H, W, 3) uint8 of one size as a batch (N, 3, H, W) in [0, 1]."""
     return torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2).contiguous().float() / 255
 
 
@@ -171,7 +176,7 @@ class TrainingViews(Dataset[Batch]):
             )
             for (_, position), rng in zip(keys, rngs, strict=True)
         ]
-        rgb = _to_rgb(views)
+        rgb = views_to_rgb(views)
         gray = rgb_to_gray(rgb, self.gray_rule)
         if self.degradation is not None:
             damaged = [self.degradation(g[0], rng) for g, rng in zip(gray.numpy(), rngs, strict=True)]
@@ -183,15 +188,19 @@ class TrainingViews(Dataset[Batch]):
 
 
 class ValidationViews(Dataset[Batch]):
-    """Centre crops of validation photos."""
+    """Centre crops of validation photos, from the originals: the same pictures that `evaluate.py` measures."""
 
     def __init__(self, library: PhotoLibrary, image_size: int, gray_rule: str, limit: int | None) -> None:
         self.library, self.indices = library, library.splits["val"][:limit]
         self.image_size, self.gray_rule = image_size, gray_rule
+        self._views: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitems__(self, positions: list[int]) -> Batch:
-        rgb = _to_rgb([center_view(self.library.pixels(self.indices[p]), self.image_size) for p in positions])
+        for p in positions:
+            if p not in self._views:
+                self._views[p] = center_view(self.library.original(self.indices[p]), self.image_size)
+        rgb = views_to_rgb([self._views[p] for p in positions])
         return {"gray": rgb_to_gray(rgb, self.gray_rule), "rgb": rgb}

@@ -61,11 +61,15 @@ class PhotoLibrary:
     store_size: int | None
 
     def pixels(self, index: int) -> np.ndarray:
-        """The photo of a row, (H, W, 3) uint8."""
-        row = self.table[index]
+        """The photo of a row as it is kept for training, (H, W, 3) uint8."""
         if self.store_size is None:
-            return np.asarray(self.source.open(self.listing[row["position"]]).convert("RGB"))
+            return self.original(index)
+        row = self.table[index]
         return np.frombuffer(row["pixels"], dtype=np.uint8).reshape(*row["shape"], 3)
+
+    def original(self, index: int) -> np.ndarray:
+        """The photo of a row at its full size, (H, W, 3) uint8."""
+        return np.asarray(self.source.open(self.listing[self.table["position"][index]]).convert("RGB"))
 
     def manifest(self) -> list[dict[str, str]]:
         """Every used photo with its split and hash."""
@@ -108,7 +112,7 @@ def build_library(
         min_size: photos whose shorter side is below this many pixels are left out.
         store_size: shorter side at which to keep decoded photos; larger ones are shrunk, none is enlarged.
         min_colorfulness: photos below this (Hasler and Süsstrunk, 0..~100) count as gray and are left out.
-        validation_share: share of the photos, by groups, that are never trained on.
+        validation_share: share of the photos, by groups, that are never trained on; 1 to measure only.
         max_validation: no further group joins validation once it holds so many photos.
         seed: of the split.
         cache_dir: folder of the cache.
@@ -246,6 +250,8 @@ def _select(examined: datasets.Dataset, min_size: int, min_colorfulness: float) 
 
 def _split(table: datasets.Dataset, share: float, most: int, seed: int) -> dict[str, list[int]]:
     """Groups in the order of a seeded hash; the first ones are for validation, as many as the share needs."""
+    if share == 1:
+        return {"train": [], "val": list(range(len(table)))}
     groups: dict[str, list[int]] = {}
     for index, group in enumerate(table["group"]):
         groups.setdefault(group, []).append(index)

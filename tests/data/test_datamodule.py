@@ -170,8 +170,8 @@ def test_validation_is_batched_in_order(workspace, monkeypatch):
     [
         ({"min_crop": 0.0}, r"min_crop must be in \(0, 1\], got 0\.0 \(data\.min_crop\)"),
         ({"min_crop": 1.1}, r"data\.min_crop"),
-        ({"validation_share": 0.0}, r"validation_share must be between 0 and 1, got 0\.0 \(data\.validation_share\)"),
-        ({"validation_share": 1.0}, r"data\.validation_share"),
+        ({"validation_share": 0.0}, r"validation_share must be in \(0, 1\], got 0\.0 \(data\.validation_share\)"),
+        ({"validation_share": 1.1}, r"data\.validation_share"),
     ],
 )
 def test_wrong_options_name_their_config_key(workspace, options, message):

@@ -1,0 +1,126 @@
+"""What the metrics of pictures share: their input, a value a picture, and values of resampled sets for intervals."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities.data import dim_zero_cat
+
+from colorgan.color import quantize
+from colorgan.metrics.weights import FoundWeights
+
+_RANGE_ROUNDING = 1e-3  # of float pictures; a tenth of that would refuse honest half precision
+
+
+class PictureMetric(Metric):
+    """A metric with `update(fake_rgb, rgb)`: pictures and the photos they were made from, in the same order.
+
+    Attributes:
+        needs_truth: False if the photos are not looked at, so black-and-white photos can be measured too.
+        least_photos: below so many photos the number is descriptive only.
+        decimals: worth printing.
+        weights: of the network that judges; None if there is none.
+    """
+
+    full_state_update = False
+    higher_is_better: bool | None = None
+    needs_truth = True
+    least_photos = 0
+    decimals = 2
+    weights: FoundWeights | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """The protocol of the number: class and all that changes its value."""
+        return {"class": type(self).__name__}
+
+    def replicates(self, counts: Tensor) -> Tensor:
+        """The metric on resampled sets, for bootstrap intervals and paired tests.
+
+        Args:
+            counts: (R, N), how often each of the N pictures is in each of R resampled sets; rows sum to N.
+
+        Returns:
+            (R,) in double precision; metrics that are dear to compute may answer for the first rows only.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class MissingMetric:
+    """A metric whose weights are not on this machine.
+
+    Attributes:
+        kind: its class.
+        needs: which file it needs, and where to put it.
+    """
+
+    kind: type[PictureMetric]
+    needs: str
+
+
+class MeanOverPictures(PictureMetric):
+    """Mean of a value of each picture, in double precision: it depends neither on batches nor on ranks."""
+
+    per_picture: list[Tensor]
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.add_state("per_picture", [], dist_reduce_fx="cat")
+
+    def values(self, fake_rgb: Tensor, rgb: Tensor) -> Tensor:
+        """The value of each picture, (N,); both images are rounded to 8 bits already."""
+        raise NotImplementedError
+
+    def update(self, fake_rgb: Tensor, rgb: Tensor) -> None:
+        """Add pictures and the photos they were made from, (N, 3, H, W) in [0, 1].
+
+        Raises:
+            ValueError: another range or shape.
+        """
+        check_pictures(fake_rgb, rgb)
+        self.per_picture.append(self.values(quantize(fake_rgb), quantize(rgb)).double())
+
+    def compute(self) -> Tensor:
+        """Mean over pictures."""
+        return self.value_of_each().mean().float()
+
+    def value_of_each(self) -> Tensor:
+        """The values of all pictures so far, (N,) in double precision."""
+        values: Tensor = dim_zero_cat(self.per_picture)
+        return values
+
+    def replicates(self, counts: Tensor) -> Tensor:
+        """Weighted means."""
+        values = self.value_of_each()
+        return counts.to(values) @ values / len(values)
+
+
+def check_pictures(fake_rgb: Tensor, rgb: Tensor) -> None:
+    """Refuse what is no pair of float image batches in [0, 1]: a wrong range gives plausible wrong numbers."""
+    if fake_rgb.shape != rgb.shape or fake_rgb.ndim != 4 or fake_rgb.shape[1] != 3:
+        raise ValueError(
+            f"metrics need pictures and photos (N, 3, H, W) alike, got {tuple(fake_rgb.shape)} and {tuple(rgb.shape)}"
+        )
+    for name, image in (("pictures", fake_rgb), ("photos", rgb)):
+        low, high = (image.min().item(), image.max().item()) if image.numel() else (0.0, 0.0)
+        if not image.is_floating_point() or not (low >= -_RANGE_ROUNDING and high <= 1 + _RANGE_ROUNDING):
+            raise ValueError(
+                f"metrics need float {name} in [0, 1], got {str(image.dtype).removeprefix('torch.')} in "
+                f"[{low:.4g}, {high:.4g}]"
+            )
+
+
+def resampling_counts(num_pictures: int, num_replicates: int, *, seed: int = 0) -> Tensor:
+    """How often each picture is drawn in each of a bootstrap's resampled sets.
+
+    A pure function of its arguments: replicates of two checkpoints on the same photos are pairs.
+
+    Returns:
+        (num_replicates, num_pictures) float64; rows sum to num_pictures.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randint(num_pictures, (num_replicates, num_pictures), generator=generator)
+    counts = torch.zeros(num_replicates, num_pictures, dtype=torch.float64)
+    return counts.scatter_add_(1, drawn, torch.ones_like(drawn, dtype=torch.float64))

