@@ -54,7 +54,7 @@ class Colorizer:
             load_generator(checkpoint),
             gray_rule=header["gray_rule"],
             working_size=working_size or 2 * header["image_size"],
-            device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
+            device=choose_device(device),
         )
 
     def colorize(self, photo: Image.Image | Path) -> Image.Image:
@@ -96,3 +96,20 @@ class Colorizer:
         rgb = self.generator(small.clamp(0, 1))
         chroma = F.interpolate(rgb, size=(height, width), mode="bicubic", align_corners=False)
         return recombine(gray, chroma, self.gray_rule)
+
+
+def choose_device(device: str | None) -> str:
+    """The device that is asked for, or by default CUDA where there is one.
+
+    Raises:
+        ValueError: there is no such device here.
+    """
+    if device is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # an unknown name; a torch without it
+        raise ValueError(
+            f"device={device!r} cannot be used here; allowed: cpu, cuda, mps, where there is one"
+        ) from error
+    return device

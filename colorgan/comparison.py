@@ -1,17 +1,18 @@
 """Compare checkpoints on data sets as a config says: measure, tabulate, draw, write the report."""
 
+import copy
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torchmetrics import MetricCollection
 
 from colorgan.checkpoint import find_checkpoints, read_header
+from colorgan.colorizer import choose_device
 from colorgan.data import ColorizationDataModule
 from colorgan.data.library import PhotoLibrary
 from colorgan.evaluation import Batch, evaluate_checkpoints, resolve_protocol
@@ -23,6 +24,8 @@ from colorgan.protocol import Protocol, TestPhotos
 from colorgan.report import Table, markdown, write_csv
 from colorgan.results import Results
 
+_RANKS = "kid_efficientnet_lite2"
+
 
 def compare(config: DictConfig) -> list[tuple[Table, TestPhotos]]:
     """Measure what a config of `evaluate.py` asks for; one table a data set, with its photos.
@@ -31,6 +34,7 @@ def compare(config: DictConfig) -> list[tuple[Table, TestPhotos]]:
         ValueError: checkpoints that cannot share a table, an unknown choice, no photo.
         FileNotFoundError: no checkpoint, no data.
     """
+    Path(config.out).mkdir(parents=True, exist_ok=True)  # what cannot be written should fail before hours of measuring
     if missing := sorted(OmegaConf.missing_keys(config), key=len):
         raise ValueError(f"the config needs a value for {missing[0]}: give {missing[0]}=...")
     patterns = [config.checkpoints] if isinstance(config.checkpoints, str) else list(config.checkpoints)
@@ -39,6 +43,8 @@ def compare(config: DictConfig) -> list[tuple[Table, TestPhotos]]:
     protocol = instantiate(config.protocol, _convert_="all")
     protocol = resolve_protocol(protocol if config.truth else replace(protocol, photos="all"), list(headers.values()))
     metrics, missing_metrics = build_available_metrics(config.metrics)
+    if config.objective is not None and config.objective not in {*metrics, *missing_metrics}:
+        raise ValueError(f"objective={config.objective!r} must be one of the metrics: {', '.join(map(str, metrics))}")
     paths = config.data.get("path")
     tables = []
     for path in paths if OmegaConf.is_list(paths) else [paths]:
@@ -52,7 +58,7 @@ def compare(config: DictConfig) -> list[tuple[Table, TestPhotos]]:
             missing=missing_metrics,
             objective=config.objective,
             store=FeatureStore(datamodule.cache_dir / "features.sqlite"),
-            device=config.device or ("cuda" if torch.cuda.is_available() else "cpu"),
+            device=choose_device(config.device),
             num_workers=datamodule.num_workers,
             with_truth=config.truth,
         )
@@ -66,7 +72,7 @@ def tabulate(
     metrics: MetricCollection,
     results: Results,
     *,
-    objective: str,
+    objective: str | None = None,
     missing: Mapping[str, MissingMetric] | None = None,
     **options: Any,
 ) -> Table:
@@ -77,10 +83,11 @@ def tabulate(
         photos: with a resolved protocol.
         metrics: `PictureMetric`s by name.
         results: where records are kept.
-        objective: name of the metric that ranks checkpoints.
+        objective: name of the metric that ranks checkpoints; by default the kernel distance where it is measured.
         missing: what metrics that cannot be measured need.
         options: of `evaluate_checkpoints`.
     """
+    objective = objective or _RANKS
     records = evaluate_checkpoints(checkpoints, photos, metrics, results, track=_progress_bar, **options)
     measured = {name: metric for name, metric in metrics.items() if name in records[0]["metrics"]}
     size = "native size" if photos.protocol.geometry == "native" else f"{photos.protocol.image_size} px"
@@ -93,6 +100,7 @@ def tabulate(
         missing=missing or {},
         objective=objective if objective in measured and measured[objective].higher_is_better is not None else None,
         published=photos.protocol.published,
+        source=photos.protocol.source,
         results=results,
     )
 
@@ -125,10 +133,12 @@ def _examine(
         stored = _common_split(headers)
         seed, min_size = stored["seed"], stored.get("min_size", min_size)
         split = {key: stored[key] for key in SPLIT_KEYS if key in stored}
-    data = OmegaConf.merge(config.data, {} if path is None else {"path": path}, split)
+    config = copy.deepcopy(config)  # the source of the photos looks its path up in the whole config
+    data = config.data
+    data.update(split if path is None else {**split, "path": path})
     if data.store_size is not None and data.store_size < min_size:
         data.store_size = None
-    datamodule = build_datamodule(data, seed=seed, gray_rule=str(protocol.gray_rule))  # type: ignore[arg-type]
+    datamodule = build_datamodule(data, seed=seed, gray_rule=str(protocol.gray_rule))
     library = datamodule.examine(min_size=min_size)
     print(library.summary())
     return datamodule, library

@@ -17,6 +17,7 @@ from colorgan.report import Table, heading
 from colorgan.results import Record
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 _DIFFERENCE_METRICS = ("ciede2000", "psnr", "colorfulness")  # the first that was measured says how photos differ
@@ -36,6 +37,20 @@ def photos_that_differ(table: Table, count: int) -> list[int]:
             spread = np.std(values, axis=0) if len(values) > 1 else np.abs(values[0] - values[0].mean())
             return [int(position) for position in np.argsort(-spread, kind="stable")[:count]]
     return list(range(min(count, table.records[0]["protocol"]["num_photos"])))
+
+
+def photo_values(table: Table, photos: TestPhotos, positions: Sequence[int]) -> "pd.DataFrame":
+    """What each checkpoint scores on single photos, by those metrics that are a mean over photos."""
+    import pandas as pd
+
+    columns = {
+        (name.removeprefix("each/"), record["name"]): values[list(positions)]
+        for record in table.checkpoints()
+        for name, values in table.results.arrays(record["key"]).items()
+        if name.startswith("each/")
+    }
+    frame = pd.DataFrame(columns, index=[photos.names[position] for position in positions])
+    return frame.sort_index(axis="columns").round(3)
 
 
 @torch.no_grad()

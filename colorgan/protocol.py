@@ -47,8 +47,8 @@ class Protocol:
         recombination: `generator` (the picture as it comes, which in our networks keeps the gray) or `lab` (a and b
             of the picture on L of the photo, clipped: the usual fusion).
         file_format: in which pictures are saved before they are measured: `png` (8 bits) or `jpeg` (PIL's, quality 95).
-        source: where the protocol is described.
-        published: rows of others, `{"name", "source", metric: value, ...}`, to stand beside ours.
+        source: where the published rows stand.
+        published: rows of others, `{"name", metric: value, ...}`, to stand beside ours.
     """
 
     name: str = "default"
@@ -136,7 +136,10 @@ class TestPhotos(Dataset[dict[str, Tensor]]):
         least = 1 if protocol.enlarge or protocol.geometry == "native" else protocol.image_size or 1
         fitting = [index for index in indices if min(widths[index], heights[index]) >= least]
         if not fitting:
-            raise ValueError(f"none of {len(indices)} photos has {least} px, which image_size={least} asks for")
+            raise ValueError(
+                f"none of {len(indices)} photos has {least} px; ask for a smaller protocol.image_size, or for "
+                "protocol.enlarge=true"
+            )
         self.num_too_small = len(indices) - len(fitting)
         self.indices = fitting[: protocol.first]
         self.names = [names[index] for index in self.indices]

@@ -4,10 +4,13 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from colorgan.metrics.base import MissingMetric, PictureMetric
 from colorgan.results import Record, Results, paired_difference
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,7 @@ class Table:
         missing: metrics that cannot be measured here.
         objective: the metric that ranks checkpoints; None if it was not measured.
         published: rows of others.
+        source: where these stand.
         results: where resampled sets are stored.
     """
 
@@ -30,6 +34,7 @@ class Table:
     missing: Mapping[str, MissingMetric]
     objective: str | None
     published: Sequence[Mapping[str, Any]]
+    source: str
     results: Results
 
     def columns(self) -> dict[str, "Metric"]:
@@ -66,6 +71,36 @@ class Table:
             }
             tests[record["name"]] = {name: test for name, test in found.items() if test is not None}
         return tests
+
+    def frame(self) -> "pd.DataFrame":
+        """The table for notebooks: values with half the width of their 95 % intervals."""
+        import pandas as pd
+
+        rows = {
+            record["name"]: {
+                heading(name, metric): _cell(record, name, metric).replace("\n", " ")
+                for name, metric in self.columns().items()
+            }
+            for record in self.records
+        }
+        return pd.DataFrame.from_dict(rows, orient="index")
+
+    def paired_tests(self, metrics: Sequence[str] | None = None) -> "pd.DataFrame":
+        """`against_best` for notebooks: a row a checkpoint and metric.
+
+        Args:
+            metrics: which; None for all.
+        """
+        import pandas as pd
+
+        rows = [
+            {"checkpoint": row, "metric": name, **test}
+            for row, tests in self.against_best().items()
+            for name, test in tests.items()
+            if metrics is None or name in metrics
+        ]
+        frame = pd.DataFrame(rows, columns=["checkpoint", "metric", "difference", "low", "high", "confidence"])
+        return frame.set_index(["checkpoint", "metric"]).round(4)
 
     def notes(self) -> list[str]:
         """What a reader must know of the numbers."""
@@ -112,7 +147,7 @@ def print_table(table: Table) -> None:
     from rich.measure import Measurement
     from rich.table import Table as RichTable
 
-    shown = RichTable(title=table.title, box=box.SIMPLE_HEAD)
+    shown = RichTable(box=box.SIMPLE_HEAD)
     shown.add_column("")
     for name, metric in table.columns().items():
         shown.add_column(heading(name, metric).replace("_", "\n"), justify="right")
@@ -123,6 +158,7 @@ def print_table(table: Table) -> None:
         cells = [_published_cell(row, name, metric) for name, metric in table.columns().items()]
         shown.add_row(f"{row['name']} (published)", *cells, style="dim")
     console = Console()
+    console.print(table.title, style="bold", highlight=False, soft_wrap=True)
     wanted = Measurement.get(console, console.options.update(max_width=1000), shown).maximum
     Console(width=max(console.width, wanted)).print(shown)  # a narrow screen breaks lines, it does not cut numbers
     for note in table.notes():
@@ -168,7 +204,7 @@ def markdown(table: Table, figures: Mapping[str, str]) -> str:
         for row in table.published
     ]
     parts = [f"## {table.title}", _grid(head, rows), "Brackets: 95 % bootstrap interval over photos."]
-    lines = [*table.notes(), *(f"{row['name']}: {row['source']}" for row in table.published if "source" in row)]
+    lines = [*table.notes(), *([f"Published rows: {table.source}"] if table.published else [])]
     parts += ["\n".join(f"- {line}" for line in lines)] if lines else []
     parts += _paired_section(table)
     parts += [f"![{caption}]({file})\n\n*{caption}*" for caption, file in figures.items()]

@@ -1,6 +1,7 @@
 """Fixtures of all tests: no network, caches and runs in temporary folders, the smoke experiment."""
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,3 +42,46 @@ def smoke(compose: Callable[..., object], tmp_path: Path) -> Callable[..., objec
         return compose("experiment=smoke", *folders, "trainer.enable_progress_bar=false", *overrides)
 
     return composed
+
+
+def _draw_photos(folder: Path, count: int, size: tuple[int, int] = (90, 70)) -> Path:
+    from PIL import Image
+    from skimage.data import astronaut, chelsea, coffee
+
+    folder.mkdir(parents=True)
+    for index in range(count):
+        photo = (astronaut(), chelsea(), coffee())[index % 3][20 * index :, 10 * index :]
+        Image.fromarray(photo).resize(size).save(folder / f"{index:02d}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def draw_photos() -> Callable[..., Path]:
+    """Write a folder of colour photos."""
+    return _draw_photos
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the finished run and the cache of its photos are."""
+    return tmp_path_factory.mktemp("place")
+
+
+@pytest.fixture(scope="session")
+def photos(place: Path) -> Path:
+    """Twelve colour photos."""
+    return _draw_photos(place / "photos", 12)
+
+
+@pytest.fixture(scope="session")
+def run(place: Path, photos: Path) -> Path:
+    """A finished smoke run on the photos, its split and its metrics not those of other tests."""
+    import train
+
+    overrides = ["experiment=smoke", "data=folder", f"data.path={photos}", f"runs_dir={place}/runs", "name=run"]
+    overrides += [f"data.cache_dir={place}/cache", "trainer.enable_progress_bar=false", "data.validation_share=0.4"]
+    overrides += ["seed=3", "metrics=default", "schedule.stages.gan.handover=kid_efficientnet_lite2"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["train.py", *overrides])
+        train.main()
+    return place / "runs" / "run"

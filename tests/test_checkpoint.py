@@ -74,8 +74,24 @@ def test_nothing_but_our_networks_is_built_from_a_header():
 
 def test_a_folder_means_its_final_checkpoint(saved):
     assert find_checkpoint(saved.parent) == saved
-    assert find_checkpoints(str(saved.parent)) == {saved.parent.name: saved}
-    assert list(find_checkpoints(str(saved.parent / "*.safetensors"))) == ["final"]
+    assert find_checkpoints([str(saved.parent)]) == {saved.parent.name: saved}
+    assert find_checkpoints([str(saved.parent / "*.safetensors")]) == {saved.parent.name: saved}
+
+
+def test_rows_get_the_shortest_names_that_differ(saved):
+    runs = [saved.parent / "a" / "03-gan", saved.parent / "b" / "03-gan"]
+    for folder in runs:
+        folder.mkdir(parents=True)
+        for name in ("step=000001", "step=000002"):
+            (folder / f"{name}.safetensors").write_bytes(saved.read_bytes())
+    assert list(find_checkpoints([f"{runs[0]}/*.safetensors"])) == ["step=000001", "step=000002"]
+    several = find_checkpoints([f"{saved.parent}/*/03-gan/step=000001.safetensors", str(saved)])
+    assert [name.removeprefix(f"{saved.parent}/") for name in several] == [
+        "a/03-gan/step=000001",
+        "b/03-gan/step=000001",
+        "final",
+    ]
+    assert len(find_checkpoints([str(saved), str(saved)])) == 1
 
 
 def test_missing_checkpoints_are_named(tmp_path):
@@ -84,7 +100,7 @@ def test_missing_checkpoints_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no checkpoint .*nothing"):
         find_checkpoint(tmp_path / "nothing")
     with pytest.raises(FileNotFoundError, match="no checkpoint matches"):
-        find_checkpoints(str(tmp_path / "*.safetensors"))
+        find_checkpoints([str(tmp_path / "*.safetensors")])
 
 
 @pytest.mark.parametrize(

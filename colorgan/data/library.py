@@ -132,7 +132,8 @@ def build_library(
         reasons = ", ".join(f"{count} {reason}" for reason, count in counts.items())
         raise ValueError(
             f"none of {len(examined)} photos can be used: {reasons} (data.path; data.min_colorfulness="
-            f"{min_colorfulness:g}; the largest schedule.stages.*.image_size={min_size})"
+            f"{min_colorfulness:g}, though evaluate.py measures black-and-white photos with truth=false; the largest "
+            f"schedule.stages.*.image_size={min_size})"
         )
     table = examined.select(keep)
     return PhotoLibrary(
