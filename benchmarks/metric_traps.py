@@ -1,0 +1,61 @@
+"""How each metric is fooled by pictures that no colorizer should make, on photos turned gray.
+
+python benchmarks/metric_traps.py PHOTOS [--photos 500] [--size 256]
+"""
+
+import argparse
+
+from omegaconf import OmegaConf
+from rich.console import Console
+from rich.table import Table
+
+from colorgan.color import chroma_to_rgb, recombine, rgb_to_chroma
+from colorgan.data import ColorizationDataModule, FolderSource
+from colorgan.evaluation import Batch, Method, baselines, evaluate
+from colorgan.plan import build_available_metrics
+from colorgan.protocol import Protocol, TestPhotos
+from colorgan.report import heading
+
+
+def with_chroma_times(factor: float) -> Method:
+    """The photo with its chroma scaled, kept in gamut; -1 inverts every hue."""
+
+    def method(batch: Batch):  # noqa: ANN202
+        chroma = factor * rgb_to_chroma(batch["rgb"])
+        return recombine(batch["gray"], chroma_to_rgb(batch["gray"], chroma))
+
+    return method
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", help="photos whose shorter side is at least --size")
+    parser.add_argument("--photos", type=int, default=500)
+    parser.add_argument("--size", type=int, default=256)
+    options = parser.parse_args()
+    data = ColorizationDataModule(FolderSource(options.folder), validation_share=1)
+    library = data.examine(min_size=1)
+    protocol = Protocol(photos="all", first=options.photos, image_size=options.size, gray_rule="luma601")
+    photos = TestPhotos(library, protocol, data.source.describe())
+    config = OmegaConf.merge(
+        OmegaConf.load("configs/metrics/default.yaml"), OmegaConf.load("configs/metrics/full.yaml")
+    )
+    del config["defaults"]
+    metrics, _ = build_available_metrics(config)  # type: ignore[arg-type]
+    methods = baselines(photos)
+    truth = methods.pop("truth")
+    methods |= {"inverted hue": with_chroma_times(-1), "half chroma": with_chroma_times(0.5)}
+    methods |= {"chroma x1.5": with_chroma_times(1.5), "truth": truth}
+    table = Table(title=f"{len(photos)} photos, {options.size} px")
+    table.add_column("")
+    for name, metric in metrics.items():
+        table.add_column(heading(name, metric).replace("_", "\n"), justify="right")  # type: ignore[arg-type]
+    for row, method in methods.items():
+        values = evaluate(method, photos.loader(), metrics)
+        table.add_row(row, *(f"{value:.{metrics[name].decimals}f}" for name, value in values.items()))
+    Console(width=160).print(table)
+
+
+if __name__ == "__main__":
+    main()
