@@ -1,7 +1,15 @@
 """Plain `nn.Module` networks: they know nothing of training, configs or files of runs."""
 
+from colorgan.networks.deoldify import DeOldifyCritic, DeOldifyGenerator
 from colorgan.networks.discriminators import PatchDiscriminator
 from colorgan.networks.encoders import TimmPyramid, TorchvisionPyramid
 from colorgan.networks.unet import UNetGenerator
 
-__all__ = ["PatchDiscriminator", "TimmPyramid", "TorchvisionPyramid", "UNetGenerator"]
+__all__ = [
+    "DeOldifyCritic",
+    "DeOldifyGenerator",
+    "PatchDiscriminator",
+    "TimmPyramid",
+    "TorchvisionPyramid",
+    "UNetGenerator",
+]

