@@ -8,11 +8,15 @@ import logging
 import os
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hydra
 from omegaconf import DictConfig
 
 from colorgan.errors import one_line_errors
+
+if TYPE_CHECKING:
+    from colorgan.schedule import Schedule
 
 os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra lets errors through, and `one_line_errors` words them
 
@@ -44,6 +48,9 @@ def train(config: DictConfig) -> float | None:
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)  # one notice a stage is noise
     logging.getLogger("pytorch_lightning.trainer.connectors.checkpoint_connector").setLevel(logging.WARNING)
     schedule = Schedule(config)
+    if config.plan is not False:
+        print_costs(schedule)
+        return None
     final = schedule.run()
 
     first, datamodule = schedule.plan[0], schedule.datamodule
@@ -62,6 +69,20 @@ def train(config: DictConfig) -> float | None:
     final_row = next(record for record in table.records if record["name"] == "final")
     value: float | None = final_row["metrics"].get(config.objective)
     return value
+
+
+def print_costs(schedule: "Schedule") -> None:
+    """Print what the schedule would cost, for the photos at hand or for as many as `plan` says; trains nothing."""
+    from rich.console import Console
+
+    from colorgan.cost import cost_table, schedule_costs
+
+    wanted = schedule.config.plan
+    if wanted is not True and not (isinstance(wanted, int) and wanted > 0):
+        raise SystemExit(f"error: plan={wanted} must be true, false or a number of training photos")
+    num_photos = schedule.count_photos() if wanted is True else wanted
+    costs = schedule_costs(schedule.config, schedule.plan_for(num_photos))
+    Console(width=None if Console().is_terminal else 160).print(cost_table(costs, num_photos=num_photos))
 
 
 if __name__ == "__main__":

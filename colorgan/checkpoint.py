@@ -203,9 +203,13 @@ def _check_targets(node: Any) -> None:
 
 
 def without_weights(node: Any) -> Any:
-    """A network's config with every `weights` set to None: what matters once its tensors are there."""
+    """A config with every `weights` that names a file or a source set to None: what is left once its tensors are there.
+
+    Numbers under that name stay: the weights of a loss's terms.
+    """
     if isinstance(node, Mapping):
-        return {key: None if key == "weights" else without_weights(value) for key, value in node.items()}
+        named = {key: key == "weights" and not isinstance(value, list | tuple) for key, value in node.items()}
+        return {key: None if named[key] else without_weights(value) for key, value in node.items()}
     return node
 
 

@@ -32,6 +32,12 @@ def colorize(
         int | None,
         typer.Option(help="Shorter side at which the network works; default: twice its training size."),
     ] = None,
+    render_factor: Annotated[
+        int | None, typer.Option(help="DeOldify's name for --size: 16 times this; 35 is its default with --squash.")
+    ] = None,
+    squash: Annotated[
+        bool, typer.Option("--squash", help="As DeOldify: squash the photo to a square, merge in 8-bit YUV.")
+    ] = False,
     compare: Annotated[
         bool, typer.Option("--compare", help="Write gray, colorized and original side by side.")
     ] = False,
@@ -42,11 +48,10 @@ def colorize(
 
     The luma of each photo is kept exactly. EXIF orientation, transparency, 16-bit, palette and CMYK are understood.
     """
-    from colorgan.colorizer import Colorizer
     from colorgan.data.photo import UnreadablePhotoError
 
     jobs = _plan(source, out, overwrite)
-    colorizer = Colorizer.load(checkpoint, working_size=size, device=device)
+    colorizer = _load_colorizer(checkpoint, size=size, render_factor=render_factor, squash=squash, device=device)
     skipped: list[str] = []
     with typer.progressbar(jobs.items(), label="colorizing", hidden=len(jobs) == 1) as bar:
         for photo, target in bar:
@@ -93,6 +98,45 @@ def inspect(file: Annotated[Path, typer.Argument(help="A .safetensors file or a 
         table.add_row(key, shown)
     table.add_row("sha256", file_hash(path))
     Console().print(table)
+
+
+@app.command()
+def import_deoldify(
+    file: Annotated[Path, typer.Argument(help="DeOldify's .pth: a generator (Deep, Wide) or a critic.")],
+    out: Annotated[Path, typer.Argument(help="The .safetensors checkpoint to write.")],
+    critic: Annotated[
+        Path | None, typer.Option(help="With a generator: the .pth of its critic, for a checkpoint to train on.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a checkpoint that exists.")] = False,
+) -> None:
+    """Turn DeOldify's published weights into a checkpoint that colorizes, evaluates and trains on (init_from=).
+
+    Which network it is follows from the names and shapes of the tensors. Nothing but tensors is read from the file.
+    """
+    if out.suffix != ".safetensors":
+        raise ValueError(f"OUT must end in .safetensors, got {out}")
+    if out.exists() and not overwrite:
+        raise ValueError(f"{out} exists; use --overwrite or another OUT")
+    from colorgan.deoldify_import import import_weights
+
+    typer.echo(import_weights([file, *([critic] if critic else [])], out))
+
+
+def _load_colorizer(
+    checkpoint: str, *, size: int | None, render_factor: int | None, squash: bool, device: str | None
+) -> "Colorizer":
+    """DeOldify's way with `--squash`, else ours; a render factor is a size in steps of 16."""
+    from colorgan.colorizer import Colorizer
+    from colorgan.squash import DEFAULT_RENDER_FACTOR, RENDER_UNIT, SquashColorizer
+
+    if size is not None and (render_factor is not None or squash):
+        raise ValueError("--size does not go with --render-factor or --squash: give --render-factor, 16 pixels a step")
+    if render_factor is not None and render_factor < 1:
+        raise ValueError(f"--render-factor must be at least 1, got {render_factor}; DeOldify's are 7 to 45")
+    if squash and render_factor is None:
+        render_factor = DEFAULT_RENDER_FACTOR
+    working_size = size if render_factor is None else RENDER_UNIT * render_factor
+    return (SquashColorizer if squash else Colorizer).load(checkpoint, working_size=working_size, device=device)
 
 
 def _plan(source: Path, out: Path, overwrite: bool) -> dict[Path, Path]:

@@ -1,23 +1,21 @@
 """What a composed config means: its stages in order, its data, its metrics, and how it differs from another."""
 
+import copy
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torchmetrics import Metric, MetricCollection
 
 from colorgan.data import ColorizationDataModule
 from colorgan.metrics.base import MissingMetric
 from colorgan.metrics.weights import WeightsNotFoundError
 
-SPLIT_KEYS = (
-    "validation_share",
-    "max_validation",
-    "min_colorfulness",
-)  # with seed and smallest size they decide which photos are never trained on
+# With the seed and the smallest size they decide which photos are never trained on.
+SPLIT_KEYS = ("validation_share", "max_validation", "min_colorfulness")
 
 # A run may go on with other values of these: they change where and how fast, not what comes out.
 _FREE_KEYS = (
@@ -26,6 +24,7 @@ _FREE_KEYS = (
     "logger",
     "runs_dir",
     "name",
+    "plan",
     "save_every",
     "objective",
     "trainer.enable_progress_bar",
@@ -39,10 +38,14 @@ class StageEntry:
 
     Attributes:
         module: config of the stage's LightningModule.
-        steps: batches, each with one optimizer step.
+        steps: batches, each with one optimizer step. Where the yaml has null, they follow from `epochs`; 0 in a
+            plan that does not know the number of photos.
         batch_size: photos a step, over all processes.
         image_size: height and width of training pictures.
         validate_every: steps between validations; there is one at the end in any case.
+        epochs: passes over the stage's photos; the last partial batch of a pass is dropped.
+        share: part of the training photos that the stage draws from, chosen at random for each stage.
+        degrade: let the data's degradation, if it has one, damage the inputs of this stage.
         ema_decay: of the generator's moving average; None for none.
         snapshots: keep the networks of every validation.
         handover: `last`, or the validation metric by which the best snapshot is handed on.
@@ -53,6 +56,9 @@ class StageEntry:
     batch_size: int
     image_size: int
     validate_every: int
+    epochs: float | None = None
+    share: float = 1.0
+    degrade: bool = True
     ema_decay: float | None = None
     snapshots: bool = False
     handover: str = "last"
@@ -69,8 +75,13 @@ class PlannedStage:
     folder: Path
 
 
-def plan_stages(schedule: DictConfig, folder: Path) -> list[PlannedStage]:
+def plan_stages(schedule: DictConfig, folder: Path, *, num_photos: int | None = None) -> list[PlannedStage]:
     """The stages in order: `once`, then `cycle` as often as `cycles` says.
+
+    Args:
+        schedule: config of the schedule.
+        folder: of the run.
+        num_photos: training photos, from which `epochs` become steps; None if they are not known yet.
 
     Raises:
         ValueError: a name without a stage, an unknown key, or nothing to do.
@@ -82,13 +93,34 @@ def plan_stages(schedule: DictConfig, folder: Path) -> list[PlannedStage]:
     for index, name in enumerate(names, start=1):
         if name not in schedule.stages:
             raise ValueError(f"the schedule names stage {name!r}; schedule.stages has {', '.join(schedule.stages)}")
-        options = dict(schedule.stages[name])
+        options = copy.deepcopy(schedule.stages[name])  # its learning-rate schedule may interpolate `steps`
         known = {field.name for field in fields(StageEntry)}
         if unknown := set(options) - known:
             raise ValueError(f"schedule.stages.{name} has no {sorted(unknown)}; allowed: {', '.join(sorted(known))}")
+        options.steps = _count_steps(name, options, num_photos)
         first = planned[-1].first_step + planned[-1].entry.steps if planned else 0
-        planned.append(PlannedStage(index, name, StageEntry(**options), first, folder / f"{index:02d}-{name}"))
+        planned.append(PlannedStage(index, name, StageEntry(**dict(options)), first, folder / f"{index:02d}-{name}"))
     return planned
+
+
+def _count_steps(name: str, options: DictConfig, num_photos: int | None) -> int:
+    steps, epochs, share = options.get("steps"), options.get("epochs"), options.get("share", 1.0)
+    if not 0 < share <= 1:
+        raise ValueError(f"schedule.stages.{name}.share must be above 0 and at most 1, got {share}")
+    if steps is not None:
+        if steps < 1:
+            raise ValueError(f"schedule.stages.{name}.steps must be at least 1, got {steps}")
+        return int(steps)
+    if epochs is None or epochs <= 0:
+        raise ValueError(f"schedule.stages.{name} needs steps, or epochs above 0, got epochs={epochs}")
+    if num_photos is None:
+        return 0
+    return max(1, int(epochs * (max(1, int(num_photos * share)) // options.batch_size)))
+
+
+def plain(config: DictConfig) -> Any:
+    """A config as plain containers, interpolations resolved."""
+    return OmegaConf.to_container(config, resolve=True)
 
 
 def build_datamodule(data: DictConfig, *, seed: int, gray_rule: str) -> ColorizationDataModule:

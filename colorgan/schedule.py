@@ -14,7 +14,6 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 import yaml
@@ -22,8 +21,8 @@ from hydra.utils import instantiate
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
-from torch import nn
 
+from colorgan.assembly import build_stage
 from colorgan.callbacks import (
     GeneratorEMA,
     Records,
@@ -33,13 +32,9 @@ from colorgan.callbacks import (
     ValidationPictures,
 )
 from colorgan.checkpoint import (
-    build_network,
     file_hash,
     find_checkpoint,
-    load_network,
-    read_header,
     save_checkpoint,
-    without_weights,
     write_json,
 )
 from colorgan.data.library import write_manifest
@@ -49,6 +44,7 @@ from colorgan.plan import (
     build_datamodule,
     build_metrics,
     config_differences,
+    plain,
     plan_stages,
     trained_through,
 )
@@ -70,7 +66,6 @@ class Schedule:
             raise ValueError(f"the config needs a value for {missing[0]}: give {missing[0]}=...")
         self.folder: Path = Path(config.runs_dir) / str(config.name)
         self.plan = plan_stages(config.schedule, self.folder)
-        self.largest_size = max(stage.entry.image_size for stage in self.plan)
         self.gray_rule = config.generator.get("gray_rule", "luma601")
         self.datamodule = build_datamodule(config.data, seed=config.seed, gray_rule=self.gray_rule)
         self.metrics = build_metrics(config.metrics)
@@ -91,6 +86,7 @@ class Schedule:
         """
         self._claim_folder()
         library = self.datamodule.examine(min_size=self.largest_size)
+        self.plan = self.plan_for(len(library.splits["train"]))
         logger.info(library.summary())
         logger.info(
             "%s: %s",
@@ -112,6 +108,19 @@ class Schedule:
             run_logger.finalize("success")
         return final
 
+    @property
+    def largest_size(self) -> int:
+        """Height and width of the largest training pictures."""
+        return max(stage.entry.image_size for stage in self.plan)
+
+    def plan_for(self, num_photos: int) -> list[PlannedStage]:
+        """The stages, with the steps that so many training photos make."""
+        return plan_stages(self.config.schedule, self.folder, num_photos=num_photos)
+
+    def count_photos(self) -> int:
+        """Training photos of the run's data."""
+        return len(self.datamodule.examine(min_size=self.largest_size).splits["train"])
+
     def _check(self, stage: PlannedStage) -> None:
         """Refuse what would fail only hours later."""
         where = f"schedule.stages.{stage.name}"
@@ -120,7 +129,7 @@ class Schedule:
             raise ValueError(
                 f"{where}.module.loss_weights names {sorted(unknown)}; the loss group has {list(self.config.loss)}"
             )
-        for key in ("steps", "batch_size", "image_size", "validate_every"):
+        for key in ("batch_size", "image_size", "validate_every"):
             if getattr(stage.entry, key) < 1:
                 raise ValueError(f"{where}.{key} must be at least 1, got {getattr(stage.entry, key)}")
         if stage.entry.handover != "last":
@@ -141,7 +150,7 @@ class Schedule:
     def _claim_folder(self) -> None:
         """Begin a run folder, or check that the one that is there belongs to this config."""
         path = self.folder / "config.yaml"
-        config = OmegaConf.to_container(self.config, resolve=True)
+        config = plain(self.config)
         if path.exists():
             before = yaml.safe_load(path.read_text())
             if differences := config_differences(before, config):
@@ -157,13 +166,13 @@ class Schedule:
 
     def _build_logger(self) -> Logger:
         built: Logger = instantiate(self.config.logger, save_dir=str(self.folder))
-        built.log_hyperparams(OmegaConf.to_container(self.config, resolve=True))  # type: ignore[arg-type]
+        built.log_hyperparams(plain(self.config))
         return built
 
     def _run_stage(self, stage: PlannedStage, handover: Path | None, run_logger: Logger) -> None:
         started, entry = time.monotonic(), stage.entry
         stage.folder.mkdir(parents=True, exist_ok=True)
-        module = self._build_module(stage, handover)
+        module = build_stage(self.config, stage, handover)
         records = Records(self.folder / "metrics.jsonl", stage.folder.name)
         trainer = self._build_trainer(stage, module, records, run_logger)
         self.datamodule.begin_stage(
@@ -171,6 +180,8 @@ class Schedule:
             batch_size=entry.batch_size,
             num_steps=entry.steps,
             stage_index=stage.index,
+            share=entry.share,
+            degrade=entry.degrade,
         )
         last = stage.folder / "last.ckpt"
         try:
@@ -190,37 +201,6 @@ class Schedule:
             )
             last.unlink(missing_ok=True)
         trainer.strategy.barrier("stage done")
-
-    def _build_module(self, stage: PlannedStage, handover: Path | None) -> Stage:
-        config, where = self.config, f"schedule.stages.{stage.name}.module"
-        seed = config.seed * 1000 + stage.index
-        pl.seed_everything(seed, verbose=False)
-        make_stage = instantiate(stage.entry.module, _partial_=True, _convert_="all")
-        stored = read_header(handover)["networks"] if handover else {}
-        networks: dict[str, nn.Module | None] = {"generator": None, "discriminator": None}
-        for name in networks:
-            if name in stored:
-                assert handover is not None
-                wanted = _plain(config[name])
-                if differences := config_differences(without_weights(stored[name]), without_weights(wanted)):
-                    raise ValueError(f"{handover} does not fit the config: {name} differs in {'; '.join(differences)}")
-                networks[name] = build_network(wanted)
-                load_network(networks[name], handover, name)  # type: ignore[arg-type]
-            elif name in make_stage.func.needs:
-                networks[name] = instantiate(config[name], _convert_="all")
-        loss_names = stage.entry.module.loss_weights
-        try:
-            module: Stage = make_stage(
-                **networks,
-                losses={name: instantiate(config.loss[name], _convert_="all") for name in loss_names},
-                num_steps=stage.entry.steps,
-                first_step=stage.first_step,
-                seed=seed,
-                channels_last=config.channels_last,
-            )
-        except TypeError as error:  # an argument that the stage does not take
-            raise ValueError(f"{where}: {error}") from error
-        return module
 
     def _build_trainer(self, stage: PlannedStage, module: Stage, records: Records, run_logger: Logger) -> pl.Trainer:
         entry = stage.entry
@@ -260,7 +240,7 @@ class Schedule:
         save_checkpoint(
             path,
             {name: network for name, network in networks.items() if network is not None},
-            configs={name: _plain(self.config[name]) for name in networks},
+            configs={name: plain(self.config[name]) for name in networks},
             facts={
                 "stage": stage.folder.name,
                 "step": module.steps,
@@ -294,10 +274,6 @@ class Schedule:
             if name != "last":
                 logger.warning("%s: no snapshot has a %s; the last networks are handed on", stage.folder.name, name)
             self._save_networks(path, stage, module, values)
-
-
-def _plain(config: DictConfig) -> Any:
-    return OmegaConf.to_container(config, resolve=True)
 
 
 def _is_done(stage: PlannedStage) -> bool:

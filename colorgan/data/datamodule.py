@@ -1,6 +1,6 @@
 """Batches of gray and colour for training and validation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,7 @@ class ColorizationDataModule(pl.LightningDataModule):
         self.library: PhotoLibrary | None = None
         self._panels: dict[tuple[int, int | None], ValidationViews] = {}
         self.image_size, self.batch_size, self.num_steps, self.stage_seed = 0, 0, 0, 0
+        self.share, self.degrade = 1.0, True
 
     def examine(self, min_size: int) -> PhotoLibrary:
         """Examine and split the photos; those smaller than `min_size` pixels are left out."""
@@ -92,10 +93,29 @@ class ColorizationDataModule(pl.LightningDataModule):
         self._panels = {}
         return self.library
 
-    def begin_stage(self, *, image_size: int, batch_size: int, num_steps: int, stage_index: int) -> None:
+    def begin_stage(
+        self,
+        *,
+        image_size: int,
+        batch_size: int,
+        num_steps: int,
+        stage_index: int,
+        share: float = 1.0,
+        degrade: bool = True,
+    ) -> None:
         """Set what the next stage's batches look like; `stage_index` makes its order differ from other stages'."""
         self.image_size, self.batch_size, self.num_steps = image_size, batch_size, num_steps
         self.stage_seed = self.seed * 1000 + stage_index
+        self.share, self.degrade = share, degrade
+
+    def training_photos(self) -> Sequence[int]:
+        """Indices of the photos that this stage draws from: all of the split, or a seeded share of it."""
+        assert self.library is not None
+        photos = self.library.splits["train"]
+        if self.share == 1:
+            return photos
+        chosen = np.random.default_rng([self.stage_seed, len(photos)]).permutation(len(photos))
+        return [photos[i] for i in sorted(chosen[: max(1, int(len(photos) * self.share))])]
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches of this stage from the step its module has reached."""
@@ -105,7 +125,7 @@ class ColorizationDataModule(pl.LightningDataModule):
         if not self.library.splits["train"]:
             raise ValueError("validation_share=1 leaves no photo to train on (data.validation_share)")
         sampler = StepBatchSampler(
-            num_items=len(self.library.splits["train"]),
+            num_items=len(self.training_photos()),
             batch_size=self.batch_size,
             seed=self.stage_seed,
             num_steps=self.num_steps,
@@ -154,9 +174,10 @@ class TrainingViews(Dataset[Batch]):
     """Random views; one fetch makes a whole batch, so that gray is derived once for all of it."""
 
     def __init__(self, library: PhotoLibrary, module: ColorizationDataModule) -> None:
-        self.library, self.indices = library, library.splits["train"]
+        self.library, self.indices = library, module.training_photos()
         self.image_size, self.seed, self.gray_rule = module.image_size, module.stage_seed, module.gray_rule
-        self.min_crop, self.lighting, self.degradation = module.min_crop, module.lighting, module.degradation
+        self.min_crop, self.lighting = module.min_crop, module.lighting
+        self.degradation = module.degradation if module.degrade else None
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -10,7 +10,7 @@ from colorgan.losses.adversarial import (
 )
 from colorgan.losses.chroma import ColorfulnessLoss
 from colorgan.losses.feature import FeatureLoss, LPIPSLoss
-from colorgan.losses.pixel import CharbonnierLoss, L1Loss
+from colorgan.losses.pixel import CharbonnierLoss, L1Loss, NormalizedL1Loss
 
 __all__ = [
     "BCEDiscriminatorLoss",
@@ -24,4 +24,5 @@ __all__ = [
     "LPIPSLoss",
     "LeastSquaresDiscriminatorLoss",
     "LeastSquaresGeneratorLoss",
+    "NormalizedL1Loss",
 ]

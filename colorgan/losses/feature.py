@@ -1,13 +1,12 @@
 """Perceptual losses: distances between feature maps of a frozen network."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from colorgan.networks.encoders import Pyramid, fold_batch_norm
-from colorgan.networks.perceptual import lpips_from_file, lpips_from_hub
+from colorgan.networks.perceptual import lpips_network
 
 
 class FeatureLoss(nn.Module):
@@ -46,14 +45,14 @@ class LPIPSLoss(nn.Module):
 
     Args:
         network: `alex`, `vgg` or `squeeze`.
-        weights: `hub` (torchvision's ImageNet weights of the backbone) or a path to them.
+        weights: `hub` (torchvision's ImageNet weights of the backbone), a path to them, or None for random ones.
     """
 
-    def __init__(self, network: str = "vgg", *, weights: str = "hub") -> None:
+    def __init__(self, network: str = "vgg", *, weights: str | None = "hub") -> None:
         super().__init__()
         if network not in ("alex", "vgg", "squeeze"):
             raise ValueError(f"network={network!r} is unknown; allowed: alex, vgg, squeeze (loss.lpips.network)")
-        self.lpips = lpips_from_hub(network) if weights == "hub" else lpips_from_file(network, Path(weights))
+        self.lpips = lpips_network(network, weights)
         self.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "LPIPSLoss":

@@ -1,6 +1,9 @@
 """Pixel-wise losses."""
 
+import torch
 from torch import Tensor, nn
+
+from colorgan.networks.encoders import IMAGENET_STD
 
 
 class L1Loss(nn.Module):
@@ -21,3 +24,20 @@ class CharbonnierLoss(nn.Module):
     def forward(self, fake_rgb: Tensor, rgb: Tensor) -> Tensor:
         """Scalar over (N, 3, H, W)."""
         return ((fake_rgb - rgb).square() + self.epsilon**2).sqrt().mean() - self.epsilon
+
+
+class NormalizedL1Loss(nn.Module):
+    """Mean absolute difference in ImageNet-normalized space, the pixel part of DeOldify's FeatureLoss.
+
+    The same as L1 in [0, 1] with each channel divided by its deviation: 4.4 times as large.
+    """
+
+    std: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, fake_rgb: Tensor, rgb: Tensor) -> Tensor:
+        """Scalar over (N, 3, H, W)."""
+        return ((fake_rgb - rgb) / self.std).abs().mean()

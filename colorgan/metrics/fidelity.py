@@ -10,7 +10,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio
 from colorgan.color import rgb_to_chroma, rgb_to_lab
 from colorgan.metrics.base import MeanOverPictures
 from colorgan.metrics.weights import find_weights
-from colorgan.networks.perceptual import lpips_from_file
+from colorgan.networks.perceptual import lpips_network
 
 
 class PSNR(MeanOverPictures):
@@ -104,7 +104,7 @@ class LPIPS(MeanOverPictures):
             raise ValueError(f"network={network!r} is unknown; allowed: alex, vgg (metrics.lpips_*.network)")
         self.network = network
         self.weights = found = find_weights({"alex": "alexnet", "vgg": "vgg16"}[network], weights)
-        self.lpips = lpips_from_file(network, found.path)
+        self.lpips = lpips_network(network, str(found.path))
 
     def describe(self) -> dict[str, Any]:
         """Backbone and its weights."""

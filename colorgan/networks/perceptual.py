@@ -7,42 +7,36 @@ from torch import nn
 from colorgan.networks.encoders import load_backbone, read_state_dict
 
 
-def lpips_from_hub(network: str) -> nn.Module:
-    """The frozen network with torchvision's backbone, downloaded and cached.
+def lpips_network(network: str, weights: str | None) -> nn.Module:
+    """A frozen LPIPS network.
 
     Args:
         network: `alex`, `vgg` or `squeeze`.
+        weights: of the backbone: `hub` (torchvision's, downloaded and cached), a file in torchvision's layout, or None
+            for random ones.
 
     Raises:
-        ValueError: the backbone cannot be downloaded.
+        ValueError: the backbone cannot be downloaded, or the file is not torchvision's classifier of that name.
     """
     import lpips
 
     try:
-        built: nn.Module = lpips.LPIPS(net=network, verbose=False)
+        built: nn.Module = lpips.LPIPS(net=network, pnet_rand=weights != "hub", verbose=False)
     except OSError as error:  # URLError and HTTPError are OSErrors
         raise ValueError(
             f"the {network} backbone of LPIPS could not be downloaded ({error}); give torchvision's file "
             "(loss.lpips.weights=PATH)"
         ) from error
+    if weights not in ("hub", None):
+        _load_backbone(built, network, Path(str(weights)))
     return built.eval().requires_grad_(False)
 
 
-def lpips_from_file(network: str, path: Path) -> nn.Module:
-    """The frozen network with the backbone of a file in torchvision's layout.
-
-    Raises:
-        ValueError: the file is not torchvision's classifier of that name.
-    """
-    import lpips
-
-    built = lpips.LPIPS(net=network, pnet_rand=True, verbose=False)
-    state = read_state_dict(path)
+def _load_backbone(built: nn.Module, network: str, path: Path) -> None:
+    state, own = read_state_dict(path), built.net.state_dict()  # type: ignore[union-attr]
     # lpips splits torchvision's `features.<i>` into `slice<s>.<i>`: the last two parts of a name stay.
     try:
-        renamed = {key: state[f"features.{key.split('.', 1)[1]}"] for key in built.net.state_dict()}
+        renamed = {key: state[f"features.{key.split('.', 1)[1]}"] for key in own}
     except KeyError as error:
         raise ValueError(f"{path} is not torchvision's {network}: it lacks {error}") from error
-    load_backbone(built.net, renamed, f"LPIPS {network}")
-    frozen: nn.Module = built.eval().requires_grad_(False)
-    return frozen
+    load_backbone(built.net, renamed, f"LPIPS {network}")  # type: ignore[arg-type]

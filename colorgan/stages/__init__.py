@@ -3,6 +3,7 @@
 from colorgan.stages.critic_pretrain import CriticPretrainStage
 from colorgan.stages.gan import GANStage
 from colorgan.stages.generator_pretrain import GeneratorPretrainStage
+from colorgan.stages.rates import OneCycle
 from colorgan.stages.turns import AdaptiveTurns, FixedTurns
 
-__all__ = ["AdaptiveTurns", "CriticPretrainStage", "FixedTurns", "GANStage", "GeneratorPretrainStage"]
+__all__ = ["AdaptiveTurns", "CriticPretrainStage", "FixedTurns", "GANStage", "GeneratorPretrainStage", "OneCycle"]

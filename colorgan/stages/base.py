@@ -1,6 +1,6 @@
 """What all stages share: their own step counts, exact resume, one way to take an optimizer step."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -10,8 +10,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from colorgan.stages.rates import slice_rates
+
 OptimizerFactory = Callable[..., Optimizer]
 SchedulerFactory = Callable[..., LRScheduler]
+ParameterGroups = list[nn.Parameter] | list[dict[str, Any]]
 Batch = dict[str, Tensor]
 
 
@@ -29,8 +32,9 @@ class Stage(pl.LightningModule):
         num_steps: after so many steps training stops.
         first_step: steps of the schedule before this stage; only for the x axis of loggers.
         seed: of this stage.
-        freeze_encoder: do not train the generator's encoder; its batch-norm statistics stay too. (A moving
-            average of equal weights still rounds in the last bit.)
+        freeze_encoder: true: do not train the generator's encoder; its batch-norm statistics stay too. (A moving
+            average of equal weights still rounds in the last bit.) `convolutions`: only its convolutions stay, batch
+            norm trains and its statistics move, as in fastai's `freeze`. What is frozen gets no gradient.
         gradient_clip: largest norm of the gradient of one step; None for no clipping.
         accumulate: split each batch into so many parts, one after the other, to save memory.
         channels_last: memory layout of networks and images.
@@ -49,7 +53,7 @@ class Stage(pl.LightningModule):
         num_steps: int,
         first_step: int = 0,
         seed: int = 0,
-        freeze_encoder: bool = False,
+        freeze_encoder: bool | str = False,
         gradient_clip: float | None = None,
         accumulate: int = 1,
         channels_last: bool = False,
@@ -69,8 +73,17 @@ class Stage(pl.LightningModule):
         for name in ("generator", "discriminator"):
             if (network := getattr(self, name)) is not None:
                 network.requires_grad_(name in self.trains)
-        if freeze_encoder:
+        if freeze_encoder not in (True, False, "convolutions"):
+            raise ValueError(
+                f"freeze_encoder={freeze_encoder!r} is unknown; allowed: true, false, convolutions "
+                "(schedule.stages.*.module.freeze_encoder)"
+            )
+        if freeze_encoder is True:
             self._encoder().requires_grad_(False)
+        elif freeze_encoder:
+            for layer in self._encoder().modules():
+                if isinstance(layer, nn.Conv2d):
+                    layer.requires_grad_(False)
 
     def _encoder(self) -> nn.Module:
         encoder = getattr(self.generator, "encoder", None)
@@ -100,7 +113,7 @@ class Stage(pl.LightningModule):
         self.generator.train("generator" in training)
         if self.discriminator is not None:
             self.discriminator.train("discriminator" in training)
-        if self.freeze_encoder:
+        if self.freeze_encoder is True:
             self._encoder().eval()
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
@@ -157,6 +170,15 @@ class Stage(pl.LightningModule):
                 total = total + weight * value
         return total
 
+    def training_picture(self, gray: Tensor) -> Tensor:
+        """The generator's picture as losses and discriminator see it: before its clamp to [0, 1], if it has one."""
+        make: Callable[[Tensor], Tensor] = getattr(self.generator, "unclamped", self.generator)
+        return make(gray)
+
+    def step_losses(self) -> dict[str, Callable[[Batch], Tensor]]:
+        """What a step minimizes, by the network that it trains: for what wants to know the cost of a step."""
+        raise NotImplementedError
+
     def image_terms(self, fake_rgb: Tensor, rgb: Tensor) -> dict[str, tuple[Tensor, ...]]:
         """Inputs of the losses that compare the picture with the photo."""
         adversarial = ("adversarial", "discriminator")
@@ -202,8 +224,28 @@ def trainable(network: nn.Module) -> list[nn.Parameter]:
     return [parameter for parameter in network.parameters() if parameter.requires_grad]
 
 
+def layer_rates(generator: nn.Module, lr_slice: Sequence[float] | None) -> ParameterGroups:
+    """Trainable parameters, in groups with a rate each if `lr_slice` is given (see `rates.slice_rates`).
+
+    Raises:
+        ValueError: the generator has no layer groups.
+    """
+    if lr_slice is None:
+        return trainable(generator)
+    if not hasattr(generator, "layer_groups"):
+        raise ValueError(
+            f"lr_slice needs a generator with layer_groups, got {type(generator).__name__}; give optimizer.lr alone "
+            "(schedule.stages.*.module.lr_slice)"
+        )
+    groups: list[list[nn.Parameter]] = generator.layer_groups()  # type: ignore[operator]
+    rates = slice_rates(lr_slice, len(groups))
+    return [
+        {"params": [p for p in group if p.requires_grad], "lr": rate} for group, rate in zip(groups, rates, strict=True)
+    ]
+
+
 def single_optimizer(
-    parameters: list[nn.Parameter], optimizer: OptimizerFactory, lr_scheduler: SchedulerFactory | None
+    parameters: ParameterGroups, optimizer: OptimizerFactory, lr_scheduler: SchedulerFactory | None
 ) -> dict[str, Any]:
     """What `configure_optimizers` returns for one optimizer with an optional schedule of its rate."""
     built = optimizer(parameters)

@@ -1,5 +1,6 @@
 """Second step of NoGAN: the discriminator alone, against the frozen generator."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -42,6 +43,10 @@ class CriticPretrainStage(Stage):
         self.take_step(self.optimizers(), batch, self._loss)  # type: ignore[arg-type]
         self.step_scheduler()
         self.discriminator_steps += 1
+
+    def step_losses(self) -> dict[str, Callable[[Batch], Tensor]]:
+        """See `Stage`."""
+        return {"discriminator": self._loss}
 
     def _loss(self, batch: Batch) -> Tensor:
         real_logits, fake_logits = self._judge(batch)

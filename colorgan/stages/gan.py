@@ -1,5 +1,6 @@
 """Third step of NoGAN: generator and discriminator against each other, briefly."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -70,17 +71,21 @@ class GANStage(Stage):
             self.turns.advance(self.trainer.strategy.reduce(raw_loss, reduce_op="mean").item())
         self.log("train/generator_turn", float(player == "generator"), batch_size=1)
 
+    def step_losses(self) -> dict[str, Callable[[Batch], Tensor]]:
+        """See `Stage`."""
+        return {"discriminator": self._discriminator_loss, "generator": self._generator_loss}
+
     def _discriminator_loss(self, batch: Batch) -> Tensor:
         assert self.discriminator is not None
         with torch.no_grad():
-            fake_rgb = self.generator(batch["gray"])
+            fake_rgb = self.training_picture(batch["gray"])
         real_logits = self.discriminator(batch["rgb"], batch["gray"])
         fake_logits = self.discriminator(fake_rgb, batch["gray"])
         return self.weighted_sum({"discriminator": (real_logits, fake_logits)})
 
     def _generator_loss(self, batch: Batch) -> Tensor:
         assert self.discriminator is not None
-        fake_rgb = self.generator(batch["gray"])
+        fake_rgb = self.training_picture(batch["gray"])
         fake_logits = self.discriminator(fake_rgb, batch["gray"])
         return self.weighted_sum({**self.image_terms(fake_rgb, batch["rgb"]), "adversarial": (fake_logits,)})
 

@@ -1,10 +1,11 @@
 """First step of NoGAN: the generator alone, on pixel and feature losses."""
 
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor
 
-from colorgan.stages.base import Batch, OptimizerFactory, SchedulerFactory, Stage, single_optimizer, trainable
+from colorgan.stages.base import Batch, OptimizerFactory, SchedulerFactory, Stage, layer_rates, single_optimizer
 
 
 class GeneratorPretrainStage(Stage):
@@ -12,6 +13,7 @@ class GeneratorPretrainStage(Stage):
 
     Args:
         optimizer: makes an optimizer from parameters.
+        lr_slice: rates of the generator's layer groups, in place of the optimizer's one (see `rates.slice_rates`).
         lr_scheduler: makes a per-step schedule of its rate; None for a constant rate.
         common: see `Stage`.
     """
@@ -19,14 +21,19 @@ class GeneratorPretrainStage(Stage):
     trains: ClassVar = ("generator",)
 
     def __init__(
-        self, *, optimizer: OptimizerFactory, lr_scheduler: SchedulerFactory | None = None, **common: Any
+        self,
+        *,
+        optimizer: OptimizerFactory,
+        lr_slice: Sequence[float] | None = None,
+        lr_scheduler: SchedulerFactory | None = None,
+        **common: Any,
     ) -> None:
         super().__init__(**common)
-        self._optimizer, self._lr_scheduler = optimizer, lr_scheduler
+        self._optimizer, self._lr_slice, self._lr_scheduler = optimizer, lr_slice, lr_scheduler
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Optimizer of what is not frozen."""
-        return single_optimizer(trainable(self.generator), self._optimizer, self._lr_scheduler)
+        return single_optimizer(layer_rates(self.generator, self._lr_slice), self._optimizer, self._lr_scheduler)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One step of the generator."""
@@ -35,5 +42,9 @@ class GeneratorPretrainStage(Stage):
         self.step_scheduler()
         self.generator_steps += 1
 
+    def step_losses(self) -> dict[str, Callable[[Batch], Tensor]]:
+        """See `Stage`."""
+        return {"generator": self._loss}
+
     def _loss(self, batch: Batch) -> Tensor:
-        return self.weighted_sum(self.image_terms(self.generator(batch["gray"]), batch["rgb"]))
+        return self.weighted_sum(self.image_terms(self.training_picture(batch["gray"]), batch["rgb"]))

@@ -35,11 +35,11 @@ class AdaptiveTurns:
         threshold: the generator's turn comes when the discriminator's loss on one batch is below this
             (DeOldify, AdaptiveGANSwitcher: 0.65 in halved binary cross-entropy, where chance is 0.693).
         max_wait: the generator's turn comes in any case after so many steps of the discriminator in a row;
-            DeOldify has no such bound, so a weak critic there starves the generator.
+            None for no bound, as in DeOldify, where a weak critic starves the generator.
     """
 
-    def __init__(self, threshold: float = 0.65, max_wait: int = 10) -> None:
-        if max_wait < 1:
+    def __init__(self, threshold: float = 0.65, max_wait: int | None = 10) -> None:
+        if max_wait is not None and max_wait < 1:
             raise ValueError(f"max_wait must be at least 1, got {max_wait} (turns.max_wait)")
         self.threshold, self.max_wait = threshold, max_wait
         self.player: Player = "discriminator"
@@ -51,7 +51,7 @@ class AdaptiveTurns:
             self.player, self.waited = "discriminator", 0
             return
         self.waited += 1
-        if discriminator_loss < self.threshold or self.waited >= self.max_wait:
+        if discriminator_loss < self.threshold or (self.max_wait is not None and self.waited >= self.max_wait):
             self.player = "generator"
 
     def state_dict(self) -> dict[str, Any]:
