@@ -81,8 +81,10 @@ def yuv_to_rgb(yuv_uint8: np.ndarray) -> np.ndarray:
 
 def _descale(fixed: np.ndarray) -> np.ndarray:
     """Round a fixed-point number to the nearest integer, halves up."""
-    return np.right_shift(fixed + (1 << (_SHIFT - 1)), _SHIFT)
+    rounded: np.ndarray = (fixed + (1 << (_SHIFT - 1))) >> _SHIFT
+    return rounded
 
 
 def _to_uint8(levels: np.ndarray) -> np.ndarray:
-    return np.clip(levels, 0, 255).astype(np.uint8)
+    cut: np.ndarray = np.clip(levels, 0, 255).astype(np.uint8)
+    return cut
