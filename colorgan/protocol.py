@@ -18,6 +18,7 @@ from colorgan.color import GRAY_RULES, lab_to_rgb, recombine, rgb_to_gray, rgb_t
 from colorgan.data.datamodule import views_to_rgb
 from colorgan.data.library import PhotoLibrary
 from colorgan.data.transforms import center_view, resize
+from colorgan.squash import merge_yuv
 
 _PIXELS_AT_ONCE = 2**21  # 32 photos of 256 px
 _CHOICES = {
@@ -25,7 +26,7 @@ _CHOICES = {
     "geometry": ("center_square", "stretch", "native"),
     "resample": ("bilinear", "bicubic", "lanczos"),
     "gray_rule": (None, *GRAY_RULES),
-    "recombination": ("generator", "lab"),
+    "recombination": ("generator", "lab", "yuv"),
     "file_format": ("png", "jpeg"),
 }
 
@@ -44,8 +45,8 @@ class Protocol:
         enlarge: photos smaller than `image_size` are enlarged; otherwise they are left out.
         network_size: side of the square at which the network works; its chroma is brought up. None: the picture's.
         gray_rule: of the input; None: the rule that the checkpoint was trained with.
-        recombination: `generator` (the picture as it comes, which in our networks keeps the gray) or `lab` (a and b
-            of the picture on L of the photo, clipped: the usual fusion).
+        recombination: `generator` (the picture as it comes, which in our networks keeps the gray), `lab` (a and b of
+            the picture on L of the photo, clipped: the usual fusion) or `yuv` (DeOldify's 8-bit merge).
         file_format: in which pictures are saved before they are measured: `png` (8 bits) or `jpeg` (PIL's, quality 95).
         source: where the published rows stand.
         published: rows of others, `{"name", metric: value, ...}`, to stand beside ours.
@@ -99,13 +100,16 @@ class Protocol:
         small = F.interpolate(gray, (self.network_size,) * 2, mode="bilinear", antialias=True).clamp(0, 1)
         large = F.interpolate(generator(small), gray.shape[-2:], mode="bilinear", antialias=True)
         assert self.gray_rule is not None
-        return recombine(gray, large, self.gray_rule)
+        return recombine(gray, large, self.gray_rule) if self.recombination == "generator" else large.clamp(0, 1)
 
     def finish(self, picture: Tensor, rgb: Tensor) -> Tensor:
         """The picture that is measured: fused with the photo's lightness and saved, as the protocol says."""
         if self.recombination == "lab":
             fused = torch.cat([rgb_to_lab(rgb)[:, :1], rgb_to_lab(picture)[:, 1:]], dim=1)
             picture = lab_to_rgb(fused).clamp(0, 1)
+        elif self.recombination == "yuv":
+            levels = [to_uint8(image).cpu().movedim(1, -1).numpy() for image in (rgb, picture)]
+            picture = views_to_rgb(list(merge_yuv(*levels))).to(picture.device)
         return torch.stack([_through_jpeg(one) for one in picture]) if self.file_format == "jpeg" else picture
 
 
