@@ -6,8 +6,7 @@ from pathlib import Path
 from colorgan.checkpoint import file_hash, save_checkpoint
 from colorgan.networks.deoldify_weights import ImportedNetwork, from_deoldify, read_pth
 
-# What the header of a run's checkpoint says, for weights that no run of ours made. The split only serves `evaluate.py`
-# as the one to measure on by default: which photos these weights have seen is not known (ImageNet's).
+# What the header of a run's checkpoint says, for weights that no run of ours made.
 _FACTS = {
     "stage": "imported",
     "step": 0,
@@ -15,7 +14,7 @@ _FACTS = {
     "metrics": {},
     "image_size": 192,  # DeOldify's last training size
     "gray_rule": "luma601",
-    "split": {"seed": 0, "validation_share": 0.15, "max_validation": 200},  # configs/data/base.yaml
+    "split": None,  # ImageNet's photos, and nobody knows which
 }
 
 
