@@ -81,20 +81,31 @@ def _evenly(records: list[Record], most: int) -> list[Record]:
 
 
 def _labelled(rows: list[list[Tensor]], labels: list[str]) -> Image.Image:
+    """Rows under their labels, in two blocks side by side where that makes the sheet less of a tower."""
     size, gap, header = max(_LEAST_SIZE, min(256, max(rows[0][0].shape[-2:]))), 4, 20
-    sheet = Image.new("RGB", (len(labels) * (size + gap), header + len(rows) * (size + gap)), "white")
+    num_blocks = 2 if len(rows) > len(labels) else 1
+    height, width = -(-len(rows) // num_blocks), len(labels) * (size + gap) + 2 * gap
+    sheet = Image.new("RGB", (num_blocks * width - 3 * gap, header + height * (size + gap)), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
-    for column, label in enumerate(labels):
-        while draw.textlength(label, font) > size and len(label) > 1:
-            label = "…" + label[2:]  # names of checkpoints differ at their ends
-        draw.text((column * (size + gap), 2), label, "black", font)
-    for line, row in enumerate(rows):
+    for number, row in enumerate(rows):
+        block, line = divmod(number, height)
         for column, picture in enumerate(row):
+            left = block * width + column * (size + gap)
+            if line == 0:
+                draw.text((left, 2), _shortened(labels[column], draw, font, size), "black", font)
             image = Image.fromarray(to_uint8(picture).permute(1, 2, 0).numpy())
             scale = size / max(image.size)
             fitted = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
-            sheet.paste(fitted, (column * (size + gap), header + line * (size + gap)))
+            sheet.paste(fitted, (left, header + line * (size + gap)))
     return sheet
+
+
+def _shortened(
+    label: str, draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int
+) -> str:
+    while draw.textlength(label, font) > width and len(label) > 1:
+        label = "…" + label[2:]  # names of checkpoints differ at their ends
+    return label
 
 
 def color_histograms(table: Table) -> "Figure":
