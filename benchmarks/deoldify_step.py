@@ -2,24 +2,25 @@
 
 python benchmarks/deoldify_step.py [--steps 5] [--batch 8] [--size 64] [--critic-width 256]
 
-*As DeOldify*: float32, contiguous layout, and in the GAN's generator turn gradients of the frozen encoder are
-computed and thrown away, as its trainer does. *Ours*: bf16-mixed and channels_last, frozen parts get no gradient. Both
-train the same networks on the same random batch with VGG16-BN features (random weights, which cost the same). A step
-is what the stage does: loss, gradients, optimizer. The pretraining step trains everything (stage G2); the GAN pair is
-one turn of the critic and one of the generator, with frozen encoder convolutions. The median of `--steps` is shown;
-the two alternate, so that a busy machine slows both.
+*As DeOldify*: float32, contiguous layout, torch's spectral norm, and in the GAN's generator turn gradients of the
+frozen encoder are computed and thrown away, as its trainer does. *Ours*: bf16-mixed and channels_last, spectral norm
+with its gradient in closed form (`colorgan/networks/spectral.py`), frozen parts get no gradient. Both train the same
+networks on the same random batch with VGG16-BN features (random weights, which cost the same). A step is what the
+stage does: loss, gradients, optimizer. The pretraining step trains everything (stage G2); the GAN pair is one turn
+of the critic and one of the generator, with frozen encoder convolutions. Shown are the best of `--steps`; the two
+alternate. On a machine shared with others, CPU seconds with `--threads 1` say more than seconds on the clock.
 """
 
 import argparse
-import statistics
 import time
 from collections.abc import Callable
 
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm as torch_spectral_norm
 
 from colorgan.losses import BCEDiscriminatorLoss, BCEGeneratorLoss, FeatureLoss, NormalizedL1Loss
-from colorgan.networks import DeOldifyCritic, TorchvisionPyramid
+from colorgan.networks import DeOldifyCritic, TorchvisionPyramid, deoldify, spectral
 from colorgan.networks.deoldify_weights import build, network_config
 from colorgan.stages import FixedTurns, GANStage, GeneratorPretrainStage
 from colorgan.stages.base import Stage
@@ -107,27 +108,32 @@ def gan(batch: dict[str, torch.Tensor], *, ours: bool, critic_width: int) -> Ste
 def main() -> None:
     """Measure both stages both ways and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("steps", 5), ("batch", 8), ("size", 64), ("critic-width", 256)):
+    for name, default in (("steps", 5), ("batch", 8), ("size", 64), ("critic-width", 256), ("threads", 2)):
         parser.add_argument(f"--{name}", type=int, default=default)
     arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     rgb = torch.rand(arguments.batch, 3, arguments.size, arguments.size)
     batch = {"rgb": rgb, "gray": rgb.mean(dim=1, keepdim=True)}
     print(f"Deep, {arguments.size} px, batch {arguments.batch}, {torch.get_num_threads()} threads, seconds a step")
-    print(f"{'':22}{'as DeOldify':>12}{'ours':>8}{'ratio':>7}")
+    print(f"{'':22}{'as DeOldify':>12}{'ours':>8}{'ratio':>7}{'CPU: as DeOldify':>20}{'ours':>8}{'ratio':>7}")
     rows = {"pretraining": pretraining, "GAN, a turn of each": lambda b, ours: gan(b, ours=ours, critic_width=width)}
     width = arguments.critic_width
     for name, make in rows.items():
-        steps = {ours: make(batch, ours=ours) for ours in (False, True)}
-        seconds: dict[bool, list[float]] = {False: [], True: []}
+        steps = {}
+        for ours in (False, True):
+            deoldify.spectral_norm = spectral.spectral_norm if ours else torch_spectral_norm
+            steps[ours] = make(batch, ours=ours)
+        taken: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
         for repeat in range(arguments.steps + 1):
             for ours, step in steps.items():
-                started = time.perf_counter()
+                started = time.perf_counter(), time.process_time()
                 step()
                 if repeat:  # the first one warms up
-                    seconds[ours].append(time.perf_counter() - started)
-        theirs, own = (statistics.median(seconds[ours]) for ours in (False, True))
-        print(f"{name:22}{theirs:12.2f}{own:8.2f}{theirs / own:7.2f}")
+                    taken[ours].append((time.perf_counter() - started[0], time.process_time() - started[1]))
+        clock, cpu = ([min(t[i] for t in taken[ours]) for ours in (False, True)] for i in (0, 1))
+        print(f"{name:22}{clock[0]:12.2f}{clock[1]:8.2f}{clock[0] / clock[1]:7.2f}", end="")
+        print(f"{cpu[0]:20.2f}{cpu[1]:8.2f}{cpu[0] / cpu[1]:7.2f}", flush=True)
 
 
 if __name__ == "__main__":

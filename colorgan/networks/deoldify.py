@@ -12,10 +12,11 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm, weight_norm
+from torch.nn.utils.parametrizations import weight_norm
 
 from colorgan.networks.encoders import IMAGENET_MEAN, IMAGENET_STD, Pyramid
 from colorgan.networks.layers import SelfAttention, icnr_
+from colorgan.networks.spectral import spectral_norm
 from colorgan.networks.unet import pad_to_multiple
 
 _RANGE = 3.0  # the output lies in (-3, 3) in ImageNet-normalized space; [0, 1] is about (-2.12, 2.64)
