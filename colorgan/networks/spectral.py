@@ -15,8 +15,9 @@ def spectral_norm(conv: nn.Module) -> nn.Module:
     """Divide a convolution's weight by its largest singular value (Miyato et al. 2018), estimated by power iteration.
 
     The same numbers under the same names as `torch.nn.utils.parametrizations.spectral_norm`. There, autograd passes six
-    times over the whole weight on its way back; here twice, and under autocast the weight is written in low precision
-    at once. In DeOldify's critic, with 94 M weights and few pixels, these passes cost as much as its convolutions.
+    times over the whole weight on its way back; here twice, in whatever layout it lies, and under autocast it is
+    brought to low precision first. In DeOldify's critic, with 94 M weights and few pixels, these passes cost as much
+    as its convolutions.
     """
     register_parametrization(conv, "weight", SpectralNorm(conv.weight))  # type: ignore[arg-type]
     return conv
@@ -33,13 +34,16 @@ class SpectralNorm(nn.Module):
         matrix = weight.detach().flatten(1)
         self.register_buffer("_u", F.normalize(matrix.new_empty(matrix.shape[0]).normal_(), dim=0, eps=_EPSILON))
         self.register_buffer("_v", F.normalize(matrix.new_empty(matrix.shape[1]).normal_(), dim=0, eps=_EPSILON))
-        self._iterate(matrix, _START_ITERATIONS)
+        for _ in range(_START_ITERATIONS):
+            self._iterate(weight.detach())
 
     @torch.no_grad()
-    def _iterate(self, matrix: Tensor, times: int = 1) -> None:
-        for _ in range(times):
-            self._u.copy_(F.normalize(torch.mv(matrix, self._v), dim=0, eps=_EPSILON))
-            self._v.copy_(F.normalize(torch.mv(matrix.T, self._u), dim=0, eps=_EPSILON))
+    def _iterate(self, weight: Tensor) -> None:
+        """One iteration on a weight of any memory layout, without copying it."""
+        matrix = _as_matrix(weight)
+        self._u.copy_(F.normalize(torch.mv(matrix, _in_layout(self._v, weight)), dim=0, eps=_EPSILON))
+        v = F.normalize(torch.mv(matrix.T, self._u), dim=0, eps=_EPSILON)
+        self._v.copy_(_from_layout(v, weight))
 
     def forward(self, weight: Tensor) -> Tensor:
         """The weight over its largest singular value."""
@@ -48,9 +52,10 @@ class SpectralNorm(nn.Module):
         dtype = torch.get_autocast_dtype(device) if autocast else weight.dtype
         with torch.autocast(device if device != "meta" else "cpu", enabled=False):
             if self.training:
-                self._iterate(weight.detach().flatten(1))
+                self._iterate(weight.detach())
             # Copies: the next iteration changes the vectors before this step's gradient is taken.
-            normalized: Tensor = _OverLargestSingularValue.apply(weight, self._u.clone(), self._v.clone(), dtype)
+            vectors = self._u.clone(), _in_layout(self._v, weight).clone()
+            normalized: Tensor = _OverLargestSingularValue.apply(weight, *vectors, dtype)
         return normalized
 
 
@@ -59,13 +64,37 @@ class _OverLargestSingularValue(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, u: Tensor, v: Tensor, dtype: torch.dtype) -> Tensor:
-        sigma = torch.dot(u, torch.mv(weight.flatten(1), v))
+        sigma = torch.dot(u, torch.mv(_as_matrix(weight), v))
         ctx.save_for_backward(weight, u, v, sigma)
-        return torch.div(weight, sigma, out=torch.empty_like(weight, dtype=dtype))
+        return weight / sigma if dtype == weight.dtype else weight.to(dtype).div_(sigma)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         weight, u, v, sigma = ctx.saved_tensors
-        flat = gradient.to(weight.dtype).contiguous().div(sigma).flatten(1)
-        share = torch.dot(flat.flatten(), weight.contiguous().flatten()) / sigma
-        return flat.addr_(-share * u, v).view(weight.shape), None, None, None
+        result = torch.empty_like(weight).copy_(gradient).div_(sigma)
+        flat = _as_matrix(result)  # a view: what is added to it is added to the result
+        share = torch.dot(flat.view(-1), _as_matrix(weight).view(-1)) / sigma
+        flat.addr_(-share * u, v)
+        return result, None, None, None
+
+
+def _is_channels_last(weight: Tensor) -> bool:
+    return weight.ndim == 4 and not weight.is_contiguous() and weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def _as_matrix(weight: Tensor) -> Tensor:
+    """(out, everything else) as a view, in the order in which the weight lies in memory."""
+    if _is_channels_last(weight):
+        return weight.permute(0, 2, 3, 1).flatten(1)
+    return weight.flatten(1)
+
+
+def _in_layout(v: Tensor, weight: Tensor) -> Tensor:
+    """A vector over (in, height, width) in the order of `_as_matrix`."""
+    return v.view(weight.shape[1:]).permute(1, 2, 0).flatten() if _is_channels_last(weight) else v
+
+
+def _from_layout(v: Tensor, weight: Tensor) -> Tensor:
+    """The inverse of `_in_layout`."""
+    inputs, *kernel = weight.shape[1:]
+    return v.view(*kernel, inputs).permute(2, 0, 1).flatten() if _is_channels_last(weight) else v
