@@ -77,10 +77,7 @@ def print_costs(schedule: "Schedule") -> None:
 
     from colorgan.cost import cost_table, schedule_costs
 
-    wanted = schedule.config.plan
-    if wanted is not True and not (isinstance(wanted, int) and wanted > 0):
-        raise SystemExit(f"error: plan={wanted} must be true, false or a number of training photos")
-    num_photos = schedule.count_photos() if wanted is True else wanted
+    num_photos = schedule.planned_photos()
     costs = schedule_costs(schedule.config, schedule.plan_for(num_photos))
     Console(width=None if Console().is_terminal else 160).print(cost_table(costs, num_photos=num_photos))
 

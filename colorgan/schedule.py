@@ -8,15 +8,12 @@ A stage always begins from the hand-over file of the one before, in one process 
 is written last: whatever moment a run is stopped at, running it again ends in the same bits.
 """
 
-import json
 import logging
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytorch_lightning as pl
-import yaml
 from hydra.utils import instantiate
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
@@ -43,11 +40,11 @@ from colorgan.plan import (
     PlannedStage,
     build_datamodule,
     build_metrics,
-    config_differences,
     plain,
     plan_stages,
     trained_through,
 )
+from colorgan.run_folder import claim_folder, copy_file, is_done
 from colorgan.stages.base import Stage
 
 logger = logging.getLogger(__name__)
@@ -84,7 +81,7 @@ class Schedule:
         Raises:
             ValueError: the folder holds a run with another config or other photos.
         """
-        self._claim_folder()
+        claim_folder(self.folder, plain(self.config))
         library = self.datamodule.examine(min_size=self.largest_size)
         self.plan = self.plan_for(len(library.splits["train"]))
         logger.info(library.summary())
@@ -97,13 +94,13 @@ class Schedule:
         run_logger: Logger | None = None
         handover: Path | None = find_checkpoint(self.config.init_from) if self.config.init_from else None
         for stage in self.plan:
-            if not _is_done(stage):
+            if not is_done(stage):
                 run_logger = run_logger or self._build_logger()
                 self._run_stage(stage, handover, run_logger)
             handover = stage.folder / "handover.safetensors"
         final: Path = self.folder / "final.safetensors"
         assert handover is not None
-        _copy(handover, final)
+        copy_file(handover, final)
         if run_logger is not None:
             run_logger.finalize("success")
         return final
@@ -117,8 +114,17 @@ class Schedule:
         """The stages, with the steps that so many training photos make."""
         return plan_stages(self.config.schedule, self.folder, num_photos=num_photos)
 
-    def count_photos(self) -> int:
-        """Training photos of the run's data."""
+    def planned_photos(self) -> int:
+        """Training photos that `plan` asks about: those of the run's data, or a number of them without any data.
+
+        Raises:
+            ValueError: `plan` is something else.
+        """
+        wanted = self.config.plan
+        if wanted is not True:
+            if not isinstance(wanted, int) or wanted < 1:
+                raise ValueError(f"plan={wanted} must be true, false or a number of training photos")
+            return wanted
         return len(self.datamodule.examine(min_size=self.largest_size).splits["train"])
 
     def _check(self, stage: PlannedStage) -> None:
@@ -146,23 +152,6 @@ class Schedule:
                 )
             if not stage.entry.snapshots:
                 raise ValueError(f"{where}.handover={stage.entry.handover!r} needs {where}.snapshots=true")
-
-    def _claim_folder(self) -> None:
-        """Begin a run folder, or check that the one that is there belongs to this config."""
-        path = self.folder / "config.yaml"
-        config = plain(self.config)
-        if path.exists():
-            before = yaml.safe_load(path.read_text())
-            if differences := config_differences(before, config):
-                raise ValueError(
-                    f"{self.folder} holds a run with another config ({'; '.join(differences)}); "
-                    "give this run its own folder with name=..., or the old values to go on"
-                )
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(yaml.safe_dump(config, sort_keys=False))
-        temporary.replace(path)
 
     def _build_logger(self) -> Logger:
         built: Logger = instantiate(self.config.logger, save_dir=str(self.folder))
@@ -269,24 +258,8 @@ class Schedule:
             sign = -1 if self.metrics[name].higher_is_better else 1
             best = min(candidates, key=lambda record: sign * record["metrics"][name])
             logger.info("handing on step %d of %s, best by %s", best["step"], stage.folder.name, name)
-            _copy(stage.folder / "snapshots" / f"step={best['step']:06d}.safetensors", path)
+            copy_file(stage.folder / "snapshots" / f"step={best['step']:06d}.safetensors", path)
         else:
             if name != "last":
                 logger.warning("%s: no snapshot has a %s; the last networks are handed on", stage.folder.name, name)
             self._save_networks(path, stage, module, values)
-
-
-def _is_done(stage: PlannedStage) -> bool:
-    done, handover = stage.folder / "done.json", stage.folder / "handover.safetensors"
-    if not done.exists():
-        return False
-    if not handover.exists() or json.loads(done.read_text())["handover"] != file_hash(handover):
-        logger.warning("%s is missing or damaged; its stage runs again", handover)
-        return False
-    return True
-
-
-def _copy(source: Path, target: Path) -> None:
-    temporary = target.with_name(f".{target.name}.tmp")
-    shutil.copyfile(source, temporary)
-    temporary.replace(target)

@@ -172,6 +172,12 @@ def test_plan_prints_every_stage_and_writes_no_run(smoke, tmp_path, capsys, monk
     assert "2,500" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("wanted", ["maybe", "0", "-3", "1.5"])
+def test_a_plan_is_for_a_number_of_photos(smoke, wanted):
+    with pytest.raises(ValueError, match=r"must be true, false or a number of training photos"):
+        Schedule(smoke(f"plan={wanted}")).planned_photos()
+
+
 def test_costs_grow_with_batch_and_area(smoke):
     sizes = ["schedule.stages.critic_pretrain.image_size=64", "schedule.stages.gan.batch_size=8"]
     config = smoke(*sizes)

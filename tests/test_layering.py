@@ -22,6 +22,7 @@ FLOORS = {
     "plan": 3,
     "assembly": 3,
     "cost": 3,
+    "run_folder": 3,
     "schedule": 3,
     "protocol": 3,
     "results": 3,
