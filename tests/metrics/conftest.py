@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny_judge import TinyJudge
+
+from colorgan.color import chroma_to_rgb, quantize, recombine, rgb_to_chroma, rgb_to_gray
+from colorgan.data.sources import SamplesSource
+
+
+@pytest.fixture(scope="session")
+def photos():
+    """The seven built-in photos, centred squares of 64 px."""
+    source = SamplesSource(views_per_photo=1)
+    views = [source.open(row).resize((64, 64), Image.Resampling.BILINEAR) for row in source.listing()]
+    return torch.from_numpy(np.stack([np.asarray(view) for view in views])).permute(0, 3, 1, 2).float() / 255
+
+
+@pytest.fixture(scope="session")
+def with_chroma(photos):
+    """The photos with their chroma times a factor, inside the gamut, 8-bit; -1 inverts hue, 0 is gray."""
+
+    def scaled(factor):
+        gray = rgb_to_gray(photos)
+        return quantize(recombine(gray, chroma_to_rgb(gray, factor * rgb_to_chroma(photos))))
+
+    return scaled
+
+
+@pytest.fixture(scope="session")
+def crops(photos):
+    """Seventy crops of 32 px, and the same with a third of the chroma."""
+    generator = torch.Generator().manual_seed(0)
+    corners = torch.randint(33, (10, 2), generator=generator).tolist()
+    rgb = torch.cat([photos[:, :, y : y + 32, x : x + 32] for y, x in corners])
+    gray = rgb_to_gray(rgb)
+    return quantize(chroma_to_rgb(gray, rgb_to_chroma(rgb) / 3).clamp(0, 1)), rgb
+
+
+@pytest.fixture
+def use_judge(monkeypatch):
+    """Let metrics load a given judge."""
+
+    def use(judge):
+        monkeypatch.setattr("colorgan.metrics.distribution.load_judge", lambda name, weights: judge)
+        return judge
+
+    return use
+
+
+@pytest.fixture
+def tiny_judge(use_judge):
+    return use_judge(TinyJudge(grid=2))
+
+
+@pytest.fixture
+def measure():
+    """The value of a metric over pictures and photos, in batches."""
+
+    def measured(metric, fake, real, batch_size=64):
+        metric.reset()
+        for a, b in zip(fake.split(batch_size), real.split(batch_size), strict=True):
+            metric.update(a, b)
+        return metric.compute().item()
+
+    return measured
+
+
+@pytest.fixture(scope="session")
+def lpips_weights(tmp_path_factory):
+    """Files of random backbones in torchvision's layout, and these, by LPIPS's name; without the large classifiers."""
+    from torchvision.models import alexnet, vgg
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("lpips")
+    backbones = {"alex": alexnet(weights=None).features, "vgg": vgg.make_layers(vgg.cfgs["D"])}
+    for name, features in backbones.items():
+        torch.save({f"features.{key}": tensor for key, tensor in features.state_dict().items()}, folder / name)
+    return {name: (str(folder / name), features) for name, features in backbones.items()}
+
+
+@pytest.fixture(scope="session")
+def inception_weights(tmp_path_factory):
+    """Random weights of FID's Inception in the official layout, under the official name.
+
+    Batch norms hold the statistics of noise, so that features neither vanish nor saturate.
+    """
+    from torchvision.models import inception_v3
+
+    torch.manual_seed(0)
+    network = inception_v3(weights=None, num_classes=1008, aux_logits=False, init_weights=False)
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight)
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None  # running statistics become those of this one batch
+    noise = torch.nn.functional.interpolate(torch.randn(4, 3, 20, 20), (299, 299), mode="bilinear")
+    with torch.no_grad():
+        network.train()(noise)
+    path = tmp_path_factory.mktemp("inception") / "weights-inception-2015-12-05-6726825d.pth"
+    torch.save(network.state_dict(), path)
+    return path

@@ -1,0 +1,176 @@
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import binom
+from tiny_judge import TinyJudge
+from torch import distributed
+from torch.multiprocessing import spawn
+
+from colorgan import metrics
+from colorgan.metrics import PSNR, Colorfulness, ColorfulnessDifference
+from colorgan.metrics.base import MeanOverPictures, check_pictures, resampling_counts
+
+
+def all_metrics(lpips_file):
+    """One of each class; feature metrics need `load_judge` replaced."""
+    return {
+        "psnr": PSNR(),
+        "psnr_chroma": metrics.ChromaPSNR(),
+        "ssim": metrics.SSIM(),
+        "ciede2000": metrics.CIEDE2000(),
+        "lpips": metrics.LPIPS("alex", weights=lpips_file),
+        "colorfulness": Colorfulness(),
+        "colorfulness_difference": ColorfulnessDifference(),
+        "frechet": metrics.FrechetDistance(),
+        "kernel": metrics.KernelDistance(),
+        "kernel_unpaired": metrics.KernelDistance(paired=False),
+    }
+
+
+SHARES = {
+    "11 and 10 pictures": (21, lambda rank: range(21)[rank::2]),
+}
+
+
+def rank_measures(rank, folder, lpips_file):
+    """A process of the test below: measure the pictures of this rank, keep what `compute` says."""
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    judge = TinyJudge(grid=2)
+    metrics.distribution.load_judge = lambda name, weights: judge
+    fake, rgb = torch.load(folder / "crops.pt", weights_only=True)
+    values = {}
+    for title, (_, share) in SHARES.items():
+        for name, metric in all_metrics(lpips_file).items():
+            for positions in torch.tensor(share(rank)).split(4):
+                metric.update(fake[positions], rgb[positions])
+            values[f"{name} of {title}"] = metric.compute().item()
+    torch.save(values, folder / f"rank{rank}.pt")
+    distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_get_the_value_of_one(tiny_judge, crops, lpips_weights, measure, tmp_path):
+    """The order differs, too."""
+    torch.save([images.clone() for images in crops], tmp_path / "crops.pt")
+    spawn(rank_measures, (tmp_path, lpips_weights["alex"][0]), nprocs=2)
+    expected = {
+        f"{name} of {title}": measure(metric, crops[0][:total], crops[1][:total])
+        for title, (total, _) in SHARES.items()
+        for name, metric in all_metrics(lpips_weights["alex"][0]).items()
+    }
+    for rank in (0, 1):
+        assert torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) == pytest.approx(expected, rel=1e-6)
+
+
+def test_values_do_not_depend_on_the_batch_size(tiny_judge, crops, lpips_weights, measure):
+    for name, metric in all_metrics(lpips_weights["alex"][0]).items():
+        whole = measure(metric, *crops, batch_size=70)
+        assert math.isfinite(whole)
+        for batch_size in (1, 7, 64):
+            assert measure(metric, *crops, batch_size=batch_size) == pytest.approx(whole, rel=1e-6), name
+
+
+def test_every_public_metric_is_covered_here(tiny_judge, lpips_weights):
+    classes = {type(metric) for metric in all_metrics(lpips_weights["alex"][0]).values()}
+    assert classes == {getattr(metrics, name) for name in metrics.__all__} - {metrics.PictureMetric}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "got"),
+    [
+        (lambda rgb: (255 * rgb).to(torch.uint8), "uint8 in [0, 255]"),
+        (lambda rgb: 2 * rgb - 1, "float32 in [-1, 1]"),
+        (lambda rgb: 255 * rgb, "float32 in [0, 255]"),
+        (lambda rgb: rgb + 0.002, "float32 in [0.002, 1.002]"),
+        (lambda rgb: torch.where(rgb > 0.9, torch.nan, rgb), "float32 in [nan, nan]"),
+    ],
+    ids=["uint8", "-1..1", "0..255", "a little too bright", "nan"],
+)
+def test_images_of_another_range_are_refused_on_either_side(wrong, got, tiny_judge, lpips_weights):
+    rgb = torch.linspace(0, 1, 2 * 3 * 16 * 16).view(2, 3, 16, 16)
+    for metric in all_metrics(lpips_weights["alex"][0]).values():
+        with pytest.raises(ValueError, match=re.escape(f"metrics need float pictures in [0, 1], got {got}")):
+            metric.update(wrong(rgb), rgb)
+        with pytest.raises(ValueError, match=re.escape(f"metrics need float photos in [0, 1], got {got}")):
+            metric.update(rgb, wrong(rgb))
+
+
+def test_images_a_rounding_error_out_of_range_are_taken():
+    check_pictures(torch.full((1, 3, 2, 2), 1.0005), torch.full((1, 3, 2, 2), -0.0005, dtype=torch.float16))
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (2, 1, 8, 8), (1, 3, 8, 8), (2, 3, 8, 9)])
+def test_images_of_another_shape_are_refused(shape):
+    with pytest.raises(ValueError, match=r"need pictures and photos \(N, 3, H, W\) alike, got"):
+        check_pictures(torch.zeros(shape), torch.zeros(2, 3, 8, 8))
+
+
+def test_resampling_counts_are_drawn_with_replacement():
+    counts = resampling_counts(50, 2000)
+    assert counts.shape == (2000, 50)
+    assert counts.dtype == torch.float64
+    assert (counts.sum(dim=1) == 50).all()
+    # each is Binomial(50, 1/50): mean 1, variance .98; standard errors over 100,000 are .003 and .006
+    assert counts.mean().item() == pytest.approx(1)
+    assert counts.var().item() == pytest.approx(0.98, abs=0.03)
+    assert (counts == 0).double().mean().item() == pytest.approx((1 - 1 / 50) ** 50, abs=0.01)
+
+
+def test_resampling_counts_are_a_pure_function():
+    torch.manual_seed(1)
+    first = resampling_counts(20, 5)
+    state = torch.get_rng_state()
+    assert torch.equal(resampling_counts(20, 5), first)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(resampling_counts(20, 9)[:5], first)  # more replicates begin with the same
+    assert not torch.equal(resampling_counts(20, 5, seed=1), first)
+
+
+class Brightness(MeanOverPictures):
+    """Mean of the pictures' own levels."""
+
+    def values(self, fake_rgb, rgb):
+        return fake_rgb.mean(dim=(1, 2, 3))
+
+
+def test_replicates_of_a_mean_are_means_of_resampled_pictures(photos):
+    metric = Brightness()
+    metric.update(photos, photos)
+    counts = resampling_counts(len(photos), 4)
+    each = metric.value_of_each().numpy()
+    expected = [np.repeat(each, row.long().numpy()).mean() for row in counts]
+    assert metric.replicates(counts).tolist() == pytest.approx(expected, rel=1e-12)
+
+
+def test_replicates_of_a_difference_are_those_of_resampled_pictures(with_chroma, photos):
+    metric, fake = ColorfulnessDifference(), with_chroma(0.9)
+    metric.update(fake, photos)
+    counts = resampling_counts(len(photos), 4)
+    expected = []
+    for row in counts:
+        resampled = ColorfulnessDifference()
+        resampled.update(fake.repeat_interleave(row.long(), 0), photos.repeat_interleave(row.long(), 0))
+        expected.append(resampled.compute().item())
+    assert metric.replicates(counts).tolist() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_interval_of_a_mean_covers_the_true_mean_95_times_in_100():
+    """200 sets of 40 pictures with levels drawn uniformly from 0..255, whose mean is 127.5.
+
+    Bounds: what 95 % gives by chance in 200 sets, but for one case in ten thousand each way; percentile intervals of
+    few values are known to be a little short.
+    """
+    rng = np.random.default_rng(0)
+    counts = resampling_counts(40, 400)
+    covered = 0
+    for _ in range(200):
+        levels = torch.from_numpy(rng.integers(0, 256, (40, 1, 1, 1))).float().expand(-1, 3, -1, -1) / 255
+        metric = Brightness()
+        metric.update(levels, levels)
+        low, high = np.percentile(metric.replicates(counts).numpy(), [2.5, 97.5])
+        covered += low <= 127.5 / 255 <= high
+    assert binom.ppf(1e-4, 200, 0.95) <= covered <= binom.ppf(1 - 1e-4, 200, 0.95)
