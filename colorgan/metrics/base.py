@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
+from torchmetrics.utilities.distributed import gather_all_tensors
 
 from colorgan.color import quantize
 from colorgan.metrics.weights import FoundWeights
@@ -30,6 +31,9 @@ class PictureMetric(Metric):
     least_photos = 0
     decimals = 2
     weights: FoundWeights | None = None
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"dist_sync_fn": gather_from_processes, **kwargs})
 
     def describe(self) -> dict[str, Any]:
         """The protocol of the number: class and all that changes its value."""
@@ -95,6 +99,21 @@ class MeanOverPictures(PictureMetric):
         """Weighted means."""
         values = self.value_of_each()
         return counts.to(values) @ values / len(values)
+
+
+def gather_from_processes(state: Tensor, group: Any = None) -> list[Tensor]:
+    """The state of every process, in their order; a process without pictures may have none.
+
+    torchmetrics gives such a process an empty float32 vector, which gloo and NCCL cannot gather beside matrices or
+    doubles.
+    """
+    kinds: list[Any] = [None] * distributed.get_world_size(group)
+    distributed.all_gather_object(kinds, (len(state) > 0, state.shape[1:], state.dtype), group)
+    if not len(state):
+        _, shape, dtype = max(kinds, key=lambda kind: kind[0])
+        state = state.new_zeros((0, *shape), dtype=dtype)
+    gathered: list[Tensor] = gather_all_tensors(state, group)
+    return gathered
 
 
 def check_pictures(fake_rgb: Tensor, rgb: Tensor) -> None:
