@@ -1,6 +1,7 @@
 """The networks that judge sets of pictures, each with its own preparation of the picture."""
 
 import hashlib
+import io
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -64,12 +65,14 @@ class InceptionFeatures(FeatureNetwork):
             raise ValueError(f"resize={resize!r} is unknown; allowed: half_pixel, tf1 (metrics.fid.resize)")
         found = find_weights("inception", weights)
         super().__init__("inception", found, f"{resize} 299, (x-128)/128")
-        read_state_dict(found.path)  # torch-fidelity unpickles the file as it is: it must hold tensors only
+        safe: Any = io.BytesIO()  # torch-fidelity would unpickle the file as it is: it gets the tensors alone
+        torch.save(read_state_dict(found.path), safe)
+        safe.seek(0)
         from torchmetrics.image.fid import NoTrainInceptionV3
 
         antialias = resize == "half_pixel"
         try:
-            self.network = NoTrainInceptionV3("inception-v3-compat", ["2048"], str(found.path), antialias)
+            self.network = NoTrainInceptionV3("inception-v3-compat", ["2048"], safe, antialias)
         except RuntimeError as error:  # of load_state_dict, many lines
             raise ValueError(f"{found.path} is not Inception in pytorch-fid's layout (weights)") from error
 

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from pytorch_fid import fid_score, inception
+from safetensors.torch import save_file
 from skimage.data import astronaut, chelsea
 from torchvision.models import inception_v3
 
@@ -111,6 +112,26 @@ def test_fid_of_pytorch_fid_as_it_is_lies_within_a_tenth_on_a_random_network(fol
     paths = [str(folder) for folder, _ in folders]
     theirs = fid_score.calculate_fid_given_paths(paths, NUM_PICTURES, "cpu", 2048, num_workers=0)
     assert 1e-3 < abs(fid / theirs - 1) < 0.1
+
+
+@pytest.mark.slow
+def test_inception_reads_safetensors_and_unpickles_nothing_unsafely(inception_weights, photos, tmp_path, monkeypatch):
+    path = tmp_path / "inception.safetensors"
+    state = torch.load(inception_weights, weights_only=True)
+    save_file(state, path)
+    unsafe = []
+    load = torch.load
+
+    def watched(file, *arguments, **options):
+        if options.get("weights_only") is False and not hasattr(file, "getvalue"):
+            unsafe.append(file)
+        return load(file, *arguments, **options)
+
+    monkeypatch.setattr(torch, "load", watched)
+    judges = [InceptionFeatures(str(file)) for file in (inception_weights, path)]
+    with torch.no_grad():
+        assert torch.equal(*(judge(photos[:1]) for judge in judges))
+    assert unsafe == []
 
 
 @pytest.mark.slow
