@@ -31,6 +31,7 @@ def train(config: DictConfig) -> float | None:
     """Train, evaluate, report."""
     # Heavy imports wait until here, so that --help answers at once.
     from colorgan.comparison import tabulate, write_report
+    from colorgan.data.library import Split
     from colorgan.figures import contact_sheet
     from colorgan.protocol import Protocol, TestPhotos
     from colorgan.report import print_table
@@ -55,9 +56,11 @@ def train(config: DictConfig) -> float | None:
 
     first, datamodule = schedule.plan[0], schedule.datamodule
     checkpoints = {first.name: first.folder / "handover.safetensors", "final": final}
-    protocol = Protocol(image_size=schedule.plan[-1].entry.image_size, gray_rule=schedule.gray_rule)
+    size = schedule.plan[-1].entry.image_size
+    protocol = Protocol(image_size=size, gray_rule=schedule.gray_rule, first=1000)  # of more, evaluate.py tells
     assert datamodule.library is not None
-    photos = TestPhotos(datamodule.library, protocol, datamodule.source.describe())
+    rules = [Split(split["seed"], split["threshold"]) for split in schedule.splits()]
+    photos = TestPhotos(datamodule.library, protocol, datamodule.source.describe(), rules)
     results = Results(schedule.folder / "evaluation")
     table = tabulate(checkpoints, photos, schedule.metrics, results, objective=config.objective)
     print_table(table)

@@ -1,7 +1,6 @@
 """Compare checkpoints on data sets as a config says: measure, tabulate, draw, write the report."""
 
 import copy
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +13,12 @@ from torchmetrics import MetricCollection
 from colorgan.checkpoint import find_checkpoints, read_header
 from colorgan.colorizer import choose_device
 from colorgan.data import ColorizationDataModule
-from colorgan.data.library import PhotoLibrary
-from colorgan.evaluation import Batch, evaluate_checkpoints, resolve_protocol
+from colorgan.data.library import Split
+from colorgan.evaluation import BASELINES, Batch, evaluate_checkpoints, resolve_protocol
 from colorgan.figures import save_figures
 from colorgan.metrics.base import MissingMetric
 from colorgan.metrics.features import FeatureStore
-from colorgan.plan import SPLIT_KEYS, build_available_metrics, build_datamodule
+from colorgan.plan import build_available_metrics, build_datamodule
 from colorgan.protocol import Protocol, TestPhotos
 from colorgan.report import Table, markdown, write_csv
 from colorgan.results import Results
@@ -40,16 +39,25 @@ def compare(config: DictConfig) -> list[tuple[Table, TestPhotos]]:
     patterns = [config.checkpoints] if isinstance(config.checkpoints, str) else list(config.checkpoints)
     checkpoints = find_checkpoints(patterns)
     headers = {name: read_header(path) for name, path in checkpoints.items()}
+    _check_checkpoints(headers)
     protocol = instantiate(config.protocol, _convert_="all")
-    protocol = resolve_protocol(protocol if config.truth else replace(protocol, photos="all"), list(headers.values()))
+    if not config.truth:
+        protocol = replace(protocol, photos="all", keep_gray=True)
+    protocol = resolve_protocol(protocol, list(headers.values()))
     metrics, missing_metrics = build_available_metrics(config.metrics)
-    if config.objective is not None and config.objective not in {*metrics, *missing_metrics}:
-        raise ValueError(f"objective={config.objective!r} must be one of the metrics: {', '.join(map(str, metrics))}")
+    if config.objective is not None and config.objective not in metrics:
+        needs = f"; {missing_metrics[config.objective].needs}" if config.objective in missing_metrics else ""
+        names = ", ".join(map(str, metrics))
+        raise ValueError(
+            f"objective={config.objective!r} must be one of the metrics that can be measured: {names}{needs}"
+        )
     paths = config.data.get("path")
     tables = []
-    for path in paths if OmegaConf.is_list(paths) else [paths]:
-        datamodule, library = _examine(config, headers, protocol, path)
-        photos = TestPhotos(library, protocol, datamodule.source.describe())
+    paths = list(paths) if OmegaConf.is_list(paths) else [paths]
+    if not paths:
+        raise ValueError("data.path is an empty list: give a folder, or several as [a,b]")
+    for path in paths:
+        datamodule, photos = _examine(config, headers, protocol, path)
         table = tabulate(
             checkpoints,
             photos,
@@ -92,15 +100,14 @@ def tabulate(
     measured = {name: metric for name, metric in metrics.items() if name in records[0]["metrics"]}
     size = "native size" if photos.protocol.geometry == "native" else f"{photos.protocol.image_size} px"
     data = photos.data.get("path") or photos.data["kind"]
-    left_out = f" ({photos.num_too_small} smaller ones left out)" if photos.num_too_small else ""
     return Table(
-        title=f"{data}: {len(photos)} photos{left_out}, {size}, protocol {photos.protocol.name}",
+        title=f"{data}: {len(photos)} photos, {size}, protocol {photos.protocol.name}",
         records=records,
         metrics=measured,  # type: ignore[arg-type]
         missing=missing or {},
         objective=objective if objective in measured and measured[objective].higher_is_better is not None else None,
-        published=photos.protocol.published,
-        source=photos.protocol.source,
+        protocol=photos.protocol,
+        left_out=photos.left_out(),
         results=results,
     )
 
@@ -121,39 +128,40 @@ def write_report(tables: Sequence[tuple[Table, TestPhotos]], folder: Path, *, wi
     return path
 
 
+def _check_checkpoints(headers: Mapping[str, Mapping[str, Any]]) -> None:
+    if not headers:
+        raise ValueError("checkpoints is an empty list: give files, run folders or patterns with *")
+    for name, header in headers.items():
+        if "generator" not in header["networks"]:
+            raise ValueError(f"{name} holds no generator, only {', '.join(header['networks'])} (checkpoints)")
+        if name in BASELINES:
+            raise ValueError(f"a checkpoint cannot be called {name!r}, as a baseline is; rename the file (checkpoints)")
+
+
 def _examine(
     config: DictConfig, headers: Mapping[str, Mapping[str, Any]], protocol: Protocol, path: str | None
-) -> tuple[ColorizationDataModule, PhotoLibrary]:
-    """The photos of a data set, split as the checkpoints' runs split them."""
-    seed, min_size, split = config.seed, protocol.image_size or 1, {}
-    if protocol.photos == "all":
-        seed, min_size = 0, 1
-        split = {"validation_share": 1.0, "min_colorfulness": config.data.min_colorfulness if config.truth else 0.0}
-    elif seed is None:  # the photos that the runs never trained on, if they were given these photos
-        stored = _common_split(headers)
-        seed, min_size = stored["seed"], stored.get("min_size", min_size)
-        split = {key: stored[key] for key in SPLIT_KEYS if key in stored}
+) -> tuple[ColorizationDataModule, TestPhotos]:
+    """The photos of a data set: for `val`, those that the runs of all checkpoints hold out."""
+    splits = _splits(headers) if protocol.photos == "val" else []
+    least_colorful = max([config.data.min_colorfulness, *(split["min_colorfulness"] for split in splits)])
     config = copy.deepcopy(config)  # the source of the photos looks its path up in the whole config
     data = config.data
-    data.update(split if path is None else {**split, "path": path})
-    if data.store_size is not None and data.store_size < min_size:
-        data.store_size = None
-    datamodule = build_datamodule(data, seed=seed, gray_rule=str(protocol.gray_rule))
-    library = datamodule.examine(min_size=min_size)
-    print(library.summary())
-    return datamodule, library
+    data.update({"validation_share": 1.0, "store_size": None, **({} if path is None else {"path": path})})
+    data.min_colorfulness = 0.0 if protocol.keep_gray else least_colorful
+    datamodule = build_datamodule(data, seed=0, gray_rule=str(protocol.gray_rule))
+    library = datamodule.examine(min_size=max([1, *(split["min_size"] for split in splits)]))
+    rules = [Split(split["seed"], split["threshold"]) for split in splits]
+    return datamodule, TestPhotos(library, protocol, datamodule.source.describe(), rules)
 
 
-def _common_split(headers: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
-    splits = {name: header["split"] for name, header in headers.items() if header.get("split")}
-    distinct = list({json.dumps(split, sort_keys=True): name for name, split in splits.items()}.items())
-    if len(distinct) > 1:
-        (first, name), (second, other) = distinct[:2]
-        raise ValueError(
-            f"{name} and {other} split their photos in two ways ({first}, {second}): what one never saw, the other may "
-            "have trained on. Give photos that none of them saw and protocol.photos=all, or a seed=... of a split"
-        )
-    return next(iter(splits.values()), {"seed": 0})
+def _splits(headers: Mapping[str, Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    for name, header in headers.items():
+        if "splits" not in header:
+            raise ValueError(
+                f"{name} does not say which photos its run held out (an older version wrote it); give photos that it "
+                "never saw and protocol.photos=all"
+            )
+    return [split for header in headers.values() for split in header["splits"]]
 
 
 def _progress_bar(batches: Iterable[Batch], name: str) -> Iterable[Batch]:

@@ -14,7 +14,7 @@ _FACTS = {
     "metrics": {},
     "image_size": 192,  # DeOldify's last training size
     "gray_rule": "luma601",
-    "split": None,  # ImageNet's photos, and nobody knows which
+    "splits": [],  # ImageNet's photos, and nobody knows which
 }
 
 

@@ -24,6 +24,7 @@ from colorgan.results import Record, Results, measurement_key
 Batch = Mapping[str, Tensor]
 Method = Callable[[Batch], Tensor]  # a batch to pictures (N, 3, H, W) in [0, 1]
 
+BASELINES = ("gray", "mean tint", "shuffled", "truth")
 _NUM_REPLICATES = 1000
 _LEAST_FOR_INTERVALS = 10
 _VERSIONS = ("colorgan", "torch", "torchvision", "torchmetrics", "timm", "lpips", "kornia", "scikit-image")
@@ -72,10 +73,11 @@ def baselines(photos: TestPhotos) -> dict[str, Method]:
             others = nn.functional.interpolate(others, gray.shape[-2:], mode="bilinear", antialias=True)
         return recombine(gray, others, rule)
 
+    shuffles: dict[str, Method] = {"shuffled": shuffled} if len(photos) > 1 else {}
     return {
         "gray": lambda batch: recombine(batch["gray"], batch["gray"].expand(-1, 3, -1, -1), rule),
         "mean tint": mean_tint,
-        "shuffled": shuffled,
+        **shuffles,
         "truth": lambda batch: batch["rgb"],
     }
 
@@ -138,10 +140,9 @@ def evaluate_checkpoints(
             judge.store = store
     metrics.to(device)
     simple = baselines(photos)
+    before = [name for name in simple if name != "truth"] if with_truth else ["gray"]
     measurement = _Measurement(photos, metrics, results, device, num_workers, with_truth, track)
-    records = [
-        measurement.of(name, simple[name]) for name in ("gray", "mean tint", "shuffled") if with_truth or name == "gray"
-    ]
+    records = [measurement.of(name, simple[name]) for name in before]
     records += [measurement.of(name, path) for name, path in checkpoints.items()]
     return records + ([measurement.of("truth", simple["truth"])] if with_truth else [])
 
@@ -177,7 +178,7 @@ class _Measurement:
         identity = file_hash(checkpoint) if checkpoint else name
         key = measurement_key(identity, {k: v for k, v in self.protocol.items() if k != "name"})
         known = self.results.records().get(key, {"metric_protocols": {}})
-        measured = known["metric_protocols"]
+        measured = known["metric_protocols"] if self.results.arrays(key) else {}
         missing = [name for name, metric in self.metrics.items() if measured.get(name) != metric.describe()]
         if missing:
             facts = {"key": key, "name": name, "data": self.photos.data, "protocol": self.protocol}
@@ -191,7 +192,7 @@ class _Measurement:
         if checkpoint:
             record["checkpoint"] = {**known["checkpoint"], "path": str(checkpoint)}
             through = known["checkpoint"]["trained_through"]
-            record["judged_by_its_teacher"] = [m for m in self.metrics if any(m.endswith(judge) for judge in through)]
+            record["judged_by_its_teacher"] = [name for name, m in self.metrics.items() if m.judge() in through]
         return record
 
     def _method(self, checkpoint: Path) -> Method:
@@ -210,7 +211,7 @@ class _Measurement:
             on_device = {key: value.to(self.device) for key, value in batch.items()}
             clock.spent("photos")
             fake_rgb = method(on_device)
-            if facts["name"] != "truth":
+            if "checkpoint" in facts or facts["name"] != "truth":
                 fake_rgb = self.photos.protocol.finish(fake_rgb, on_device["rgb"])
             clock.spent("picture")
             for name, metric in chosen.items():

@@ -11,11 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 from torchmetrics import Metric, MetricCollection
 
 from colorgan.data import ColorizationDataModule
-from colorgan.metrics.base import MissingMetric
+from colorgan.metrics.base import MissingMetric, PictureMetric
 from colorgan.metrics.weights import WeightsNotFoundError
-
-# With the seed and the smallest size they decide which photos are never trained on.
-SPLIT_KEYS = ("validation_share", "max_validation", "min_colorfulness")
 
 # A run may go on with other values of these: they change where and how fast, not what comes out.
 _FREE_KEYS = (
@@ -163,6 +160,7 @@ def build_available_metrics(metrics: DictConfig) -> tuple[MetricCollection, dict
                 raise
             missing[name] = MissingMetric(get_class(node._target_), str(error.__cause__))
             continue
+        _check_name(name, metric)
         weights = getattr(metric, "weights", None)
         stand_in = "" if weights is None or weights.official else f"@{weights.sha256[:8]}"
         built[f"{name}{stand_in}"] = metric
@@ -170,11 +168,37 @@ def build_available_metrics(metrics: DictConfig) -> tuple[MetricCollection, dict
     return MetricCollection(built, compute_groups=False), missing  # type: ignore[arg-type]
 
 
+def _check_name(name: str, metric: Metric) -> None:
+    """Refuse a name that promises another network or another distance than the metric has."""
+    if not isinstance(metric, PictureMetric):
+        raise ValueError(f"metrics.{name} must be a colorgan.metrics.PictureMetric, got {type(metric).__name__}")
+    judge, facts = metric.judge(), metric.describe()
+    official: dict[str, dict[str, Any]] = {
+        "fid": {"class": "FrechetDistance", "feature_network": "inception"},
+        "kid": {"class": "KernelDistance", "feature_network": "inception", "paired": False},
+    }
+    wanted: dict[str, Any] = official.get(name, {})
+    if wrong := {key: facts.get(key) for key, value in wanted.items() if facts.get(key) != value}:
+        raise ValueError(f"metrics.{name} must have {wanted}, got {wrong}; give this metric another name")
+    if judge is not None and not wanted and not name.endswith(judge):
+        raise ValueError(f"metrics.{name} is judged by {judge}: its name must end so, for example x_{judge}")
+
+
 def trained_through(config: DictConfig) -> list[str]:
     """Names of pretrained networks that gave gradients or features: none of them should judge the result."""
-    nodes = [config.generator.get("encoder"), (config.loss.get("feature") or {}).get("network")]
-    names = {str(node.name).removeprefix("tf_") for node in nodes if node and "name" in node}
-    return sorted(names)
+    weights = [entry.module.get("loss_weights") or {} for entry in config.schedule.stages.values()]
+    used = {name for stage in weights for name, weight in stage.items() if weight}
+    nodes = [config.generator.get("encoder"), *(config.loss[name] for name in used if name in config.loss)]
+    names = {_network_name(node) for node in nodes if node}
+    return sorted(name for name in names if name)
+
+
+def _network_name(node: DictConfig) -> str | None:
+    """The pretrained network in the config of an encoder or of a loss."""
+    inner = node.get("network", node)
+    if isinstance(inner, str):
+        return f"lpips_{inner}"
+    return str(inner.name).removeprefix("tf_") if "name" in inner else None
 
 
 def config_differences(before: Any, after: Any, key: str = "") -> list[str]:

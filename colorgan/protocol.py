@@ -16,11 +16,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from colorgan.color import GRAY_RULES, lab_to_rgb, recombine, rgb_to_gray, rgb_to_lab, to_uint8
 from colorgan.data.datamodule import views_to_rgb
-from colorgan.data.library import PhotoLibrary
+from colorgan.data.library import PhotoLibrary, Split
 from colorgan.data.transforms import center_view, resize
 from colorgan.squash import merge_yuv
 
 _PIXELS_AT_ONCE = 2**21  # 32 photos of 256 px
+_LEAST_NATIVE = 32  # pixels; judging networks and SSIM can do nothing with less
 _CHOICES = {
     "photos": ("val", "all"),
     "geometry": ("center_square", "stretch", "native"),
@@ -38,7 +39,9 @@ class Protocol:
     Attributes:
         name: of the yaml.
         photos: `val`, the photos that a run with this seed never trains on, or `all`.
-        first: take so many photos, in the order of their paths; None for all.
+        first: take so many photos: of `all` in the order of their file names, of `val` as they are listed, which makes
+            it the panel of validation in training. None for all.
+        keep_gray: near-gray photos count too; otherwise they are left out, as in training.
         image_size: side of the square at which pictures are measured; None: the size that checkpoints trained at.
         geometry: `center_square` (crop, then resize), `stretch` (resize, ignoring the aspect) or `native` (as it is).
         resample: filter of the resize.
@@ -49,12 +52,14 @@ class Protocol:
             the picture on L of the photo, clipped: the usual fusion) or `yuv` (DeOldify's 8-bit merge).
         file_format: in which pictures are saved before they are measured: `png` (8 bits) or `jpeg` (PIL's, quality 95).
         source: where the published rows stand.
+        caveat: what a reader must know who compares with them.
         published: rows of others, `{"name", metric: value, ...}`, to stand beside ours.
     """
 
     name: str = "default"
     photos: str = "val"
     first: int | None = None
+    keep_gray: bool = False
     image_size: int | None = None
     geometry: str = "center_square"
     resample: str = "bilinear"
@@ -64,6 +69,7 @@ class Protocol:
     recombination: str = "generator"
     file_format: str = "png"
     source: str = ""
+    caveat: str = ""
     published: Sequence[Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:
@@ -126,6 +132,7 @@ class TestPhotos(Dataset[dict[str, Tensor]]):
         library: examined photos.
         protocol: with image size and gray rule filled in.
         data: what the record says of the source.
+        splits: of the runs behind the checkpoints; of protocol.photos=val only what all of them hold out is measured.
 
     Raises:
         ValueError: there is no photo.
@@ -133,11 +140,21 @@ class TestPhotos(Dataset[dict[str, Tensor]]):
 
     __test__ = False  # not a test of pytest's
 
-    def __init__(self, library: PhotoLibrary, protocol: Protocol, data: Mapping[str, Any]) -> None:
+    def __init__(
+        self, library: PhotoLibrary, protocol: Protocol, data: Mapping[str, Any], splits: Sequence[Split] = ()
+    ) -> None:
         self.library, self.protocol, self.data = library, protocol, dict(data)
-        indices = library.splits["val"] if protocol.photos == "val" else range(len(library.table))
         names, widths, heights = (list(library.table[key]) for key in ("name", "width", "height"))
-        least = 1 if protocol.enlarge or protocol.geometry == "native" else protocol.image_size or 1
+        indices = list(range(len(names)))
+        if protocol.photos == "val":
+            groups = list(library.table["group"])
+            indices = [index for index in indices if all(split.holds_out(groups[index]) for split in splits)]
+            if not indices:
+                raise ValueError(
+                    f"the runs of these checkpoints hold out none of the {len(names)} photos; give photos that they "
+                    "never trained on and protocol.photos=all"
+                )
+        least = _LEAST_NATIVE if protocol.geometry == "native" else 1 if protocol.enlarge else protocol.image_size or 1
         fitting = [index for index in indices if min(widths[index], heights[index]) >= least]
         if not fitting:
             raise ValueError(
@@ -145,11 +162,18 @@ class TestPhotos(Dataset[dict[str, Tensor]]):
                 "protocol.enlarge=true"
             )
         self.num_too_small = len(indices) - len(fitting)
+        if protocol.photos == "all" and protocol.first:
+            fitting.sort(key=lambda index: names[index].rsplit("/", 1)[-1])
         self.indices = fitting[: protocol.first]
         self.names = [names[index] for index in self.indices]
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    def left_out(self) -> dict[str, int]:
+        """How many photos of the source are not measured, by reason; a split is no reason."""
+        small = {"too small": self.num_too_small} if self.num_too_small else {}
+        return {**self.library.dropped, **small}
 
     @cached_property
     def sha256(self) -> str:

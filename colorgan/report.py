@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from colorgan.metrics.base import MissingMetric, PictureMetric
+from colorgan.protocol import Protocol
 from colorgan.results import Record, Results, paired_difference
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ class Table:
         metrics: by name, in the order of the columns.
         missing: metrics that cannot be measured here.
         objective: the metric that ranks checkpoints; None if it was not measured.
-        published: rows of others.
-        source: where these stand.
+        protocol: with the rows of others that stand beside ours.
+        left_out: how many photos of the data set were not measured, by reason.
         results: where resampled sets are stored.
     """
 
@@ -33,14 +34,18 @@ class Table:
     metrics: Mapping[str, PictureMetric]
     missing: Mapping[str, MissingMetric]
     objective: str | None
-    published: Sequence[Mapping[str, Any]]
-    source: str
+    protocol: Protocol
+    left_out: Mapping[str, int]
     results: Results
 
     def columns(self) -> dict[str, "Metric"]:
         """What was measured, and of the rest what others have published."""
-        published = {name for row in self.published for name in row}
+        published = {name for row in self.published() for name in row}
         return {**self.metrics, **{name: m.kind for name, m in self.missing.items() if name in published}}
+
+    def published(self) -> Sequence[Mapping[str, Any]]:
+        """Rows of others; none without truth, as all they measure needs it."""
+        return self.protocol.published if self.records[0]["protocol"]["with_truth"] else ()
 
     def checkpoints(self) -> list[Record]:
         """The rows that are checkpoints."""
@@ -111,7 +116,14 @@ class Table:
         num_photos = self.records[0]["protocol"]["num_photos"]
         few = [name for name, metric in self.metrics.items() if num_photos < metric.least_photos]
         if few:
-            lines.append(f"{', '.join(few)}: descriptive only below 2,048 photos; here are {num_photos}")
+            least = max(self.metrics[name].least_photos for name in few)
+            lines.append(f"{', '.join(few)}: descriptive only below {least:,} photos; here are {num_photos}")
+        if self.left_out:
+            lines.append(
+                "photos left out: " + ", ".join(f"{count} {reason}" for reason, count in self.left_out.items())
+            )
+        if self.published():
+            lines.append(f"published rows: {self.protocol.source}. {self.protocol.caveat}".strip())
         if any(record.get("judged_by_its_teacher") for record in self.records):
             lines.append("*: the judge is a network that the generator was trained through: not an independent number")
         return lines
@@ -154,7 +166,7 @@ def print_table(table: Table) -> None:
     for record in table.records:
         cells = [_cell(record, name, metric) for name, metric in table.columns().items()]
         shown.add_row(record["name"], *cells, style="bold" if "checkpoint" in record else None)
-    for row in table.published:
+    for row in table.published():
         cells = [_published_cell(row, name, metric) for name, metric in table.columns().items()]
         shown.add_row(f"{row['name']} (published)", *cells, style="dim")
     console = Console()
@@ -201,10 +213,10 @@ def markdown(table: Table, figures: Mapping[str, str]) -> str:
     rows = [[r["name"], *(_with_interval(r, name, m) for name, m in table.columns().items())] for r in table.records]
     rows += [
         [f"{row['name']} (published)", *(_published_cell(row, name, m) for name, m in table.columns().items())]
-        for row in table.published
+        for row in table.published()
     ]
     parts = [f"## {table.title}", _grid(head, rows), "Brackets: 95 % bootstrap interval over photos."]
-    lines = [*table.notes(), *([f"Published rows: {table.source}"] if table.published else [])]
+    lines = table.notes()
     parts += ["\n".join(f"- {line}" for line in lines)] if lines else []
     parts += _paired_section(table)
     parts += [f"![{caption}]({file})\n\n*{caption}*" for caption, file in figures.items()]

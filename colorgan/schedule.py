@@ -11,7 +11,9 @@ is written last: whatever moment a run is stopped at, running it again ends in t
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from hydra.utils import instantiate
@@ -31,12 +33,12 @@ from colorgan.callbacks import (
 from colorgan.checkpoint import (
     file_hash,
     find_checkpoint,
+    read_header,
     save_checkpoint,
     write_json,
 )
 from colorgan.data.library import write_manifest
 from colorgan.plan import (
-    SPLIT_KEYS,
     PlannedStage,
     build_datamodule,
     build_metrics,
@@ -104,6 +106,16 @@ class Schedule:
         if run_logger is not None:
             run_logger.finalize("success")
         return final
+
+    def splits(self) -> list[dict[str, Any]]:
+        """What this run, and those it started from, hold out; with which photos were left out of all."""
+        library = self.datamodule.library
+        assert library is not None
+        assert library.split is not None
+        limits = {"min_size": self.largest_size, "min_colorfulness": self.datamodule.min_colorfulness}
+        before = read_header(find_checkpoint(self.config.init_from)).get("splits", []) if self.config.init_from else []
+        own = {**asdict(library.split), **limits}
+        return [own, *(split for split in before if split != own)]
 
     @property
     def largest_size(self) -> int:
@@ -238,11 +250,7 @@ class Schedule:
                 "metrics": dict(metrics),
                 "image_size": stage.entry.image_size,
                 "gray_rule": self.gray_rule,
-                "split": {
-                    "seed": self.config.seed,
-                    "min_size": self.largest_size,
-                    **{key: self.config.data[key] for key in SPLIT_KEYS},
-                },
+                "splits": self.splits(),
                 "trained_through": trained_through(self.config),
             },
         )

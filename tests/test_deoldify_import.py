@@ -143,7 +143,9 @@ def test_imported_weights_are_inspected_measured_and_trained_on(imported, tmp_pa
     for word in ("DeOldifyGenerator", "DeOldifyCritic", "imported", "ColorizeArtistic_gen.pth", "sha256"):
         assert word in shown
     cache = f"data.cache_dir={tmp_path}/cache"
-    table = run("evaluate.py", f"checkpoints={imported}", f"out={tmp_path}/e", "image_size=64", "metrics=fast", cache)
+    table = run(
+        "evaluate.py", f"checkpoints={imported}", f"out={tmp_path}/e", "protocol.image_size=64", "metrics=fast", cache
+    )
     assert "artistic" in table
     run(
         "train.py", "experiment=nogan_artistic", "scale=deoldify", f"init_from={imported}", f"runs_dir={tmp_path}",

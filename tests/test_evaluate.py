@@ -12,9 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
 from skimage.data import astronaut, coffee
 
 import evaluate
+import train
 from colorgan.checkpoint import read_header
 from colorgan.errors import one_line_errors
 from colorgan.results import Results
@@ -53,7 +56,7 @@ def test_figures_equal_those_of_validation_in_training(command, run, photos, tmp
     for row in rows:
         header = read_header(Path(row["checkpoint"]["path"]))
         assert row["metrics"] == pytest.approx(header["metrics"], rel=1e-5, abs=1e-5)
-        assert header["split"]["min_size"] == 32
+        assert header["splits"][0]["min_size"] == 32
 
 
 def test_what_is_measured_is_not_measured_again_and_new_metrics_are_added(command, run, photos, tmp_path):
@@ -135,13 +138,30 @@ def test_black_and_white_photos_get_what_needs_no_truth(command, run, tmp_path):
     assert "psnr" not in out
 
 
+def held_out(run):
+    with (run / "manifest.csv").open() as file:
+        return {row["name"] for row in csv.DictReader(file) if row["split"] == "val"}
+
+
 def test_photos_of_training_stay_out(command, run, photos, tmp_path):
-    """The split follows the run's seed, share, smallest size and least colorfulness, whatever size is measured at."""
-    command(f"checkpoints={run}", "data=folder", f"data.path={photos}", "metrics=fast", "protocol.image_size=64",
-            f"out={tmp_path}")  # fmt: skip
-    rows = list(csv.DictReader((run / "manifest.csv").open()))
-    held_out = sorted(row["sha256"] for row in rows if row["split"] == "val")
-    assert len(held_out) == lines_of(tmp_path)[0]["protocol"]["num_photos"] == 5
+    """Whatever size is asked for, and whatever part of the photos is given."""
+    wanted = [f"checkpoints={run}", "data=folder", "metrics=fast", "protocol.image_size=64"]
+    assert command(*wanted, f"data.path={photos}", f"out={tmp_path}/whole")[0] == 0
+    assert lines_of(tmp_path / "whole")[0]["protocol"]["num_photos"] == len(held_out(run)) == 5
+    part = tmp_path / "part"
+    part.mkdir()
+    for number, name in enumerate(sorted(path.name for path in photos.iterdir())):
+        if name not in held_out(run) or number % 2:
+            (part / name).write_bytes((photos / name).read_bytes())
+    assert command(*wanted, f"data.path={part}", f"out={tmp_path}/part_out")[0] == 0
+    kept = len(held_out(run) & {path.name for path in part.iterdir()})
+    assert 0 < kept < 5
+    assert lines_of(tmp_path / "part_out")[0]["protocol"]["num_photos"] == kept
+    for name in held_out(run):
+        (part / name).unlink(missing_ok=True)
+    code, _, err = command(*wanted, f"data.path={part}", f"out={tmp_path}/nothing")
+    assert code == 2
+    assert "hold out none of the 7 photos" in err
 
 
 @pytest.mark.parametrize(
@@ -151,6 +171,8 @@ def test_photos_of_training_stay_out(command, run, photos, tmp_path):
         (["checkpoints='{run}/*.ckpt'"], ["no checkpoint matches"]),
         (["checkpoints={run}/config.yaml"], ["not a .safetensors checkpoint"]),
         ([], ["checkpoints"]),
+        (["checkpoints=[]"], ["checkpoints is an empty list"]),
+        (["checkpoints={run}", "data.path=[]"], ["data.path is an empty list"]),
         (["checkpoints={run}", "data.path=/nowhere"], ["no folder /nowhere"]),
         (["checkpoints={run}", "metrics=ful"], ["did you mean full?"]),
         (["checkpoints={run}", "protocol=ddcolor"], ["did you mean ddcolor_val5k?"]),
@@ -183,23 +205,60 @@ def test_mistakes_get_one_line_and_exit_code_2(command, run, photos, tmp_path, o
     assert "Traceback" not in err
 
 
-def test_checkpoints_of_two_splits_share_no_table_unless_all_photos_are_asked_for(
-    command, run, place, photos, tmp_path
-):
-    other = tmp_path / "other.safetensors"
-    from safetensors import safe_open
-    from safetensors.torch import save_file
-
-    with safe_open(run / "final.safetensors", framework="pt") as file:
+def rewritten(checkpoint, target, change):
+    """A copy of a checkpoint with another header."""
+    with safe_open(checkpoint, framework="pt") as file:
         header = json.loads(file.metadata()["colorgan"])
-        header["split"]["seed"] = 4
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # not a dict
-    save_file(tensors, other, metadata={"colorgan": json.dumps(header)})
-    wanted = [f"checkpoints=[{run},{other}]", "data=folder", f"data.path={photos}", "metrics=fast", "objective=psnr"]
-    code, _, err = command(*wanted, f"out={tmp_path}/out")
+    change(header)
+    save_file(tensors, target, metadata={"colorgan": json.dumps(header)})
+    return target
+
+
+def test_only_photos_that_no_checkpoint_trained_on_are_measured(command, run, photos, tmp_path):
+    final = run / "final.safetensors"
+    stricter = rewritten(final, tmp_path / "stricter.safetensors", lambda h: h["splits"][0].update(threshold="0" * 64))
+    older = rewritten(final, tmp_path / "older.safetensors", lambda h: h.pop("splits"))
+    imported = rewritten(final, tmp_path / "imported.safetensors", lambda h: h.update(splits=[]))
+    wanted = ["data=folder", f"data.path={photos}", "metrics=fast", "objective=psnr", f"out={tmp_path}/out"]
+    code, _, err = command(f"checkpoints=[{run},{stricter}]", *wanted)
     assert code == 2
-    assert "split their photos in two ways" in err
-    assert command(*wanted, f"out={tmp_path}/out", "protocol.photos=all")[0] == 0
+    assert "hold out none of the 12 photos" in err
+    assert command(f"checkpoints=[{run},{stricter}]", *wanted, "protocol.photos=all")[0] == 0
+    code, _, err = command(f"checkpoints={older}", *wanted)
+    assert code == 2
+    assert "does not say which photos its run held out" in err
+    assert command(f"checkpoints=[{run},{imported}]", *wanted)[0] == 0
+    assert {line["protocol"]["num_photos"] for line in lines_of(tmp_path / "out")} == {12, 5}
+
+
+def test_a_run_remembers_what_the_run_it_started_from_held_out(run, place, photos, tmp_path, monkeypatch):
+    overrides = ["experiment=smoke", "data=folder", f"data.path={photos}", f"runs_dir={tmp_path}", "name=second"]
+    overrides += [f"data.cache_dir={place}/cache", "trainer.enable_progress_bar=false", f"init_from={run}", "seed=4"]
+    monkeypatch.setattr(sys, "argv", ["train.py", *overrides, "schedule.once=[]"])
+    train.main()
+    splits = read_header(tmp_path / "second" / "final.safetensors")["splits"]
+    assert [split["seed"] for split in splits] == [4, 3]
+    assert splits[1] == read_header(run / "final.safetensors")["splits"][0]
+
+
+def test_a_name_cannot_promise_another_network(command, run, photos, tmp_path):
+    wanted = [f"checkpoints={run}", "data=folder", f"data.path={photos}", f"out={tmp_path}", "metrics=full"]
+    for override, message in (
+        ("metrics.fid.feature_network=efficientnet_lite2", "metrics.fid must have"),
+        ("metrics.kid_efficientnet_lite2.feature_network=efficientnet_lite0", "is judged by efficientnet_lite0"),
+    ):
+        code, _, err = command(*wanted, override)
+        assert code == 2
+        assert message in err
+
+
+def test_a_damaged_cache_of_features_is_named(command, run, photos, tmp_path):
+    (tmp_path / "features.sqlite").write_bytes(b"not a database, but long enough to be read as one" * 30)
+    wanted = [f"checkpoints={run}", "data=folder", f"data.path={photos}", f"out={tmp_path}/out", "metrics=fast"]
+    code, _, err = command(*wanted, f"data.cache_dir={tmp_path}")
+    assert code == 2
+    assert "features.sqlite cannot be used" in err
 
 
 @pytest.mark.slow
@@ -207,16 +266,11 @@ def test_a_killed_evaluation_goes_on_where_it_was(run, place, photos, tmp_path):
     """20 snapshots, kill -9 in the middle, then the same command: every row is measured exactly once."""
     snapshots = tmp_path / "snapshots"
     snapshots.mkdir()
-    from safetensors import safe_open
-    from safetensors.torch import save_file
-
-    with safe_open(run / "final.safetensors", framework="pt") as file:
-        header = json.loads(file.metadata()["colorgan"])
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # not a dict
     for step in range(20):
-        header["step"] = header["total_step"] = step
-        metadata = {"colorgan": json.dumps(header)}
-        save_file(tensors, snapshots / f"step={step:06d}.safetensors", metadata=metadata)
+        target = snapshots / f"step={step:06d}.safetensors"
+        rewritten(
+            run / "final.safetensors", target, lambda header, step=step: header.update(step=step, total_step=step)
+        )
     out = tmp_path / "out"
     wanted = [sys.executable, "evaluate.py", f"checkpoints='{snapshots}/*.safetensors'", "data=folder"]
     wanted += [f"data.path={photos}", f"data.cache_dir={place}/cache", "metrics=default", f"out={out}"]

@@ -13,6 +13,7 @@ from colorgan.data.library import build_library
 from colorgan.data.sources import FolderSource
 from colorgan.evaluation import resolve_protocol
 from colorgan.protocol import Protocol, TestPhotos
+from colorgan.squash import merge_yuv
 
 SIZES = {
     "a.png": (48, 32),
@@ -89,7 +90,7 @@ def test_views_are_those_of_pil(resample, name, folder, photos):
 
 def test_native_photos_stay_as_they_are_one_a_batch(folder, photos):
     made = photos(geometry="native")
-    assert made.names == sorted(SIZES)
+    assert made.names == [name for name in sorted(SIZES) if name != "c/d.png"]  # too small for judging networks
     for name, batch in zip(made.names, made.loader(), strict=True):
         with Image.open(folder / name) as image:
             assert torch.equal(batch["rgb"][0], as_tensor(image))
@@ -104,25 +105,56 @@ def test_photos_that_are_too_small_are_left_out_unless_they_may_be_enlarged(phot
     assert with_them.rgb(range(6)).shape == (6, 3, 32, 32)
 
 
-def test_first_takes_the_first_by_path_that_are_large_enough(photos):
+def test_first_takes_the_first_by_file_name_that_are_large_enough(photos, library, folder):
+    (folder / "0").mkdir(exist_ok=True)
+    (folder / "f.png").rename(folder / "0" / "z.png")  # first by path, last by name, as photos in folders of classes
+    try:
+        assert photos(first=5).names == ["a.png", "b.png", "c/e.png", "g.png", "0/z.png"]
+        split = library(validation_share=0.5)
+        held_out = TestPhotos(split, Protocol(image_size=20, gray_rule="luma601", first=2), {}, [split.split])
+        assert held_out.indices == split.splits["val"][:2]  # the panel of validation in training
+    finally:
+        (folder / "0" / "z.png").rename(folder / "f.png")
     assert photos(first=3).names == ["a.png", "b.png", "c/e.png"]
     assert photos(first=3, enlarge=True).names == ["a.png", "b.png", "c/d.png"]
     assert photos(first=100, enlarge=True).names == sorted(SIZES)
 
 
 def test_a_size_that_no_photo_has_is_refused(photos):
-    with pytest.raises(ValueError, match=r"none of 6 photos has 64 px, which image_size=64 asks for"):
+    with pytest.raises(ValueError, match=r"none of 6 photos has 64 px; ask for a smaller protocol\.image_size"):
         photos(image_size=64)
 
 
 def test_val_takes_the_photos_that_are_never_trained_on_and_all_takes_all(library):
     split = library(validation_share=0.5)
     protocol = {"image_size": 20, "gray_rule": "luma601"}
-    val, everything = (TestPhotos(split, Protocol(photos=choice, **protocol), {}) for choice in ("val", "all"))
+    val, everything = (
+        TestPhotos(split, Protocol(photos=choice, **protocol), {}, [split.split]) for choice in ("val", "all")
+    )
     assert val.indices == split.splits["val"]
     assert len(val) == 3
     assert not set(val.indices) & set(split.splits["train"])
     assert everything.names == sorted(SIZES)
+
+
+def test_val_takes_what_all_runs_hold_out_whatever_else_is_in_the_folder(library, folder, tmp_path):
+    split, other = library(validation_share=0.5), library(validation_share=0.5, seed=1)
+    protocol = Protocol(image_size=20, gray_rule="luma601")
+    both = TestPhotos(split, protocol, {}, [split.split, other.split])
+    assert both.indices == sorted(set(split.splits["val"]) & set(other.splits["val"]))
+    names = split.table["name"]
+    trained = [names[index] for index in split.splits["train"]]
+    part = tmp_path / "part"
+    for name in [*trained, names[split.splits["val"][0]]]:
+        (part / name).parent.mkdir(parents=True, exist_ok=True)
+        (part / name).write_bytes((folder / name).read_bytes())
+    options = {"min_size": 1, "store_size": None, "min_colorfulness": 0, "max_validation": 100, "seed": 0}
+    whole = build_library(FolderSource(str(part)), validation_share=1, cache_dir=tmp_path, **options)
+    assert TestPhotos(whole, protocol, {}, [split.split]).names == [names[split.splits["val"][0]]]
+    (part / names[split.splits["val"][0]]).unlink()
+    whole = build_library(FolderSource(str(part)), validation_share=1, cache_dir=tmp_path, **options)
+    with pytest.raises(ValueError, match="hold out none of the 3 photos"):
+        TestPhotos(whole, protocol, {}, [split.split])
 
 
 def test_batches_hold_all_photos_in_order_with_their_gray_and_position(photos):
@@ -172,6 +204,16 @@ def test_lab_fusion_takes_lightness_of_the_photo_and_a_and_b_of_the_picture(pict
     assert inside.mean() > 0.9
     np.testing.assert_allclose(lab(fused)[..., 0][inside], lab(pictures)[..., 0][inside], atol=0.02)  # of 0..100
     np.testing.assert_allclose(lab(fused)[..., 1:][inside], lab(picture)[..., 1:][inside], atol=0.05)
+
+
+def test_yuv_fusion_is_deoldifys_8_bit_merge(pictures):
+    picture = paler(pictures)
+    fused = Protocol(recombination="yuv").finish(picture, pictures)
+    levels = [(255 * image).round().byte().movedim(1, -1).numpy() for image in (pictures, picture)]
+    for got, photo, other in zip(fused, *levels, strict=True):
+        expected = torch.from_numpy(merge_yuv(photo, other)).permute(2, 0, 1).float() / 255
+        torch.testing.assert_close(got, expected)
+    assert (rgb_to_gray(fused) - rgb_to_gray(pictures)).abs().max() < 2 / 255
 
 
 def test_lab_fusion_clips_what_leaves_the_gamut():
@@ -236,7 +278,7 @@ def test_without_a_network_size_the_generator_sees_the_picture_itself(pictures):
         ({"geometry": "crop"}, r"geometry='crop' is unknown; allowed: center_square, stretch, native"),
         ({"resample": "nearest"}, r"resample='nearest' is unknown; allowed: bilinear, bicubic, lanczos"),
         ({"gray_rule": "mean"}, r"gray_rule='mean' is unknown; allowed: null, luma601, lightness"),
-        ({"recombination": "yuv"}, r"recombination='yuv' is unknown; allowed: generator, lab"),
+        ({"recombination": "hsv"}, r"recombination='hsv' is unknown; allowed: generator, lab, yuv"),
         ({"file_format": "webp"}, r"file_format='webp' is unknown; allowed: png, jpeg \(protocol\.file_format\)"),
         ({"first": 0}, r"first must be at least 1 or null, got 0 \(protocol\.first\)"),
         ({"image_size": -8}, r"image_size must be at least 1 or null, got -8"),

@@ -22,7 +22,7 @@ from colorgan.data.sources import Row, Source
 logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "val")
-_CACHE_VERSION = 3  # raise it when `_examine` stores, or a source draws, something else
+_CACHE_VERSION = 4  # raise it when `_examine` stores, or a source draws, something else
 _PARALLEL_FROM = 500  # photos; below, starting processes costs more than it saves
 _FEATURES = datasets.Features(
     {
@@ -40,6 +40,32 @@ _FEATURES = datasets.Features(
 )
 
 
+_JUDGED_AT = 160  # shorter side, in pixels, at which a photo is called gray or not, whatever size is stored
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which photos a run holds out: those whose group has, under the seed, a hash up to the threshold.
+
+    So whether a photo was trained on does not depend on which other photos are in a folder.
+
+    Attributes:
+        seed: of the hash.
+        threshold: SHA-256 in hex, of the last group held out.
+    """
+
+    seed: int
+    threshold: str
+
+    def holds_out(self, group: str) -> bool:
+        """Whether photos of this group are never trained on."""
+        return _rank(self.seed, group) <= self.threshold
+
+
+def _rank(seed: int, group: str) -> str:
+    return hashlib.sha256(f"{seed}:{group}".encode()).hexdigest()
+
+
 @dataclass(frozen=True)
 class PhotoLibrary:
     """Examined photos and their split.
@@ -49,6 +75,7 @@ class PhotoLibrary:
         listing: its rows.
         table: one row a usable photo, in the order of the listing.
         splits: for each split the row numbers, in the order of the listing.
+        split: the rule behind `splits`; None if nothing is for training.
         dropped: how many photos were left out, by reason.
         store_size: shorter side, in pixels, at which decoded photos are kept; None: decoded anew each time.
     """
@@ -57,6 +84,7 @@ class PhotoLibrary:
     listing: datasets.Dataset
     table: datasets.Dataset
     splits: dict[str, list[int]]
+    split: Split | None
     dropped: dict[str, int]
     store_size: int | None
 
@@ -136,9 +164,11 @@ def build_library(
             f"schedule.stages.*.image_size={min_size})"
         )
     table = examined.select(keep)
-    return PhotoLibrary(
-        source, listing, table, _split(table, validation_share, max_validation, seed), counts, store_size
-    )
+    split = None if validation_share == 1 else _choose_split(table, validation_share, max_validation, seed)
+    rows: dict[str, list[int]] = {"train": [], "val": []}
+    for index, group in enumerate(table["group"]):
+        rows["val" if split is None or split.holds_out(group) else "train"].append(index)
+    return PhotoLibrary(source, listing, table, rows, split, counts, store_size)
 
 
 def write_manifest(library: PhotoLibrary, path: Path) -> None:
@@ -209,9 +239,9 @@ def _examine(row: Row, position: int, source: Source, store_size: int | None, *,
     except (UnreadablePhotoError, FileNotFoundError) as error:
         return {**result, "error": str(error)}
     content = hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
-    small = shrink(image, store_size) if store_size is not None else image
-    pixels = np.array(small)  # a copy that torch may own
-    rgb = torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
+    small = image if store_size is None else shrink(image, store_size)
+    judged = np.array(shrink(image, _JUDGED_AT))  # a copy that torch may own
+    rgb = torch.from_numpy(judged).permute(2, 0, 1)[None] / 255
     return {
         **result,
         "group": result["group"] or content,  # equal photos under two names stay in one split
@@ -249,21 +279,15 @@ def _select(examined: datasets.Dataset, min_size: int, min_colorfulness: float) 
     return keep, dropped
 
 
-def _split(table: datasets.Dataset, share: float, most: int, seed: int) -> dict[str, list[int]]:
+def _choose_split(table: datasets.Dataset, share: float, most: int, seed: int) -> Split:
     """Groups in the order of a seeded hash; the first ones are for validation, as many as the share needs."""
-    if share == 1:
-        return {"train": [], "val": list(range(len(table)))}
-    groups: dict[str, list[int]] = {}
-    for index, group in enumerate(table["group"]):
-        groups.setdefault(group, []).append(index)
-    if len(groups) < 2:
+    sizes = Counter(table["group"])
+    if len(sizes) < 2:
         raise ValueError("only one photo can be used; training and validation need at least two (data.path)")
-    ranked = sorted(groups, key=lambda group: hashlib.sha256(f"{seed}:{group}".encode()).digest())
-    wanted = min(max(1, round(share * len(table))), most)
-    validation: list[int] = []
+    ranked = sorted(sizes, key=lambda group: _rank(seed, group))
+    wanted, count, last = min(max(1, round(share * len(table))), most), 0, ranked[0]
     for group in ranked[:-1]:
-        if len(validation) >= wanted:
+        if count >= wanted:
             break
-        validation += groups[group]
-    held_out = set(validation)
-    return {"train": [i for i in range(len(table)) if i not in held_out], "val": sorted(held_out)}
+        count, last = count + sizes[group], group
+    return Split(seed, _rank(seed, last))

@@ -1,6 +1,7 @@
 """What the metrics of pictures share: their input, a value a picture, and values of resampled sets for intervals."""
 
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -22,10 +23,13 @@ class PictureMetric(Metric):
         needs_truth: False if the photos are not looked at, so black-and-white photos can be measured too.
         least_photos: below so many photos the number is descriptive only.
         decimals: worth printing.
+        packages: whose code decides the value; their versions are part of the protocol.
         weights: of the network that judges; None if there is none.
     """
 
     full_state_update = False
+    version = 1  # raise it when the code gives other values
+    packages: tuple[str, ...] = ()
     higher_is_better: bool | None = None
     needs_truth = True
     least_photos = 0
@@ -36,8 +40,13 @@ class PictureMetric(Metric):
         super().__init__(**{"dist_sync_fn": gather_from_processes, **kwargs})
 
     def describe(self) -> dict[str, Any]:
-        """The protocol of the number: class and all that changes its value."""
-        return {"class": type(self).__name__}
+        """The protocol of the number: all that changes its value."""
+        versions = {package: version(package) for package in self.packages}
+        return {"class": type(self).__name__, "version": self.version, **versions}
+
+    def judge(self) -> str | None:
+        """The network behind the number, by the name that a generator's teachers bear; None if there is none."""
+        return None
 
     def replicates(self, counts: Tensor) -> Tensor:
         """The metric on resampled sets, for bootstrap intervals and paired tests.

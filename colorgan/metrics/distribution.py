@@ -10,7 +10,7 @@ from colorgan.metrics.base import PictureMetric, check_pictures
 from colorgan.metrics.judges import load_judge
 
 _KERNEL_ROWS = 1024  # of the kernel matrix at once: 50,000 photos need 0.4 GB
-_FRECHET_REPLICATES = 100  # each takes an eigenvalue problem
+_FRECHET_REPLICATES = (100, 20)  # below and above the number of features in photos: seconds each, above
 
 
 class FeatureDistance(PictureMetric):
@@ -22,6 +22,7 @@ class FeatureDistance(PictureMetric):
     """
 
     higher_is_better = False
+    packages = ("timm", "torchvision", "torchmetrics")
     fake_features: list[Tensor]
     real_features: list[Tensor]
 
@@ -37,6 +38,10 @@ class FeatureDistance(PictureMetric):
     def describe(self) -> dict[str, Any]:
         """The network, its weights and its preparation of pictures."""
         return {**super().describe(), **self.features.describe()}
+
+    def judge(self) -> str:
+        """The feature network."""
+        return self.features.name
 
     def update(self, fake_rgb: Tensor, rgb: Tensor) -> None:
         """Add pictures and the photos they were made from, (N, 3, H, W) in [0, 1], in the same order."""
@@ -133,7 +138,9 @@ class FrechetDistance(FeatureDistance):
 
         A resampled set has fewer distinct photos, which lifts the biased distance; its spread is what counts.
         """
-        resampled = super().replicates(counts[:_FRECHET_REPLICATES])
+        fake, _ = self.sets()
+        few, many = _FRECHET_REPLICATES
+        resampled = super().replicates(counts[: few if len(fake) <= fake.shape[1] else many])
         return resampled - resampled.mean() + self.compute()
 
 

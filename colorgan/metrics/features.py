@@ -79,10 +79,13 @@ class FeatureStore:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(path, timeout=60)
         columns = "network TEXT, photo BLOB, vector BLOB, PRIMARY KEY (network, photo)"
-        with self._database:
-            self._database.execute(f"CREATE TABLE IF NOT EXISTS features ({columns}) WITHOUT ROWID")
+        try:
+            self._database = sqlite3.connect(path, timeout=60)
+            with self._database:
+                self._database.execute(f"CREATE TABLE IF NOT EXISTS features ({columns}) WITHOUT ROWID")
+        except sqlite3.Error as error:
+            raise ValueError(f"{path} cannot be used ({error}); delete it, or set data.cache_dir elsewhere") from error
 
     def read(self, network: Mapping[str, str], photos: list[bytes]) -> dict[bytes, Tensor]:
         """Features of those photos that are stored."""

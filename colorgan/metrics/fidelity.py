@@ -21,6 +21,7 @@ class PSNR(MeanOverPictures):
     """
 
     higher_is_better = True
+    packages = ("torchmetrics",)
 
     def values(self, fake_rgb: Tensor, rgb: Tensor) -> Tensor:
         """PSNR of each picture."""
@@ -52,6 +53,7 @@ class SSIM(MeanOverPictures):
     """
 
     higher_is_better = True
+    packages = ("kornia",)
     decimals = 4
 
     def values(self, fake_rgb: Tensor, rgb: Tensor) -> Tensor:
@@ -75,6 +77,7 @@ class CIEDE2000(MeanOverPictures):
     """
 
     higher_is_better = False
+    packages = ("scikit-image",)
 
     def values(self, fake_rgb: Tensor, rgb: Tensor) -> Tensor:
         """Mean difference of each picture."""
@@ -96,6 +99,7 @@ class LPIPS(MeanOverPictures):
     """
 
     higher_is_better = False
+    packages = ("lpips",)
     decimals = 4
 
     def __init__(self, network: str = "alex", *, weights: str | None = None, **kwargs: Any) -> None:
@@ -109,6 +113,10 @@ class LPIPS(MeanOverPictures):
     def describe(self) -> dict[str, Any]:
         """Backbone and its weights."""
         return {**super().describe(), "network": self.network, "weights": self.weights and self.weights.sha256}
+
+    def judge(self) -> str:
+        """The backbone, as a loss is called that has trained through it."""
+        return f"lpips_{self.network}"
 
     @torch.no_grad()
     def values(self, fake_rgb: Tensor, rgb: Tensor) -> Tensor:

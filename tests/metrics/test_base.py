@@ -151,7 +151,7 @@ def test_replicates_of_a_mean_are_means_of_resampled_pictures(photos):
 
 
 def test_replicates_of_a_difference_are_those_of_resampled_pictures(with_chroma, photos):
-    metric, fake = ColorfulnessDifference(), with_chroma(0.9)
+    metric, fake = ColorfulnessDifference(), torch.cat([with_chroma(0.8)[:4], with_chroma(1.3)[4:]])  # of either sign
     metric.update(fake, photos)
     counts = resampling_counts(len(photos), 4)
     expected = []

@@ -114,5 +114,5 @@ def test_an_unknown_formula_is_refused(metric):
 
 
 def test_the_formula_is_part_of_the_protocol():
-    assert Colorfulness().describe() == {"class": "Colorfulness", "formula": "signed"}
+    assert Colorfulness().describe() == {"class": "Colorfulness", "version": 1, "formula": "signed"}
     assert Colorfulness("abs").describe() != Colorfulness().describe()

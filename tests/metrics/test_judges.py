@@ -6,12 +6,14 @@ their input far more than trained ones.
 
 import numpy as np
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from pytorch_fid import fid_score, inception
 from safetensors.torch import save_file
 from skimage.data import astronaut, chelsea
+from torchvision import transforms
 from torchvision.models import inception_v3
 
 from colorgan.color import quantize
@@ -199,8 +201,18 @@ def test_lite2_takes_pictures_of_any_size(lite2, photos):
         assert lite2(photos[:1, :, :50, :40]).shape == (1, 1280)
 
 
+def test_lite2_is_timms_with_its_own_normalization(lite2, photos):
+    network = timm.create_model("tf_efficientnet_lite2").eval()
+    network.load_state_dict(lite_package_state("tf_efficientnet_lite2"), strict=False)
+    mean, std = (torch.tensor(network.default_cfg[key]).view(3, 1, 1) for key in ("mean", "std"))
+    image = transforms.Resize((224, 224), transforms.InterpolationMode.BICUBIC, antialias=True)(photos[:1]).clamp(0, 1)
+    with torch.no_grad():
+        expected = network.forward_head(network.forward_features((image - mean) / std), pre_logits=True)
+        torch.testing.assert_close(lite2(photos[:1]), expected, rtol=1e-3, atol=1e-3)  # its batch norms are folded
+
+
 def test_lite2_with_the_classifier_of_its_wheel_knows_a_cat(lite2):
-    """Weights under wrong names, or another normalization, would not."""
+    """With weights under wrong names it would not."""
     cat = torch.from_numpy(chelsea()[:, 75:375].copy()).permute(2, 0, 1)[None].float() / 255
     state = lite_package_state("tf_efficientnet_lite2")
     with torch.no_grad():
