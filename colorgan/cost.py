@@ -15,11 +15,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from colorgan.assembly import make_stage
 from colorgan.checkpoint import without_weights
-from colorgan.plan import PlannedStage, plain
+from colorgan.plan import PlannedStage, StageEntry, plain
 from colorgan.stages.base import Stage, trainable
 
 Networks = dict[str, nn.Module | None]
-_CALIBRATION_SIZE, _CALIBRATION_BATCHES = 64, (2, 4)
+_CALIBRATION_SIZE = 64  # pixels
+_LONG_ENOUGH = 0.3  # seconds
 _COUNTED_BATCH = 2  # batch norm in training needs more than one value a channel
 
 
@@ -45,10 +46,11 @@ def schedule_costs(config: DictConfig, plan: list[PlannedStage]) -> list[StageCo
 
     Operations are counted on shapes alone (torch's `FlopCounterMode` over tensors of device `meta`) for the step that
     the stage itself would take: convolutions, matrix products and attention, forward and backward, losses
-    included. The time of a step is a line through two measured points: loss and gradients at 64 px with batches of 2
-    and 4, in the first stage that trains the network, give seconds = a + b operations, for the generator and for
-    the discriminator. Not in it: the optimizer's own work, loading data, validation and saving. A GAN step counts as
-    half a step of each network, whatever the turns will be.
+    included. Time is operations times what one takes here, measured for generator and discriminator in the first
+    stage that trains them: loss and gradients at 64 px, the better of two steps, with a batch doubled until a step
+    takes 0.3 s or the stage's batch is reached. Not in it: the optimizer's own work, loading data, validation and
+    saving; other work on the machine makes it longer. A GAN step counts as half a step of each network, whatever the
+    turns will be.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     needs = {name for stage in plan for name in instantiate(stage.entry.module, _partial_=True).func.needs}
@@ -64,12 +66,12 @@ def schedule_costs(config: DictConfig, plan: list[PlannedStage]) -> list[StageCo
         return make_stage(config, stage, networks, losses).to(device)
 
     stages = {stage.name: stage for stage in plan}
-    lines: dict[str, tuple[float, float]] = {}
+    rates: dict[str, float] = {}
     for stage in stages.values():
         module = module_of(stage, device)
         for player in module.step_losses():
-            if player not in lines:
-                lines[player] = _calibrate(module, player, min(_CALIBRATION_SIZE, stage.entry.image_size), config)
+            if player not in rates:
+                rates[player] = _calibrate(module, player, stage.entry, config)
     costs: dict[str, StageCost] = {}
     for stage in stages.values():
         module = module_of(stage, "meta")
@@ -77,8 +79,7 @@ def schedule_costs(config: DictConfig, plan: list[PlannedStage]) -> list[StageCo
         for player in module.step_losses():
             flop = _count(module, player, _batch(_COUNTED_BATCH, stage.entry.image_size, "meta"))
             flops.append(flop * stage.entry.batch_size / _COUNTED_BATCH)
-            fixed, slope = lines[player]
-            seconds.append(fixed + slope * flops[-1])
+            seconds.append(rates[player] * flops[-1])
         sizes = {name: sum(p.numel() for p in trainable(getattr(module, name))) for name in module.trains}
         costs[stage.name] = StageCost(stage, sizes, sum(flops) / len(flops), sum(seconds) / len(seconds))
     return [StageCost(s, costs[s.name].trainable, costs[s.name].step_flop, costs[s.name].step_seconds) for s in plan]
@@ -117,23 +118,31 @@ def _count(module: Stage, player: str, batch: dict[str, Tensor]) -> float:
     return float(counter.get_total_flops())
 
 
-def _calibrate(module: Stage, player: str, image_size: int, config: DictConfig) -> tuple[float, float]:
-    """Seconds of a step as fixed + slope * operations."""
-    points: list[tuple[float, float]] = []
-    channels_last = torch.channels_last if config.channels_last else torch.contiguous_format
-    module.to(memory_format=channels_last)
-    for size in _CALIBRATION_BATCHES:
-        batch = {k: v.to(memory_format=channels_last) for k, v in _batch(size, image_size, str(module.device)).items()}
-        if not points:
-            flop = _count(module, player, batch) / size  # counts, and warms up
-        started = time.perf_counter()
-        _step(module, player, batch, str(config.trainer.get("precision", "32-true")))
+def _calibrate(module: Stage, player: str, entry: StageEntry, config: DictConfig) -> float:
+    """Seconds an operation takes in a step: the better of two steps, with a batch that takes a while."""
+    memory_format = torch.channels_last if config.channels_last else torch.contiguous_format
+    module.to(memory_format=memory_format)
+    size, image_size = _COUNTED_BATCH, min(_CALIBRATION_SIZE, entry.image_size)
+    while True:
+        images = _batch(size, image_size, str(module.device))
+        batch = {key: value.to(memory_format=memory_format) for key, value in images.items()}
+        flop = _count(module, player, batch)  # counts, and warms up
+        seconds = min(_seconds_of(module, player, batch, config) for _ in range(2))
+        if seconds >= _LONG_ENOUGH or size >= entry.batch_size:
+            return seconds / flop
+        size *= 2
+
+
+def _seconds_of(module: Stage, player: str, batch: dict[str, Tensor], config: DictConfig) -> float:
+    def wait() -> None:
         if module.device.type == "cuda":
             torch.cuda.synchronize()
-        points.append((flop * size, time.perf_counter() - started))
-    (flop_low, low), (flop_high, high) = points
-    slope = max(high - low, 0.0) / (flop_high - flop_low) or high / flop_high
-    return max(0.0, low - slope * flop_low), slope
+
+    wait()
+    started = time.perf_counter()
+    _step(module, player, batch, str(config.trainer.get("precision", "32-true")))
+    wait()
+    return time.perf_counter() - started
 
 
 def cost_table(costs: list[StageCost], *, num_photos: int) -> Any:

@@ -55,9 +55,12 @@ class InceptionFeatures(FeatureNetwork):
 
     Args:
         weights: file in the layout that pytorch-fid and torch-fidelity publish; None looks in torch's hub cache.
-        resize: to 299 px, `half_pixel` (bilinear as in pytorch-fid, with antialiasing where pictures shrink) or `tf1`
-            (the corner rule of TensorFlow 1, as in torch-fidelity). They differ by a gray level at 256 px and by six
-            at 64 px: numbers of the two never compare.
+        resize: to 299 px, `half_pixel` (bilinear; the pictures that pytorch-fid makes of those up to 299 px, larger
+            ones are antialiased, as torchmetrics does) or `tf1` (the corner rule of TensorFlow 1, as torch-fidelity).
+            They differ by a gray level at 256 px and by six at 64 px: numbers of the two never compare.
+
+    Note: levels are scaled as in the original network, (x - 128) / 128. pytorch-fid takes x / 127.5 - 1, half a
+    level off, and so gives slightly other numbers; all else is equal (tests/metrics/test_judges.py).
     """
 
     def __init__(self, weights: str | None = None, resize: str = "half_pixel") -> None:

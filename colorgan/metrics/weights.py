@@ -16,12 +16,14 @@ class OfficialWeights:
         url: where it comes from.
         sha256: how the hash of its content begins; None where none is published.
         hub_repo: repository on the Hugging Face hub, whose cache is looked at; None for the cache of torch's hub.
+        other_names: under which other packages cache the same file.
     """
 
     file: str
     url: str
     sha256: str | None = None
     hub_repo: str | None = None
+    other_names: tuple[str, ...] = ()
 
 
 # The hash prefixes stand in the files' own names, as torch.hub checks them.
@@ -31,6 +33,7 @@ OFFICIAL = {
         "weights-inception-2015-12-05-6726825d.pth",
         "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
         "6726825d",
+        other_names=("pt_inception-2015-12-05-6726825d.pth",),  # pytorch-fid's
     ),
     "inception_torchvision": OfficialWeights(
         "inception_v3_google-0cc3c7bd.pth",
@@ -108,8 +111,8 @@ def find_weights(name: str, given: str | None = None) -> FoundWeights:
 
 def _in_hub_cache(wanted: OfficialWeights) -> Path | None:
     if wanted.hub_repo is None:
-        path = Path(torch.hub.get_dir()) / "checkpoints" / wanted.file
-        return path if path.is_file() else None
+        folder = Path(torch.hub.get_dir()) / "checkpoints"
+        return next((folder / name for name in (wanted.file, *wanted.other_names) if (folder / name).is_file()), None)
     from huggingface_hub import try_to_load_from_cache
 
     cached = try_to_load_from_cache(wanted.hub_repo, wanted.file)
