@@ -122,7 +122,7 @@ def _recombine_lightness(gray: Tensor, rgb: Tensor) -> Tensor:
 
 def quantize(rgb: Tensor) -> Tensor:
     """Round to the 8-bit levels that a saved picture has; values stay floats in [0, 1]."""
-    return to_uint8(rgb).float() / 255
+    return (rgb.float().clamp(0, 1) * 255).round_().div_(255)  # in place: metrics do this to every picture
 
 
 def to_uint8(rgb: Tensor) -> Tensor:

@@ -132,7 +132,7 @@ def check_pictures(fake_rgb: Tensor, rgb: Tensor) -> None:
             f"metrics need pictures and photos (N, 3, H, W) alike, got {tuple(fake_rgb.shape)} and {tuple(rgb.shape)}"
         )
     for name, image in (("pictures", fake_rgb), ("photos", rgb)):
-        low, high = (image.min().item(), image.max().item()) if image.numel() else (0.0, 0.0)
+        low, high = (float(bound) for bound in image.aminmax()) if image.numel() else (0.0, 0.0)
         if not image.is_floating_point() or not (low >= -_RANGE_ROUNDING and high <= 1 + _RANGE_ROUNDING):
             raise ValueError(
                 f"metrics need float {name} in [0, 1], got {str(image.dtype).removeprefix('torch.')} in "

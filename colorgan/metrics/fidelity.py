@@ -1,5 +1,6 @@
 """How close a picture comes to the photo it was made from."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -66,8 +67,10 @@ class SSIM(MeanOverPictures):
 
         if min(rgb.shape[-2:]) < 11:
             raise ValueError(f"SSIM needs pictures of at least 11 px, got {rgb.shape[-2]}x{rgb.shape[-1]} (image_size)")
-        similarity: Tensor = ssim(fake_rgb, rgb, window_size=11, max_val=1.0, padding="valid")
-        return similarity.mean(dim=(1, 2, 3))
+        pairs = zip(
+            torch.split(fake_rgb, 1), torch.split(rgb, 1), strict=True
+        )  # one by one fits into the cache of a CPU
+        return torch.stack([ssim(fake, real, 11, padding="valid").mean() for fake, real in pairs])
 
 
 class CIEDE2000(MeanOverPictures):
@@ -83,9 +86,15 @@ class CIEDE2000(MeanOverPictures):
         """Mean difference of each picture."""
         from skimage.color import deltaE_ciede2000
 
-        labs = [rgb_to_lab(image).cpu().movedim(1, -1).numpy() for image in (rgb, fake_rgb)]
-        difference: np.ndarray = deltaE_ciede2000(*labs)  # type: ignore[no-untyped-call]
-        return torch.from_numpy(difference.mean(axis=(1, 2), dtype=np.float64)).to(rgb.device)
+        # One by one: pictures that fit into the cache of a CPU take half the time of a batch.
+        labs = [
+            [rgb_to_lab(one).cpu()[0].movedim(0, -1).numpy() for one in torch.split(batch, 1)]
+            for batch in (rgb, fake_rgb)
+        ]
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # NumPy alone would use one core
+            differences = pool.map(deltaE_ciede2000, *labs)
+            means = [difference.mean(dtype=np.float64) for difference in differences]
+        return torch.tensor(means, dtype=torch.float64, device=rgb.device)
 
 
 class LPIPS(MeanOverPictures):
