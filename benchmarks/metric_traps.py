@@ -5,11 +5,12 @@ python benchmarks/metric_traps.py PHOTOS [--photos 500] [--size 256]
 
 import argparse
 
+import torch
 from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from colorgan.color import chroma_to_rgb, recombine, rgb_to_chroma
+from colorgan.color import chroma_to_rgb, lab_to_rgb, recombine, rgb_to_chroma, rgb_to_lab
 from colorgan.data import ColorizationDataModule, FolderSource
 from colorgan.evaluation import Batch, Method, baselines, evaluate
 from colorgan.plan import build_available_metrics
@@ -18,13 +19,19 @@ from colorgan.report import heading
 
 
 def with_chroma_times(factor: float) -> Method:
-    """The photo with its chroma scaled, kept in gamut; -1 inverts every hue."""
+    """The photo with its chroma scaled, kept in gamut."""
 
     def method(batch: Batch):  # noqa: ANN202
         chroma = factor * rgb_to_chroma(batch["rgb"])
         return recombine(batch["gray"], chroma_to_rgb(batch["gray"], chroma))
 
     return method
+
+
+def inverted_hue(batch: Batch):  # noqa: ANN201
+    """The photo with a and b of CIE Lab negated, clipped."""
+    lightness, a, b = rgb_to_lab(batch["rgb"]).split(1, dim=1)
+    return lab_to_rgb(torch.cat([lightness, -a, -b], dim=1)).clamp(0, 1)
 
 
 def main() -> None:
@@ -45,7 +52,7 @@ def main() -> None:
     metrics, _ = build_available_metrics(config)  # type: ignore[arg-type]
     methods = baselines(photos)
     truth = methods.pop("truth")
-    methods |= {"inverted hue": with_chroma_times(-1), "half chroma": with_chroma_times(0.5)}
+    methods |= {"inverted hue": inverted_hue, "half chroma": with_chroma_times(0.5)}
     methods |= {"chroma x1.5": with_chroma_times(1.5), "truth": truth}
     table = Table(title=f"{len(photos)} photos, {options.size} px")
     table.add_column("")

@@ -78,14 +78,10 @@ def find_checkpoints(patterns: Sequence[str]) -> dict[str, Path]:
         FileNotFoundError: one of them finds nothing.
     """
     files = list(dict.fromkeys(file for pattern in patterns for file in _matching(pattern)))
-    for name_of in (
-        _short_name,
-        lambda file: f"{file.parent.name}/{file.stem}",
-        lambda file: str(file.with_suffix("")),
-    ):
-        names = [name_of(file) for file in files]
-        if len(set(names)) == len(names):
-            break
+    names = [_short_name(file) for file in files]
+    if len(set(names)) < len(names):
+        shared = os.path.commonpath([file.parent for file in files])
+        names = [os.path.relpath(file.with_suffix(""), shared) for file in files]
     return dict(zip(names, files, strict=True))
 
 

@@ -1,5 +1,6 @@
 """Pictures of an evaluation: where checkpoints differ, which colours they use, how metrics move over steps."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -140,12 +141,15 @@ def metric_curves(table: Table) -> "Figure":
         if record["checkpoint"]["total_step"] is not None:
             runs.setdefault(str(Path(record["checkpoint"]["path"]).parent), []).append(record)
     truth = next((record for record in table.records if record["name"] == "truth"), None)
+    shared = os.path.commonpath(list(runs)) if len(runs) > 1 else ""
     for axis, name in zip(axes, names, strict=False):
-        for label, records in runs.items():
+        for folder, records in runs.items():
             ranked = sorted(records, key=lambda record: record["checkpoint"]["total_step"])
             measured = [record for record in ranked if record["metrics"][name] is not None]
             steps = [record["checkpoint"]["total_step"] for record in measured]
-            line = axis.plot(steps, [record["metrics"][name] for record in measured], marker=".", label=label)[0]
+            line = axis.plot(
+                steps, [record["metrics"][name] for record in measured], marker=".", label=folder.removeprefix(shared)
+            )[0]
             bounds = [record["intervals"][name] for record in measured]
             if all(bounds) and bounds:
                 axis.fill_between(steps, *zip(*bounds, strict=True), alpha=0.2, color=line.get_color())

@@ -86,11 +86,7 @@ def test_rows_get_the_shortest_names_that_differ(saved):
             (folder / f"{name}.safetensors").write_bytes(saved.read_bytes())
     assert list(find_checkpoints([f"{runs[0]}/*.safetensors"])) == ["step=000001", "step=000002"]
     several = find_checkpoints([f"{saved.parent}/*/03-gan/step=000001.safetensors", str(saved)])
-    assert [name.removeprefix(f"{saved.parent}/") for name in several] == [
-        "a/03-gan/step=000001",
-        "b/03-gan/step=000001",
-        "final",
-    ]
+    assert list(several) == ["a/03-gan/step=000001", "b/03-gan/step=000001", "final"]
     assert len(find_checkpoints([str(saved), str(saved)])) == 1
 
 
