@@ -12,18 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
+from judging import all_metrics, first_photos
 from rich.console import Console
 from rich.table import Table
 from torch import nn
 
 from colorgan import evaluation
 from colorgan.checkpoint import find_checkpoint, load_generator
-from colorgan.data import ColorizationDataModule, FolderSource
 from colorgan.evaluation import evaluate_checkpoints
 from colorgan.metrics.features import FeatureStore
 from colorgan.plan import build_available_metrics
-from colorgan.protocol import Protocol, TestPhotos
 from colorgan.results import Results
 
 
@@ -51,17 +49,11 @@ def main() -> None:
 
 def measure(options: argparse.Namespace, folder: Path) -> tuple[dict[str, float], dict[str, float], float]:
     """Seconds by part of the checkpoint's row, those inside of networks, and their sum."""
-    data = ColorizationDataModule(FolderSource(options.folder), validation_share=1, cache_dir=str(folder / "cache"))
-    library = data.examine(min_size=1)
-    protocol = Protocol(photos="all", first=options.photos, image_size=options.size, gray_rule="luma601")
-    photos = TestPhotos(library, protocol, data.source.describe())
-    config = OmegaConf.merge(
-        OmegaConf.load("configs/metrics/default.yaml"), OmegaConf.load("configs/metrics/full.yaml")
-    )
-    del config["defaults"]
+    photos = first_photos(options.folder, count=options.photos, size=options.size, cache_dir=str(folder / "cache"))
+    config = all_metrics()
     if options.random_weights:
         give_random_weights(config, folder)
-    metrics, _ = build_available_metrics(config)  # type: ignore[arg-type]
+    metrics, _ = build_available_metrics(config)
     inside: dict[tuple[str, str], float] = defaultdict(float)
     current = {"row": "", "part": ""}
     for name, metric in metrics.items():

@@ -6,15 +6,13 @@ python benchmarks/metric_traps.py PHOTOS [--photos 500] [--size 256]
 import argparse
 
 import torch
-from omegaconf import OmegaConf
+from judging import all_metrics, first_photos
 from rich.console import Console
 from rich.table import Table
 
 from colorgan.color import chroma_to_rgb, lab_to_rgb, recombine, rgb_to_chroma, rgb_to_lab
-from colorgan.data import ColorizationDataModule, FolderSource
 from colorgan.evaluation import Batch, Method, baselines, evaluate
 from colorgan.plan import build_available_metrics
-from colorgan.protocol import Protocol, TestPhotos
 from colorgan.report import heading
 
 
@@ -41,15 +39,8 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=500)
     parser.add_argument("--size", type=int, default=256)
     options = parser.parse_args()
-    data = ColorizationDataModule(FolderSource(options.folder), validation_share=1)
-    library = data.examine(min_size=1)
-    protocol = Protocol(photos="all", first=options.photos, image_size=options.size, gray_rule="luma601")
-    photos = TestPhotos(library, protocol, data.source.describe())
-    config = OmegaConf.merge(
-        OmegaConf.load("configs/metrics/default.yaml"), OmegaConf.load("configs/metrics/full.yaml")
-    )
-    del config["defaults"]
-    metrics, _ = build_available_metrics(config)  # type: ignore[arg-type]
+    photos = first_photos(options.folder, count=options.photos, size=options.size)
+    metrics, _ = build_available_metrics(all_metrics())
     methods = baselines(photos)
     truth = methods.pop("truth")
     methods |= {"inverted hue": inverted_hue, "half chroma": with_chroma_times(0.5)}

@@ -33,7 +33,6 @@ def compare(config: DictConfig) -> list[tuple[Table, TestPhotos]]:
         ValueError: checkpoints that cannot share a table, an unknown choice, no photo.
         FileNotFoundError: no checkpoint, no data.
     """
-    Path(config.out).mkdir(parents=True, exist_ok=True)  # what cannot be written should fail before hours of measuring
     if missing := sorted(OmegaConf.missing_keys(config), key=len):
         raise ValueError(f"the config needs a value for {missing[0]}: give {missing[0]}=...")
     patterns = [config.checkpoints] if isinstance(config.checkpoints, str) else list(config.checkpoints)
@@ -52,10 +51,11 @@ def compare(config: DictConfig) -> list[tuple[Table, TestPhotos]]:
             f"objective={config.objective!r} must be one of the metrics that can be measured: {names}{needs}"
         )
     paths = config.data.get("path")
-    tables = []
     paths = list(paths) if OmegaConf.is_list(paths) else [paths]
     if not paths:
         raise ValueError("data.path is an empty list: give a folder, or several as [a,b]")
+    Path(config.out).mkdir(parents=True, exist_ok=True)  # what cannot be written should fail before hours of measuring
+    tables = []
     for path in paths:
         datamodule, photos = _examine(config, headers, protocol, path)
         table = tabulate(

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,25 @@ def compose() -> Callable[..., object]:
         return config
 
     return composed
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run `train` or `evaluate` in this process as typed; returns exit code, standard output and error."""
+    from colorgan.errors import one_line_errors
+
+    def run_it(module: Any, *overrides: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", [f"{module.__name__}.py", *map(str, overrides)])
+        code = 0
+        try:
+            with one_line_errors():
+                module.main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run_it
 
 
 @pytest.fixture

@@ -19,28 +19,15 @@ from skimage.data import astronaut, coffee
 import evaluate
 import train
 from colorgan.checkpoint import read_header
-from colorgan.errors import one_line_errors
 from colorgan.results import Results
 
 ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
-def command(monkeypatch, capsys, place):
-    """Run evaluate.py in this process; returns exit code, standard output and error."""
-
-    def run_it(*overrides):
-        monkeypatch.setattr(sys, "argv", ["evaluate.py", f"data.cache_dir={place}/cache", *map(str, overrides)])
-        code = 0
-        try:
-            with one_line_errors():
-                evaluate.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run_it
+def command(script, place):
+    """Run evaluate.py; returns exit code, standard output and error."""
+    return lambda *overrides: script(evaluate, f"data.cache_dir={place}/cache", *overrides)
 
 
 def lines_of(out):

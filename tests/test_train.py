@@ -1,7 +1,6 @@
 """`train.py` and `evaluate.py` as people type them, and what they say to mistakes."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -11,19 +10,6 @@ from skimage.data import astronaut, chelsea, coffee
 import evaluate
 import train
 from colorgan.errors import one_line_errors
-
-
-def command(module, monkeypatch, capsys, *overrides):
-    """Run a script in this process; returns exit code, standard output and error."""
-    monkeypatch.setattr(sys, "argv", [f"{module.__name__}.py", *map(str, overrides)])
-    code = 0
-    try:
-        with one_line_errors():
-            module.main()
-    except SystemExit as stop:
-        code = stop.code or 0
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 @pytest.fixture
@@ -42,13 +28,13 @@ def photos(tmp_path):
     return folder
 
 
-def test_train_and_evaluate_from_the_command_line(monkeypatch, capsys, tmp_path, places, photos):
+def test_train_and_evaluate_from_the_command_line(script, tmp_path, places, photos):
     whole = (photos / "0.png").read_bytes()
     (photos / "cut.png").write_bytes(whole[: len(whole) // 2])
     Image.fromarray(astronaut()).resize((64, 64)).convert("L").save(photos / "gray.png")
     Image.fromarray(astronaut()).resize((16, 16)).save(photos / "small.png")
     data = ["data=folder", f"data.path={photos}"]
-    code, out, err = command(train, monkeypatch, capsys, "experiment=smoke", *data, *places, "name=run", "seed=3")
+    code, out, err = script(train, "experiment=smoke", *data, *places, "name=run", "seed=3")
     assert code == 0, err
     assert "left out: 1 unreadable, 1 near-gray, 1 smaller than 32 px" in err
     assert "cut.png" in err
@@ -70,7 +56,7 @@ def test_train_and_evaluate_from_the_command_line(monkeypatch, capsys, tmp_path,
 
     pattern = f"checkpoints='{run}/03-gan/snapshots/*.safetensors'"
     wanted = ["metrics=fast", *data, places[1], f"out={tmp_path}/evaluation"]
-    code, out, err = command(evaluate, monkeypatch, capsys, pattern, *wanted)
+    code, out, err = script(evaluate, pattern, *wanted)
     assert code == 0, err
     lines = (tmp_path / "evaluation" / "metrics.jsonl").read_text().splitlines()
     again = {r["name"]: r["metrics"] for r in map(json.loads, lines)}
@@ -108,7 +94,7 @@ def test_train_and_evaluate_from_the_command_line(monkeypatch, capsys, tmp_path,
         (["a b"], ["a b"]),
     ],
 )
-def test_mistakes_get_one_line_and_exit_code_2(monkeypatch, capsys, tmp_path, places, overrides, messages):
+def test_mistakes_get_one_line_and_exit_code_2(script, tmp_path, places, overrides, messages):
     def folder(name, *images):
         (tmp_path / name).mkdir()
         for index, image in enumerate(images):
@@ -129,7 +115,7 @@ def test_mistakes_get_one_line_and_exit_code_2(monkeypatch, capsys, tmp_path, pl
         (made["damaged"] / f"{index}.jpg").write_bytes(b"\xff\xd8\xff\xe0 no photo")
     overrides = [override.format(**made) for override in overrides]
     places = [place for place in places if place.split("=")[0] not in {o.split("=")[0] for o in overrides}]
-    code, _, err = command(train, monkeypatch, capsys, "experiment=smoke", *places, *overrides)
+    code, _, err = script(train, "experiment=smoke", *places, *overrides)
     lines = [line for line in err.splitlines() if line.startswith("error: ")]
     assert code == 2, err
     assert len(lines) == 1
@@ -139,19 +125,19 @@ def test_mistakes_get_one_line_and_exit_code_2(monkeypatch, capsys, tmp_path, pl
     assert not list((tmp_path / "runs").rglob("*.ckpt"))
 
 
-def test_other_networks_are_refused_when_a_run_goes_on(monkeypatch, capsys, places):
+def test_other_networks_are_refused_when_a_run_goes_on(script, places):
     words = ["experiment=smoke", *places, "name=run", "schedule.cycles=0"]
-    assert command(train, monkeypatch, capsys, *words)[0] == 0
-    code, _, err = command(train, monkeypatch, capsys, *words, "generator.widths=[16,16,16,16,16]")
+    assert script(train, *words)[0] == 0
+    code, _, err = script(train, *words, "generator.widths=[16,16,16,16,16]")
     assert code == 2
     assert "generator.widths: [16, 16, 16, 16, 8] -> [16, 16, 16, 16, 16]" in err
 
 
-def test_photos_that_changed_since_a_run_began_are_refused(monkeypatch, capsys, places, photos):
+def test_photos_that_changed_since_a_run_began_are_refused(script, places, photos):
     words = ["experiment=smoke", "data=folder", f"data.path={photos}", *places, "name=run", "schedule.cycles=0"]
-    assert command(train, monkeypatch, capsys, *words)[0] == 0
+    assert script(train, *words)[0] == 0
     Image.fromarray(chelsea()[:80, :80]).save(photos / "new.png")
-    code, _, err = command(train, monkeypatch, capsys, *words)
+    code, _, err = script(train, *words)
     assert code == 2
     assert "1 were added, removed or changed" in err
     assert "new.png" in err
@@ -163,7 +149,7 @@ def test_a_bug_keeps_its_traceback():
 
 
 @pytest.mark.parametrize("logger", ["csv", "tensorboard", "wandb"])
-def test_every_logger_works_without_network_or_key(monkeypatch, capsys, tmp_path, places, logger):
+def test_every_logger_works_without_network_or_key(script, monkeypatch, tmp_path, places, logger):
     for variable in ("WANDB_API_KEY", "WANDB_MODE"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -175,7 +161,7 @@ def test_every_logger_works_without_network_or_key(monkeypatch, capsys, tmp_path
         "schedule.cycles=0",
         "trainer.log_every_n_steps=1",
     ]
-    code, _, err = command(train, monkeypatch, capsys, *words)
+    code, _, err = script(train, *words)
     assert code == 0, err
     run = tmp_path / "runs" / "run"
     if logger == "csv":
