@@ -11,6 +11,7 @@ from colorgan.losses.adversarial import (
 from colorgan.losses.chroma import ColorfulnessLoss
 from colorgan.losses.feature import FeatureLoss, LPIPSLoss
 from colorgan.losses.pixel import CharbonnierLoss, L1Loss, NormalizedL1Loss
+from colorgan.losses.temporal import TemporalLoss
 
 __all__ = [
     "BCEDiscriminatorLoss",
@@ -25,4 +26,5 @@ __all__ = [
     "LeastSquaresDiscriminatorLoss",
     "LeastSquaresGeneratorLoss",
     "NormalizedL1Loss",
+    "TemporalLoss",
 ]

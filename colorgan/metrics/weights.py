@@ -46,6 +46,11 @@ OFFICIAL = {
     "vgg16": OfficialWeights(
         "vgg16-397923af.pth", "https://download.pytorch.org/models/vgg16-397923af.pth", "397923af"
     ),
+    "raft_large": OfficialWeights(
+        "raft_large_C_T_SKHT_V2-ff5fadd5.pth",
+        "https://download.pytorch.org/models/raft_large_C_T_SKHT_V2-ff5fadd5.pth",
+        "ff5fadd5",
+    ),
     "dinov2": OfficialWeights(
         "model.safetensors",
         "https://huggingface.co/timm/vit_large_patch14_dinov2.lvd142m",

@@ -154,7 +154,7 @@ class Stage(pl.LightningModule):
         """Put what is logged beside this on the x axis of the whole schedule, in batches."""
         self.log("step", float(self.first_step + self.steps), batch_size=1)
 
-    def weighted_sum(self, terms: Mapping[str, tuple[Tensor, ...]]) -> Tensor:
+    def weighted_sum(self, terms: Mapping[str, tuple[Any, ...]]) -> Tensor:
         """Weighted sum of losses; each is logged, unweighted, as `train/loss_<name>`.
 
         Args:
@@ -179,10 +179,13 @@ class Stage(pl.LightningModule):
         """What a step minimizes, by the network that it trains: for what wants to know the cost of a step."""
         raise NotImplementedError
 
-    def image_terms(self, fake_rgb: Tensor, rgb: Tensor) -> dict[str, tuple[Tensor, ...]]:
-        """Inputs of the losses that compare the picture with the photo."""
-        adversarial = ("adversarial", "discriminator")
-        return {name: (fake_rgb, rgb) for name in self.loss_weights if name not in adversarial}
+    def image_terms(self, fake_rgb: Tensor, batch: Batch) -> dict[str, tuple[Any, ...]]:
+        """Inputs of the losses that compare the picture with the photo, or with another view of it."""
+        names = [name for name in self.loss_weights if name not in ("adversarial", "discriminator")]
+        terms: dict[str, tuple[Any, ...]] = {name: (fake_rgb, batch["rgb"]) for name in names}
+        if "temporal" in terms:
+            terms["temporal"] = (fake_rgb, batch["gray"], self.training_picture)
+        return terms
 
     def take_step(self, optimizer: LightningOptimizer, batch: Batch, loss_of: Callable[[Batch], Tensor]) -> Tensor:
         """One optimizer step on a batch: gradients of its parts added up, clipped, applied.

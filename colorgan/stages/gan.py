@@ -87,7 +87,7 @@ class GANStage(Stage):
         assert self.discriminator is not None
         fake_rgb = self.training_picture(batch["gray"])
         fake_logits = self.discriminator(fake_rgb, batch["gray"])
-        return self.weighted_sum({**self.image_terms(fake_rgb, batch["rgb"]), "adversarial": (fake_logits,)})
+        return self.weighted_sum({**self.image_terms(fake_rgb, batch), "adversarial": (fake_logits,)})
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store counts and turns."""

@@ -47,4 +47,4 @@ class GeneratorPretrainStage(Stage):
         return {"generator": self._loss}
 
     def _loss(self, batch: Batch) -> Tensor:
-        return self.weighted_sum(self.image_terms(self.training_picture(batch["gray"]), batch["rgb"]))
+        return self.weighted_sum(self.image_terms(self.training_picture(batch["gray"]), batch))

@@ -1,0 +1,57 @@
+"""Same colours on frames that follow each other."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from colorgan.color import rgb_to_chroma
+from colorgan.flow import inside, similarity_flow, warp
+
+
+class TemporalLoss(nn.Module):
+    """Mean absolute difference of chroma between two views of a photo under known motion and noise.
+
+    The second view is the first one moved by a random pan, zoom and rotation, with fresh noise; its colours, moved
+    back, must be those of the first. The flow is exact, so no clip and no flow network is needed (Eilertsen et al.
+    2019 train for stability on such transformed stills; Lai et al. 2018 on estimated flow). What the motion
+    brings in from outside of the photo does not count.
+
+    Args:
+        max_shift: largest pan, as a share of the side.
+        max_zoom: largest change of scale.
+        max_angle: largest rotation, in degrees.
+        noise: standard deviation of the fresh noise, on the [0, 1] scale.
+    """
+
+    def __init__(
+        self, *, max_shift: float = 0.05, max_zoom: float = 0.05, max_angle: float = 3.0, noise: float = 0.02
+    ) -> None:
+        super().__init__()
+        self.max_shift, self.max_zoom, self.max_angle, self.noise = max_shift, max_zoom, max_angle, noise
+
+    def forward(self, fake_rgb: Tensor, gray: Tensor, colorize: Callable[[Tensor], Tensor]) -> Tensor:
+        """Scalar, the mean over two chroma planes (B - Y, R - Y) of what both views show; draws the motion.
+
+        Args:
+            fake_rgb: (N, 3, H, W), the picture of the first view.
+            gray: (N, 1, H, W), the first view.
+            colorize: makes the picture of the second.
+        """
+        count, height, width = len(gray), *gray.shape[-2:]
+        unit = 2 * torch.rand(4, count, device=gray.device) - 1
+        flow = similarity_flow(
+            height,
+            width,
+            shift=self.max_shift * unit[:2].T * gray.new_tensor([width, height]),
+            zoom=1 + self.max_zoom * unit[2],
+            angle=math.radians(self.max_angle) * unit[3],
+        )
+        second = warp(gray, flow, padding="reflection")
+        second = (second + self.noise * torch.randn_like(second)).clamp(0, 1)
+        second_rgb = colorize(second)
+        expected = warp(rgb_to_chroma(fake_rgb.float()), flow)
+        difference = (rgb_to_chroma(second_rgb.float()) - expected).abs().mean(dim=1, keepdim=True)
+        visible = inside(flow).float()
+        return (difference * visible).sum() / visible.sum().clamp_min(1)
