@@ -79,22 +79,28 @@ def similarity_flow(
     return (moved - grid).to(dtype)
 
 
-def occluded(forward: Tensor, backward: Tensor) -> Tensor:
-    """What of the first frame the second does not show, (N, 1, H, W) bool (Ruder et al. 2016, as in Lai et al. 2018).
+def inconsistent(forward: Tensor, backward: Tensor) -> Tensor:
+    """Where forward and backward flow do not cancel, (N, 1, H, W) bool (Sundaram et al. 2010).
 
-    A pixel is occluded where forward and backward flow do not cancel, |f + b'|^2 > 0.01 (|f|^2 + |b'|^2) + 0.5 with
-    b' the backward flow warped to the first frame, or at a motion boundary, |grad f|^2 > 0.01 |f|^2 + 0.002.
+    |f + b'|^2 > 0.01 (|f|^2 + |b'|^2) + 0.5, with b' the backward flow warped to the first frame.
 
     Args:
         forward: flow from first to second frames.
         backward: flow from second to first frames.
     """
     returned = warp(backward, forward)
-    mismatch = _square(forward + returned) > 0.01 * (_square(forward) + _square(returned)) + 0.5
+    return _square(forward + returned) > 0.01 * (_square(forward) + _square(returned)) + 0.5
+
+
+def occluded(forward: Tensor, backward: Tensor) -> Tensor:
+    """What of the first frame is not to be compared with the second (Ruder et al. 2016, as in Lai et al. 2018).
+
+    Where the flows are `inconsistent`, or at a motion boundary, |grad f|^2 > 0.01 |f|^2 + 0.002; (N, 1, H, W) bool.
+    """
     down = torch.diff(forward, dim=2, append=forward[:, :, -1:])
     right = torch.diff(forward, dim=3, append=forward[..., -1:])
     boundary = _square(down) + _square(right) > 0.01 * _square(forward) + 0.002
-    return mismatch | boundary
+    return inconsistent(forward, backward) | boundary
 
 
 def estimate_motion(luma: Tensor, estimator: FlowEstimator) -> Motion:

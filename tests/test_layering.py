@@ -19,6 +19,7 @@ FLOORS = {
     "data": 2,
     "colorizer": 2,
     "squash": 2,
+    "smoothing": 2,
     "deoldify_import": 2,
     "plan": 3,
     "assembly": 3,
