@@ -6,28 +6,30 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from torchmetrics import MetricCollection
 
 from colorgan.checkpoint import find_checkpoints, read_header
+from colorgan.clips import FilmClips, MotionPanel, TestClips
 from colorgan.colorizer import choose_device
-from colorgan.data import ColorizationDataModule
+from colorgan.data import ClipsSource, ColorizationDataModule
 from colorgan.data.library import Split
 from colorgan.evaluation import BASELINES, Batch, evaluate_checkpoints, resolve_protocol
 from colorgan.figures import save_figures
 from colorgan.metrics.base import MissingMetric
 from colorgan.metrics.features import FeatureStore
 from colorgan.plan import build_available_metrics, build_datamodule
-from colorgan.protocol import Protocol, TestPhotos
+from colorgan.protocol import TestPhotos
 from colorgan.report import Table, markdown, write_csv
 from colorgan.results import Results
+from colorgan.strips import save_clip_figures
 
 _RANKS = "kid_efficientnet_lite2"
 
 
-def compare(config: DictConfig) -> list[tuple[Table, TestPhotos]]:
-    """Measure what a config of `evaluate.py` asks for; one table a data set, with its photos.
+def compare(config: DictConfig) -> list[tuple[Table, TestPhotos | TestClips]]:
+    """Measure what a config of `evaluate.py` asks for; one table a data set, with its photos or clips.
 
     Raises:
         ValueError: checkpoints that cannot share a table, an unknown choice, no photo.
@@ -39,11 +41,8 @@ def compare(config: DictConfig) -> list[tuple[Table, TestPhotos]]:
     checkpoints = find_checkpoints(patterns)
     headers = {name: read_header(path) for name, path in checkpoints.items()}
     _check_checkpoints(headers)
-    protocol = instantiate(config.protocol, _convert_="all")
-    if not config.truth:
-        protocol = replace(protocol, photos="all", keep_gray=True)
-    protocol = resolve_protocol(protocol, list(headers.values()))
-    metrics, missing_metrics = build_available_metrics(config.metrics)
+    over_time = "motion" in config or get_class(config.data.source._target_) is ClipsSource
+    metrics, missing_metrics = build_available_metrics(config.clip_metrics if over_time else config.metrics)
     if config.objective is not None and config.objective not in metrics:
         needs = f"; {missing_metrics[config.objective].needs}" if config.objective in missing_metrics else ""
         names = ", ".join(map(str, metrics))
@@ -57,7 +56,7 @@ def compare(config: DictConfig) -> list[tuple[Table, TestPhotos]]:
     Path(config.out).mkdir(parents=True, exist_ok=True)  # what cannot be written should fail before hours of measuring
     tables = []
     for path in paths:
-        datamodule, photos = _examine(config, headers, protocol, path)
+        datamodule, photos = _examine(config, headers, path)
         table = tabulate(
             checkpoints,
             photos,
@@ -76,7 +75,7 @@ def compare(config: DictConfig) -> list[tuple[Table, TestPhotos]]:
 
 def tabulate(
     checkpoints: Mapping[str, Path],
-    photos: TestPhotos,
+    photos: TestPhotos | TestClips,
     metrics: MetricCollection,
     results: Results,
     *,
@@ -88,7 +87,7 @@ def tabulate(
 
     Args:
         checkpoints: file by name of the row.
-        photos: with a resolved protocol.
+        photos: photos or clips, with a resolved protocol.
         metrics: `PictureMetric`s by name.
         results: where records are kept.
         objective: name of the metric that ranks checkpoints; by default the kernel distance where it is measured.
@@ -98,10 +97,11 @@ def tabulate(
     objective = objective or _RANKS
     records = evaluate_checkpoints(checkpoints, photos, metrics, results, track=_progress_bar, **options)
     measured = {name: metric for name, metric in metrics.items() if name in records[0]["metrics"]}
-    size = "native size" if photos.protocol.geometry == "native" else f"{photos.protocol.image_size} px"
+    native = photos.protocol.geometry == "native" or photos.protocol.image_size is None
+    size = "native size" if native else f"{photos.protocol.image_size} px"
     data = photos.data.get("path") or photos.data["kind"]
     return Table(
-        title=f"{data}: {len(photos)} photos, {size}, protocol {photos.protocol.name}",
+        title=f"{data}: {len(photos)} {photos.unit}, {size}, protocol {photos.protocol.name}",
         records=records,
         metrics=measured,  # type: ignore[arg-type]
         missing=missing or {},
@@ -109,15 +109,23 @@ def tabulate(
         protocol=photos.protocol,
         left_out=photos.left_out(),
         results=results,
+        unit=photos.unit,
     )
 
 
-def write_report(tables: Sequence[tuple[Table, TestPhotos]], folder: Path, *, with_truth: bool = True) -> Path:
+def write_report(
+    tables: Sequence[tuple[Table, TestPhotos | TestClips]], folder: Path, *, with_truth: bool = True
+) -> Path:
     """Write `metrics.csv`, the pictures and `report.md`; returns the report's path."""
     sections = []
     for number, (table, photos) in enumerate(tables, start=1):
         prefix = f"{number}-" if len(tables) > 1 else ""
-        pictures = save_figures(table, photos, folder / "figures", prefix, with_truth=with_truth)
+        place = folder / "figures"
+        pictures = (
+            save_clip_figures(table, photos, place, prefix, with_truth=with_truth)
+            if isinstance(photos, TestClips)
+            else save_figures(table, photos, place, prefix, with_truth=with_truth)
+        )
         figures = {caption: path.relative_to(folder).as_posix() for caption, path in pictures.items()}
         sections.append(markdown(table, figures))
     write_csv(folder / "metrics.csv", [table for table, _ in tables])
@@ -139,14 +147,36 @@ def _check_checkpoints(headers: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _examine(
-    config: DictConfig, headers: Mapping[str, Mapping[str, Any]], protocol: Protocol, path: str | None
-) -> tuple[ColorizationDataModule, TestPhotos]:
-    """The photos of a data set: for `val`, those that the runs of all checkpoints hold out."""
-    splits = _splits(headers) if protocol.photos == "val" else []
-    least_colorful = max([config.data.min_colorfulness, *(split["min_colorfulness"] for split in splits)])
-    config = copy.deepcopy(config)  # the source of the photos looks its path up in the whole config
+    config: DictConfig, headers: Mapping[str, Mapping[str, Any]], path: str | None
+) -> tuple[ColorizationDataModule, TestPhotos | TestClips]:
+    """The photos of a data set, for `val` those that the runs of all checkpoints hold out; or its clips, all of them.
+
+    Clips come from films, or are photos under known motion.
+    """
+    config = copy.deepcopy(config)  # the source looks its path up in the whole config
     data = config.data
     data.update({"validation_share": 1.0, "store_size": None, **({} if path is None else {"path": path})})
+    if get_class(data.source._target_) is ClipsSource:
+        clip_protocol = instantiate(config.clip_protocol, _convert_="all").resolved(list(headers.values()))
+        datamodule = build_datamodule(data, seed=0, gray_rule=clip_protocol.gray_rule)
+        assert isinstance(datamodule.source, ClipsSource)
+        return datamodule, FilmClips(datamodule.source, clip_protocol)
+    datamodule, photos = _examine_photos(config, headers)
+    if "motion" not in config:
+        return datamodule, photos
+    panel: MotionPanel = instantiate(config.motion, _convert_="all")
+    return datamodule, panel.over(photos, instantiate(config.clip_protocol, _convert_="all"))
+
+
+def _examine_photos(
+    config: DictConfig, headers: Mapping[str, Mapping[str, Any]]
+) -> tuple[ColorizationDataModule, TestPhotos]:
+    data, protocol = config.data, instantiate(config.protocol, _convert_="all")
+    if not config.truth:
+        protocol = replace(protocol, photos="all", keep_gray=True)
+    protocol = resolve_protocol(protocol, list(headers.values()))
+    splits = _splits(headers) if protocol.photos == "val" else []
+    least_colorful = max([config.data.min_colorfulness, *(split["min_colorfulness"] for split in splits)])
     data.min_colorfulness = 0.0 if protocol.keep_gray else least_colorful
     datamodule = build_datamodule(data, seed=0, gray_rule=str(protocol.gray_rule))
     library = datamodule.examine(min_size=max([1, *(split["min_size"] for split in splits)]))

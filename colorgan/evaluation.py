@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from colorgan.checkpoint import file_hash, load_generator, read_header
+from colorgan.clips import TestClips
 from colorgan.color import chroma_to_rgb, recombine, rgb_to_chroma
 from colorgan.metrics.base import MeanOverPictures, PictureMetric, resampling_counts
 from colorgan.metrics.features import FeatureNetwork, FeatureStore
 from colorgan.metrics.histograms import hue_and_chroma
-from colorgan.protocol import Protocol, TestPhotos
+from colorgan.protocol import Protocol, TestPhotos, common_gray_rule
 from colorgan.results import Record, Results, measurement_key
 
 Batch = Mapping[str, Tensor]
@@ -49,7 +50,7 @@ def evaluate(method: Method | nn.Module, batches: Iterable[Batch], metrics: Metr
     return {name: float(value) for name, value in metrics.compute().items()}
 
 
-def baselines(photos: TestPhotos) -> dict[str, Method]:
+def baselines(photos: TestPhotos | TestClips) -> dict[str, Method]:
     """The four rows that every table needs, since each published metric is fooled by one of them.
 
     `gray` is the untouched input, `mean tint` puts the mean chroma of all these photos on each, `shuffled` the
@@ -67,11 +68,7 @@ def baselines(photos: TestPhotos) -> dict[str, Method]:
         return recombine(gray, chroma_to_rgb(gray, tint[0].expand(len(gray), -1, *gray.shape[2:])), rule)
 
     def shuffled(batch: Batch) -> Tensor:
-        gray, half = batch["gray"], len(photos) // 2  # half the set away: not a neighbour in a film
-        others = photos.rgb([(int(position) + half) % len(photos) for position in batch["position"]]).to(gray)
-        if others.shape[-2:] != gray.shape[-2:]:  # photos at their native size
-            others = nn.functional.interpolate(others, gray.shape[-2:], mode="bilinear", antialias=True)
-        return recombine(gray, others, rule)
+        return recombine(batch["gray"], photos.others(batch).to(batch["gray"]), rule)
 
     shuffles: dict[str, Method] = {"shuffled": shuffled} if len(photos) > 1 else {}
     return {
@@ -88,22 +85,16 @@ def resolve_protocol(protocol: Protocol, headers: list[Mapping[str, Any]]) -> Pr
     Raises:
         ValueError: checkpoints of two gray rules cannot share a table.
     """
-    rules = {str(header["gray_rule"]) for header in headers}
-    if protocol.gray_rule is None and len(rules) > 1:
-        raise ValueError(
-            f"these checkpoints differ in gray_rule ({', '.join(sorted(rules))}) and cannot share a table; evaluate "
-            "them apart, or set one rule for all (protocol.gray_rule)"
-        )
     return replace(
         protocol,
         image_size=protocol.image_size or max(int(header["image_size"]) for header in headers),
-        gray_rule=protocol.gray_rule or rules.pop(),
+        gray_rule=protocol.gray_rule or common_gray_rule(headers, "protocol"),
     )
 
 
 def evaluate_checkpoints(
     checkpoints: Mapping[str, Path],
-    photos: TestPhotos,
+    photos: TestPhotos | TestClips,
     metrics: MetricCollection,
     results: Results,
     *,
@@ -117,7 +108,7 @@ def evaluate_checkpoints(
 
     Args:
         checkpoints: file by name of the row.
-        photos: the test photos, with a resolved protocol.
+        photos: the test photos or clips, with a resolved protocol.
         metrics: `PictureMetric`s by name.
         results: where records are read from and added to.
         device: where networks run.
@@ -152,7 +143,7 @@ class _Measurement:
 
     def __init__(
         self,
-        photos: TestPhotos,
+        photos: TestPhotos | TestClips,
         metrics: MetricCollection,
         results: Results,
         device: str,
@@ -166,8 +157,8 @@ class _Measurement:
         self.protocol = {
             "name": photos.protocol.name,
             "photos": photos.protocol.photos,
-            "num_photos": len(photos),
-            "photos_sha256": photos.sha256,
+            f"num_{photos.unit}": len(photos),
+            f"{photos.unit}_sha256": photos.sha256,
             "with_truth": with_truth,
             **photos.protocol.describe(),
         }
@@ -214,8 +205,9 @@ class _Measurement:
             if "checkpoint" in facts or facts["name"] != "truth":
                 fake_rgb = self.photos.protocol.finish(fake_rgb, on_device["rgb"])
             clock.spent("picture")
+            motion = [on_device["motion"]] if "motion" in on_device else []
             for name, metric in chosen.items():
-                metric.update(fake_rgb, on_device["rgb"])
+                metric.update(fake_rgb, on_device["rgb"], *motion)
                 clock.spent(name)
             histograms = histograms + hue_and_chroma(fake_rgb)
             clock.spent("histograms")

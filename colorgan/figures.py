@@ -37,7 +37,7 @@ def photos_that_differ(table: Table, count: int) -> list[int]:
         if values:
             spread = np.std(values, axis=0) if len(values) > 1 else np.abs(values[0] - values[0].mean())
             return [int(position) for position in np.argsort(-spread, kind="stable")[:count]]
-    return list(range(min(count, table.records[0]["protocol"]["num_photos"])))
+    return list(range(min(count, table.count())))
 
 
 def photo_values(table: Table, photos: TestPhotos, positions: Sequence[int]) -> "pd.DataFrame":
@@ -59,7 +59,7 @@ def contact_sheet(
     table: Table, photos: TestPhotos, positions: Sequence[int], *, with_truth: bool = True
 ) -> Image.Image:
     """A labelled row a photo: gray | each checkpoint | truth; of many checkpoints, some evenly spaced ones."""
-    chosen = _evenly(table.checkpoints(), _MOST_COLUMNS)
+    chosen = shown_evenly(table.checkpoints())
     protocol = photos.protocol
     rows: list[list[Tensor]] = [[] for _ in positions]
     batches = [photos.__getitems__([position]) for position in positions]
@@ -75,7 +75,8 @@ def contact_sheet(
     return _labelled(rows, labels)
 
 
-def _evenly(records: list[Record], most: int) -> list[Record]:
+def shown_evenly(records: list[Record], most: int = _MOST_COLUMNS) -> list[Record]:
+    """The records that a picture has room for: all, or evenly spaced ones."""
     if len(records) <= most:
         return records
     return [records[round(i)] for i in np.linspace(0, len(records) - 1, most)]
@@ -112,7 +113,7 @@ def _shortened(
 def color_histograms(table: Table) -> "Figure":
     """Histograms of hue (weighted by chroma) and of chroma in CIE Lab: checkpoints, gray line for the truth."""
     figure, (hue_axes, chroma_axes) = _figure(1, 2)
-    for record in _evenly(table.checkpoints(), _MOST_COLUMNS) + [r for r in table.records if r["name"] == "truth"]:
+    for record in shown_evenly(table.checkpoints()) + [r for r in table.records if r["name"] == "truth"]:
         counts = table.results.arrays(record["key"])["histograms"]
         hue, chroma = counts[:HUE_BINS], counts[HUE_BINS:]
         style = {"color": "black", "linestyle": "--"} if record["name"] == "truth" else {}
@@ -181,6 +182,12 @@ def save_figures(
     sheet = contact_sheet(table, photos, positions, with_truth=with_truth)
     written = {what: folder / f"{prefix}differences.png"}
     _save(sheet, written[what])
+    return {**written, **save_curves(table, folder, prefix)}
+
+
+def save_curves(table: Table, folder: Path, prefix: str) -> Mapping[str, Path]:
+    """Write histograms of hue and chroma, and metrics over steps where there are some; returns the files by caption."""
+    written: dict[str, Path] = {}
     figures = {"Hue and chroma against the truth": ("colors", color_histograms(table))}
     if has_curves(table):
         figures["Metrics over steps"] = ("curves", metric_curves(table))

@@ -125,6 +125,25 @@ def _through_jpeg(picture: Tensor) -> Tensor:
     return views_to_rgb([np.asarray(Image.open(buffer))])[0].to(picture.device)
 
 
+def common_gray_rule(headers: Sequence[Mapping[str, Any]], group: str) -> str:
+    """The gray rule of all checkpoints.
+
+    Args:
+        headers: of the checkpoints.
+        group: of the config, where one rule for all can be set.
+
+    Raises:
+        ValueError: checkpoints of two gray rules cannot share a table.
+    """
+    rules = {str(header["gray_rule"]) for header in headers}
+    if len(rules) > 1:
+        raise ValueError(
+            f"these checkpoints differ in gray_rule ({', '.join(sorted(rules))}) and cannot share a table; evaluate "
+            f"them apart, or set one rule for all ({group}.gray_rule)"
+        )
+    return rules.pop()
+
+
 class TestPhotos(Dataset[dict[str, Tensor]]):
     """The photos of a protocol as batches `{"gray", "rgb", "position"}`; they are read anew each time.
 
@@ -139,6 +158,7 @@ class TestPhotos(Dataset[dict[str, Tensor]]):
     """
 
     __test__ = False  # not a test of pytest's
+    unit = "photos"
 
     def __init__(
         self, library: PhotoLibrary, protocol: Protocol, data: Mapping[str, Any], splits: Sequence[Split] = ()
@@ -184,6 +204,14 @@ class TestPhotos(Dataset[dict[str, Tensor]]):
     def rgb(self, positions: Sequence[int]) -> Tensor:
         """Photos (N, 3, H, W) in [0, 1] by their positions in the set."""
         return views_to_rgb([self.protocol.view(self.library.original(self.indices[p])) for p in positions])
+
+    def others(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """For each photo of a batch another one, half the set away: not a neighbour in a film."""
+        half, size = len(self) // 2, batch["rgb"].shape[-2:]
+        others = self.rgb([(int(position) + half) % len(self) for position in batch["position"]])
+        if others.shape[-2:] == size:
+            return others
+        return F.interpolate(others, size, mode="bilinear", antialias=True)  # photos at their native size
 
     def __getitems__(self, positions: list[int]) -> dict[str, Tensor]:
         rgb = self.rgb(positions)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from colorgan.clips import ClipProtocol
 from colorgan.metrics.base import MissingMetric, PictureMetric
 from colorgan.protocol import Protocol
 from colorgan.results import Record, Results, paired_difference
@@ -27,6 +28,7 @@ class Table:
         protocol: with the rows of others that stand beside ours.
         left_out: how many photos of the data set were not measured, by reason.
         results: where resampled sets are stored.
+        unit: what a row is a mean over: `photos` or `clips`.
     """
 
     title: str
@@ -34,9 +36,10 @@ class Table:
     metrics: Mapping[str, PictureMetric]
     missing: Mapping[str, MissingMetric]
     objective: str | None
-    protocol: Protocol
+    protocol: Protocol | ClipProtocol
     left_out: Mapping[str, int]
     results: Results
+    unit: str = "photos"
 
     def columns(self) -> dict[str, "Metric"]:
         """What was measured, and of the rest what others have published."""
@@ -107,20 +110,24 @@ class Table:
         frame = pd.DataFrame(rows, columns=["checkpoint", "metric", "difference", "low", "high", "confidence"])
         return frame.set_index(["checkpoint", "metric"]).round(4)
 
+    def count(self) -> int:
+        """How many photos or clips."""
+        count: int = self.records[0]["protocol"][f"num_{self.unit}"]
+        return count
+
     def notes(self) -> list[str]:
         """What a reader must know of the numbers."""
         needs = dict.fromkeys(metric.needs for metric in self.missing.values())
         lines = [
             f"{', '.join(m for m, metric in self.missing.items() if metric.needs == need)}: {need}" for need in needs
         ]
-        num_photos = self.records[0]["protocol"]["num_photos"]
-        few = [name for name, metric in self.metrics.items() if num_photos < metric.least_photos]
+        few = [name for name, metric in self.metrics.items() if self.count() < metric.least_photos]
         if few:
             least = max(self.metrics[name].least_photos for name in few)
-            lines.append(f"{', '.join(few)}: descriptive only below {least:,} photos; here are {num_photos}")
+            lines.append(f"{', '.join(few)}: descriptive only below {least:,} photos; here are {self.count()}")
         if self.left_out:
             lines.append(
-                "photos left out: " + ", ".join(f"{count} {reason}" for reason, count in self.left_out.items())
+                f"{self.unit} left out: " + ", ".join(f"{count} {reason}" for reason, count in self.left_out.items())
             )
         if self.published():
             lines.append(f"published rows: {self.protocol.source}. {self.protocol.caveat}".strip())
@@ -180,7 +187,7 @@ def print_table(table: Table) -> None:
 def write_csv(path: Path, tables: Sequence[Table]) -> None:
     """All rows of all tables, each metric with the bounds of its 95 % interval."""
     names = list(dict.fromkeys(name for table in tables for name in table.metrics))
-    fields = ["data", "protocol", "num_photos", "image_size", "row", "checkpoint", "stage", "step"]
+    fields = ["data", "protocol", "num_photos", "num_clips", "image_size", "row", "checkpoint", "stage", "step"]
     fields += [column for name in names for column in (name, f"{name}_low", f"{name}_high")]
     temporary = path.with_name(f".{path.name}.tmp")
     with temporary.open("w", newline="") as file:
@@ -193,7 +200,8 @@ def write_csv(path: Path, tables: Sequence[Table]) -> None:
 
 def _csv_row(table: Table, record: Record) -> dict[str, Any]:
     protocol, checkpoint = record["protocol"], record.get("checkpoint", {})
-    row = {"data": table.title, "protocol": protocol["name"], "num_photos": protocol["num_photos"]}
+    row = {"data": table.title, "protocol": protocol["name"]}
+    row |= {key: protocol[key] for key in ("num_photos", "num_clips") if key in protocol}
     row |= {"image_size": protocol.get("image_size"), "row": record["name"], "checkpoint": checkpoint.get("path")}
     row |= {"stage": checkpoint.get("stage"), "step": checkpoint.get("step")}
     for name in table.metrics:
@@ -215,7 +223,7 @@ def markdown(table: Table, figures: Mapping[str, str]) -> str:
         [f"{row['name']} (published)", *(_published_cell(row, name, m) for name, m in table.columns().items())]
         for row in table.published()
     ]
-    parts = [f"## {table.title}", _grid(head, rows), "Brackets: 95 % bootstrap interval over photos."]
+    parts = [f"## {table.title}", _grid(head, rows), f"Brackets: 95 % bootstrap interval over {table.unit}."]
     lines = table.notes()
     parts += ["\n".join(f"- {line}" for line in lines)] if lines else []
     parts += _paired_section(table)
@@ -245,9 +253,9 @@ def _paired_section(table: Table) -> list[str]:
         for row, found in tests.items()
     ]
     text = (
-        f"Difference to **{best['name']}**, the best by {table.objective}, in resampled sets of the same photos: 95 % "
-        "interval, and the share of sets in which the row is better. Where checkpoints were chosen on these photos, "
-        "measure the chosen one on others."
+        f"Difference to **{best['name']}**, the best by {table.objective}, in resampled sets of the same {table.unit}: "
+        "95 % interval, and the share of sets in which the row is better. Where checkpoints were chosen on "
+        "these, measure the chosen one on others."
     )
     return ["### Paired tests", text, _grid(head, rows)]
 

@@ -27,10 +27,12 @@ FLOORS = {
     "run_folder": 3,
     "schedule": 3,
     "protocol": 3,
+    "clips": 3,
     "results": 3,
     "evaluation": 3,
     "report": 3,
     "figures": 3,
+    "strips": 3,
     "comparison": 3,
     "cli": 4,
 }

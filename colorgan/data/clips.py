@@ -1,0 +1,201 @@
+"""Clips: folders of frames and video files, and photos that are moved in a known way."""
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import av
+import datasets
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from colorgan.data.photo import EXTENSIONS, UnreadablePhotoError, read_photo
+from colorgan.data.sources import Row
+from colorgan.flow import Motion, inside, similarity_flow
+
+VIDEO_EXTENSIONS = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v"})
+MOTIONS = ("pan", "zoom", "rotation", "noise")
+_MARGIN = 1.5  # side of the cut-out that moves are made in, in sides of the frame
+_PAN = (2.0, 1.0)  # pixels a frame: whole ones, so that nothing is resampled and the truth is exact
+_ZOOM, _ANGLE = 1.02, np.deg2rad(1.5)  # a frame
+_NOISE = 0.03  # standard deviation on the input of a still: about 8 levels of 255
+
+
+class ClipsSource:
+    """Clips in a folder: each video file is one, and each folder that holds pictures (its frames, in natural order).
+
+    Args:
+        path: the folder, or one video file.
+        max_frames: so many frames of each clip, from its beginning.
+
+    Raises:
+        FileNotFoundError: there is no clip.
+    """
+
+    def __init__(self, path: str, max_frames: int = 300) -> None:
+        self.path, self.max_frames = Path(path).expanduser(), max_frames
+        if max_frames < 1:
+            raise ValueError(f"max_frames must be at least 1, got {max_frames} (data.max_frames)")
+        if not self.path.exists():
+            raise FileNotFoundError(f"no folder or video {self.path} (data.path)")
+        self.clips = _find_clips(self.path)
+        if not self.clips:
+            raise FileNotFoundError(
+                f"no clips in {self.path}; looked for {' '.join(sorted(VIDEO_EXTENSIONS))} and for folders of pictures "
+                "(data.path)"
+            )
+        self._read = lru_cache(maxsize=2)(self._frames)  # a listing asks for the frames of a clip one by one
+
+    def frames(self, clip: str) -> list[np.ndarray]:
+        """The frames of a clip, (H, W, 3) uint8 each.
+
+        Raises:
+            UnreadablePhotoError: a frame is damaged, or differs in size from the first.
+        """
+        return self._read(clip)
+
+    def listing(self) -> datasets.Dataset:
+        """One row a frame; the frames of a clip are a group."""
+        rows = [
+            {"name": f"{clip}/{number:05d}", "group": clip, "frame": number}
+            for clip in self.clips
+            for number in range(len(self.frames(clip)))
+        ]
+        return datasets.Dataset.from_list(rows)
+
+    def open(self, row: Row) -> Image.Image:
+        """A frame."""
+        return Image.fromarray(self.frames(row["group"])[row["frame"]])
+
+    def describe(self) -> dict[str, Any]:
+        """Kind and path."""
+        return {"kind": "clips", "path": str(self.path), "max_frames": self.max_frames}
+
+    def _frames(self, clip: str) -> list[np.ndarray]:
+        place = self.clips[clip]
+        pictures = _decode(place) if isinstance(place, Path) else (_pixels(file) for file in place)
+        frames = list(islice(pictures, self.max_frames))
+        if not frames:
+            raise UnreadablePhotoError(f"{place} holds no frame that can be decoded")
+        if odd := [number for number, frame in enumerate(frames) if frame.shape != frames[0].shape]:
+            raise UnreadablePhotoError(f"frame {odd[0]} of clip {clip} differs in size from its first")
+        return frames
+
+
+def _find_clips(path: Path) -> dict[str, Path | list[Path]]:
+    if path.is_file():
+        return {path.name: path} if path.suffix.lower() in VIDEO_EXTENSIONS else {}
+    found: dict[str, Path | list[Path]] = {}
+    for file in sorted(path.rglob("*"), key=_natural):
+        if file.suffix.lower() in VIDEO_EXTENSIONS and file.is_file():
+            found[file.relative_to(path).as_posix()] = file
+        elif file.suffix.lower() in EXTENSIONS and file.is_file():
+            name = file.parent.relative_to(path).as_posix()
+            frames = found.setdefault(path.name if name == "." else name, [])
+            assert isinstance(frames, list)
+            frames.append(file)
+    return found
+
+
+def _natural(file: Path) -> list[tuple[int, str]]:
+    """Sort key that puts frame10 behind frame9."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", file.as_posix())]
+
+
+def _pixels(file: Path) -> np.ndarray:
+    return np.asarray(read_photo(file).convert("RGB"))
+
+
+def _decode(file: Path) -> Iterator[np.ndarray]:
+    try:
+        with av.open(str(file)) as container:
+            if not container.streams.video:
+                raise UnreadablePhotoError(f"{file} has no pictures")
+            for frame in container.decode(video=0):
+                yield frame.to_ndarray(format="rgb24")
+    except av.FFmpegError as error:
+        raise UnreadablePhotoError(f"{file} is damaged or no video ({error.strerror})") from error
+
+
+def moved_photo(pixels: np.ndarray, size: int, motion: str, num_frames: int) -> tuple[Tensor, Motion]:
+    """A clip that moves over a still photo in a known way; its flow is exact.
+
+    `pan` goes by whole pixels, `zoom` and `rotation` resample bicubically, `noise` stands still (its input gets noise,
+    see `input_noise`). The cut-out around the centre is one and a half times as wide as the frame.
+
+    Args:
+        pixels: (H, W, 3) uint8; enlarged if it is smaller than the cut-out.
+        size: height and width of the frames.
+        motion: one of `MOTIONS`.
+        num_frames: T, at least 2; a pan of more than the margin bounces back.
+
+    Returns:
+        (T, 3, size, size) in [0, 1], and the motion.
+    """
+    if motion not in MOTIONS:
+        raise ValueError(f"motion={motion!r} is unknown; allowed: {', '.join(MOTIONS)} (motion.motions)")
+    wide = _centre(pixels, round(_MARGIN * size))
+    time = torch.arange(num_frames, dtype=torch.float64) - (num_frames - 1) // 2
+    still = torch.zeros_like(time)
+    room = (wide.shape[-1] - size) // 2
+    pan = _bounce(time, room / max(_PAN)) if motion == "pan" else still
+    shift = torch.stack([step * pan for step in _PAN], dim=1)
+    zoom = torch.exp(np.log(_ZOOM) * _bounce(time, np.log(1.3) / np.log(_ZOOM))) if motion == "zoom" else still + 1
+    angle = _ANGLE * _bounce(time, np.deg2rad(20) / _ANGLE) if motion == "rotation" else still
+    frames = torch.cat([_seen(wide, size, shift[t], zoom[t], angle[t]) for t in range(num_frames)])
+    # z' R(a') p' + s' = z R(a) p + s, both places in the photo, solved for p'
+    flow = similarity_flow(
+        size,
+        size,
+        shift=_rotated(shift[:-1] - shift[1:], -angle[1:]) / zoom[1:, None],
+        zoom=zoom[:-1] / zoom[1:],
+        angle=angle[:-1] - angle[1:],
+    )
+    return frames, Motion(flow, inside(flow))
+
+
+def input_noise(gray: Tensor, motion: str, seed: int) -> Tensor:
+    """The input of a clip of that motion, (T, 1, H, W): gray with fresh noise in each frame if it is `noise`."""
+    if motion != "noise":
+        return gray
+    noise = torch.randn(gray.shape, generator=torch.Generator().manual_seed(seed))
+    return (gray + _NOISE * noise).clamp(0, 1)
+
+
+def _centre(pixels: np.ndarray, side: int) -> Tensor:
+    """The largest centred square, resized, (1, 3, side, side) in [0, 1]."""
+    height, width = pixels.shape[:2]
+    short = min(height, width)
+    top, left = (height - short) // 2, (width - short) // 2
+    square = Image.fromarray(pixels[top : top + short, left : left + short]).resize((side, side))
+    return torch.from_numpy(np.array(square)).permute(2, 0, 1)[None].float() / 255
+
+
+def _bounce(time: Tensor, limit: float) -> Tensor:
+    """A triangle wave of slope 1 around 0 that turns at whole steps below the limit."""
+    reach = max(1, int(limit))
+    return reach - ((time + reach) % (4 * reach) - 2 * reach).abs()
+
+
+def _seen(wide: Tensor, size: int, shift: Tensor, zoom: Tensor, angle: Tensor) -> Tensor:
+    """What a frame shows of the photo: at p from its centre, the photo at zoom R(angle) p + shift from its own."""
+    offset = (wide.shape[-1] - size) / 2
+    if zoom == 1 and angle == 0 and (offset + shift).frac().abs().max() == 0:
+        left, top = (int(value) for value in offset + shift)
+        return wide[..., top : top + size, left : left + size]
+    flow = similarity_flow(size, size, shift=shift[None], zoom=zoom[None], angle=angle[None], dtype=torch.float64)
+    y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    place = torch.stack([x, y], dim=-1)[None] + flow.permute(0, 2, 3, 1) + offset
+    grid = (2 * place / (wide.shape[-1] - 1) - 1).float()
+    return F.grid_sample(wide, grid, mode="bicubic", padding_mode="border", align_corners=True).clamp(0, 1)
+
+
+def _rotated(vectors: Tensor, angle: Tensor) -> Tensor:
+    x, y = vectors.unbind(dim=1)
+    return torch.stack([angle.cos() * x - angle.sin() * y, angle.sin() * x + angle.cos() * y], dim=1)
