@@ -16,6 +16,9 @@ from omegaconf import DictConfig
 from colorgan.errors import one_line_errors
 
 if TYPE_CHECKING:
+    from colorgan.clips import TestClips
+    from colorgan.protocol import TestPhotos
+    from colorgan.report import Table
     from colorgan.schedule import Schedule
 
 os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra lets errors through, and `one_line_errors` words them
@@ -31,9 +34,7 @@ def train(config: DictConfig) -> float | None:
     """Train, evaluate, report."""
     # Heavy imports wait until here, so that --help answers at once.
     from colorgan.comparison import tabulate, write_report
-    from colorgan.data.library import Split
     from colorgan.figures import contact_sheet
-    from colorgan.protocol import Protocol, TestPhotos
     from colorgan.report import print_table
     from colorgan.results import Results
     from colorgan.schedule import Schedule
@@ -54,17 +55,18 @@ def train(config: DictConfig) -> float | None:
         return None
     final = schedule.run()
 
-    first, datamodule = schedule.plan[0], schedule.datamodule
+    first = schedule.plan[0]
     checkpoints = {first.name: first.folder / "handover.safetensors", "final": final}
     size = schedule.plan[-1].entry.image_size
-    protocol = Protocol(image_size=size, gray_rule=schedule.gray_rule, first=1000)  # of more, evaluate.py tells
-    assert datamodule.library is not None
-    rules = [Split(split["seed"], split["threshold"]) for split in schedule.splits()]
-    photos = TestPhotos(datamodule.library, protocol, datamodule.source.describe(), rules)
+    photos, clips = schedule.test_photos(size), schedule.moved_photos(size)
     results = Results(schedule.folder / "evaluation")
     table = tabulate(checkpoints, photos, schedule.metrics, results, objective=config.objective)
     print_table(table)
-    report = write_report([(table, photos)], results.folder)
+    tables: list[tuple[Table, TestPhotos | TestClips]] = [(table, photos)]
+    if clips is not None:
+        tables.append((tabulate(checkpoints, clips, schedule.clip_metrics, results), clips))
+        print_table(tables[-1][0])
+    report = write_report(tables, results.folder)
     picture = schedule.folder / "final.png"
     contact_sheet(table, photos, range(min(10, len(photos)))).save(picture)
     print(f"picture (gray | {' | '.join(checkpoints)} | truth): {picture}\nreport: {report}\ncheckpoint: {final}")

@@ -37,7 +37,7 @@ def evaluate(method: Method | nn.Module, batches: Iterable[Batch], metrics: Metr
 
     Args:
         method: a generator, which sees the gray alone, or a function of the whole batch.
-        batches: `{"gray", "rgb"}` on the device of the method, both in [0, 1].
+        batches: `{"gray", "rgb"}` on the device of the method, both in [0, 1]; of clips also `motion`.
         metrics: classes with `update(fake_rgb, rgb)`; reset before, not after, so that they can be asked for more.
 
     Returns:
@@ -46,7 +46,8 @@ def evaluate(method: Method | nn.Module, batches: Iterable[Batch], metrics: Metr
     metrics.reset()
     for batch in batches:
         fake_rgb = method(batch["gray"]) if isinstance(method, nn.Module) else method(batch)
-        metrics.update(fake_rgb, batch["rgb"])
+        motion = [batch["motion"]] if "motion" in batch else []
+        metrics.update(fake_rgb, batch["rgb"], *motion)
     return {name: float(value) for name, value in metrics.compute().items()}
 
 

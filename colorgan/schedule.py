@@ -20,6 +20,7 @@ from hydra.utils import instantiate
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
+from torch import nn
 
 from colorgan.assembly import build_stage
 from colorgan.callbacks import (
@@ -37,7 +38,9 @@ from colorgan.checkpoint import (
     save_checkpoint,
     write_json,
 )
-from colorgan.data.library import write_manifest
+from colorgan.clips import ClipProtocol, MotionClips, MotionPanel
+from colorgan.data.library import Split, write_manifest
+from colorgan.evaluation import evaluate
 from colorgan.plan import (
     PlannedStage,
     build_datamodule,
@@ -46,6 +49,7 @@ from colorgan.plan import (
     plan_stages,
     trained_through,
 )
+from colorgan.protocol import Protocol, TestPhotos
 from colorgan.run_folder import claim_folder, copy_file, is_done
 from colorgan.stages.base import Stage
 
@@ -68,6 +72,8 @@ class Schedule:
         self.gray_rule = config.generator.get("gray_rule", "luma601")
         self.datamodule = build_datamodule(config.data, seed=config.seed, gray_rule=self.gray_rule)
         self.metrics = build_metrics(config.metrics)
+        self.motion: MotionPanel | None = instantiate(config.motion, _convert_="all") if "motion" in config else None
+        self.clip_metrics = build_metrics(config.clip_metrics)
         if config.objective not in self.metrics:
             raise ValueError(
                 f"objective={config.objective!r} must be one of the metrics: {', '.join(map(str, self.metrics))}"
@@ -116,6 +122,17 @@ class Schedule:
         before = read_header(find_checkpoint(self.config.init_from)).get("splits", []) if self.config.init_from else []
         own = {**asdict(library.split), **limits}
         return [own, *(split for split in before if split != own)]
+
+    def test_photos(self, image_size: int) -> TestPhotos:
+        """The photos that this run holds out, at a size; of more than a thousand, `evaluate.py` tells."""
+        assert self.datamodule.library is not None
+        protocol = Protocol(image_size=image_size, gray_rule=self.gray_rule, first=1000)
+        rules = [Split(split["seed"], split["threshold"]) for split in self.splits()]
+        return TestPhotos(self.datamodule.library, protocol, self.datamodule.source.describe(), rules)
+
+    def moved_photos(self, image_size: int) -> MotionClips | None:
+        """The motion panel over these photos; None without one."""
+        return self.motion.over(self.test_photos(image_size), ClipProtocol()) if self.motion else None
 
     @property
     def largest_size(self) -> int:
@@ -210,8 +227,21 @@ class Schedule:
             path = stage.folder / "snapshots" / f"step={step:06d}.safetensors"
             self._save_networks(path, stage, module, values)
 
+        clips = self.moved_photos(entry.image_size)
+
+        def measure_over_time(generator: nn.Module) -> dict[str, float]:
+            assert clips is not None
+            batches = ({k: v.to(module.device) for k, v in clip.items()} for clip in clips.loader())
+            values = evaluate(generator, batches, self.clip_metrics.to(module.device))
+            return {f"motion_{name}": value for name, value in values.items()}
+
         callbacks: list[pl.Callback] = [
-            ValidationMetrics(self.metrics, records, save_snapshot if entry.snapshots else None),
+            ValidationMetrics(
+                self.metrics,
+                records,
+                save_snapshot if entry.snapshots else None,
+                measure_over_time if clips is not None else None,
+            ),
             ValidationPictures(stage.folder / "images"),
             ResumeCheckpoint(
                 stage.folder / "last.ckpt", every=self.config.save_every, validate_every=entry.validate_every

@@ -1,5 +1,6 @@
 """Pictures of clips: frames side by side, and slices through time, in which flicker shows as stripes."""
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def clip_strip(table: Table, clips: TestClips, position: int, *, with_truth: boo
     draw.text((4, 4), f"{clips.names[position]}: frames, and a slice through time (downwards)", "black", font)
     for line, (name, strip) in enumerate(strips.items()):
         top = 24 + line * (_HEIGHT + _GAP)
-        draw.text((4, top), "\n".join(name[i : i + 20] for i in range(0, len(name), 20)), "black", font)
+        draw.text((4, top), "\n".join(textwrap.wrap(name, 20)), "black", font)
         sheet.paste(strip, (_LABEL, top))
     return sheet
 

@@ -95,7 +95,7 @@ def test_raft_reads_torchvisions_file(tmp_path):
 
 def test_missing_raft_says_which_file_goes_where(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match="raft_large_C_T_SKHT_V2-ff5fadd5.pth"):
+    with pytest.raises(FileNotFoundError, match=r"raft_large_C_T_SKHT_V2-ff5fadd5\.pth"):
         build_estimator("raft")
     with pytest.raises(ValueError, match="flow='farneback' is unknown; allowed: dis, raft"):
         build_estimator("farneback")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from colorgan.color import to_uint8
@@ -67,6 +67,7 @@ class ValidationMetrics(pl.Callback):
         metrics: classes with `update(fake_rgb, rgb)`.
         records: where the values are kept.
         save_snapshot: called with (step, values) while the averaged weights are in place; None for no snapshots.
+        measure_more: other values of the generator by name, for example over time.
     """
 
     def __init__(
@@ -74,8 +75,10 @@ class ValidationMetrics(pl.Callback):
         metrics: MetricCollection,
         records: Records,
         save_snapshot: Callable[[int, dict[str, float]], None] | None = None,
+        measure_more: Callable[[nn.Module], dict[str, float]] | None = None,
     ) -> None:
         self.metrics, self.records, self.save_snapshot = metrics, records, save_snapshot
+        self.measure_more = measure_more
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: Stage) -> None:
         """Follow the module to its device; Apple's has no float64, so metrics stay on the CPU there."""
@@ -105,6 +108,11 @@ class ValidationMetrics(pl.Callback):
         if "generator" in pl_module.trains:
             values = {f"val/{name}": value for name, value in self.metrics.compute().items()}
             pl_module.log_dict(values, prog_bar=True, batch_size=1)
+            if self.measure_more is not None:
+                with torch.autocast(pl_module.device.type, enabled=False):
+                    more = self.measure_more(pl_module.generator)
+                values |= {f"val/{name}": torch.tensor(value) for name, value in more.items()}
+                pl_module.log_dict({f"val/{name}": value for name, value in more.items()}, batch_size=1)
             self.metrics.reset()
         else:
             keys = [key for key in trainer.callback_metrics if key.startswith("val/")]
