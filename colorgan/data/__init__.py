@@ -2,15 +2,26 @@
 
 from colorgan.data.clips import ClipsSource
 from colorgan.data.datamodule import ColorizationDataModule
-from colorgan.data.degrade import PixelNoise
+from colorgan.data.defects import Blur, Fading, Flicker, Grain, Interlacing, Jpeg
+from colorgan.data.degrade import ArchivalFilm, PixelNoise
 from colorgan.data.sources import FolderSource, HubSource, SamplesSource, SyntheticSource
+from colorgan.data.wear import Dust, Scratches
 
 __all__ = [
+    "ArchivalFilm",
+    "Blur",
     "ClipsSource",
     "ColorizationDataModule",
+    "Dust",
+    "Fading",
+    "Flicker",
     "FolderSource",
+    "Grain",
     "HubSource",
+    "Interlacing",
+    "Jpeg",
     "PixelNoise",
     "SamplesSource",
+    "Scratches",
     "SyntheticSource",
 ]

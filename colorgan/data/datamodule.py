@@ -1,6 +1,6 @@
 """Batches of gray and colour for training and validation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from colorgan.color import recombine, rgb_to_gray
+from colorgan.data.degrade import Degradation
 from colorgan.data.library import PhotoLibrary, build_library
 from colorgan.data.order import SampleKey, StepBatchSampler
 from colorgan.data.sources import Source
 from colorgan.data.transforms import center_view, random_view
 
 Batch = dict[str, Tensor]
-Degradation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 _VALIDATION_BATCH = 32
 
 
