@@ -1,0 +1,113 @@
+"""Clips from folders and films, and photos that are moved."""
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageFilter
+
+from colorgan.data import ClipsSource
+from colorgan.data.clips import MOTIONS, input_noise, moved_photo
+from colorgan.data.photo import UnreadablePhotoError
+from colorgan.flow import warp
+
+
+def draw_frames(folder, count, size=(40, 30)):
+    folder.mkdir(parents=True)
+    for number in range(count):
+        Image.new("RGB", size, (10 * number, 100, 50)).save(folder / f"frame{number}.png")
+    return folder
+
+
+def write_film(path, count, size=(48, 32)):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=24)
+        stream.width, stream.height = size
+        for number in range(count):
+            level = np.full((size[1], size[0], 3), 20 + 10 * number, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(level, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def test_folders_of_frames_and_films_are_clips(tmp_path):
+    draw_frames(tmp_path / "b" / "deep", 12)
+    write_film(tmp_path / "a.mp4", 7)
+    source = ClipsSource(str(tmp_path))
+    assert list(source.clips) == ["a.mp4", "b/deep"]
+    assert [len(source.frames(name)) for name in source.clips] == [7, 12]
+    # natural order: frame10 comes last, not behind frame1
+    assert [frame[0, 0, 0] for frame in source.frames("b/deep")] == [10 * number for number in range(12)]
+    assert source.frames("a.mp4")[3].shape == (32, 48, 3)
+
+
+def test_a_folder_of_frames_and_a_film_alone_are_one_clip(tmp_path):
+    assert list(ClipsSource(str(draw_frames(tmp_path / "shot", 3))).clips) == ["shot"]
+    assert list(ClipsSource(str(write_film(tmp_path / "film.mp4", 3))).clips) == ["film.mp4"]
+
+
+def test_only_the_first_frames_are_read(tmp_path):
+    draw_frames(tmp_path / "shot", 9)
+    assert len(ClipsSource(str(tmp_path), max_frames=4).frames("shot")) == 4
+
+
+def test_frames_of_a_clip_form_a_group(tmp_path):
+    draw_frames(tmp_path / "one", 3)
+    draw_frames(tmp_path / "two", 2)
+    source = ClipsSource(str(tmp_path))
+    rows = list(source.listing())
+    assert [row["group"] for row in rows] == ["one"] * 3 + ["two"] * 2
+    assert len({row["name"] for row in rows}) == 5
+    assert source.open(rows[2]).getpixel((0, 0)) == (20, 100, 50)
+
+
+def test_what_is_no_clip_is_said_in_a_line(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no folder or video .*data\.path"):
+        ClipsSource(str(tmp_path / "none"))
+    with pytest.raises(FileNotFoundError, match=r"no clips in .*\.mp4.*data\.path"):
+        ClipsSource(str(tmp_path))
+    (tmp_path / "broken.mp4").write_bytes(b"no film at all")
+    with pytest.raises(UnreadablePhotoError, match=r"broken\.mp4 is damaged or no video"):
+        ClipsSource(str(tmp_path)).frames("broken.mp4")
+
+
+def test_frames_of_two_sizes_are_refused(tmp_path):
+    draw_frames(tmp_path / "shot", 2)
+    Image.new("RGB", (10, 10)).save(tmp_path / "shot" / "frame9.png")
+    with pytest.raises(UnreadablePhotoError, match="frame 2 of clip shot differs in size"):
+        ClipsSource(str(tmp_path)).frames("shot")
+
+
+@pytest.fixture(scope="module")
+def photo():
+    from skimage.data import coffee
+
+    # without detail: what remains is the flow's fault, not that of resampling
+    return np.asarray(Image.fromarray(coffee()).filter(ImageFilter.GaussianBlur(10)))
+
+
+@pytest.mark.parametrize("motion", MOTIONS)
+@pytest.mark.parametrize("num_frames", [5, 40])
+def test_a_moved_photo_follows_its_flow(photo, motion, num_frames):
+    frames, moved = moved_photo(photo, 48, motion, num_frames)
+    assert frames.shape == (num_frames, 3, 48, 48)
+    residual = ((warp(frames[1:], moved.flow) - frames[:-1]).abs() * moved.visible).mean()
+    unmoved = (frames[1:] - frames[:-1]).abs().mean()
+    assert residual < 1e-5 if motion in ("pan", "noise") else residual < 0.15 * unmoved
+    assert moved.visible.float().mean() > 0.9
+    assert (unmoved > 0.005) == (motion != "noise")
+
+
+def test_noise_is_fresh_in_each_frame_and_of_the_seed():
+    gray = torch.full((4, 1, 16, 16), 0.5)
+    noisy = input_noise(gray, "noise", seed=1)
+    assert torch.equal(noisy, input_noise(gray, "noise", seed=1))
+    assert not torch.equal(noisy, input_noise(gray, "noise", seed=2))
+    assert not torch.equal(noisy[0], noisy[1])
+    assert noisy.std().item() == pytest.approx(0.03, rel=0.1)
+    assert torch.equal(input_noise(gray, "pan", seed=1), gray)
+
+
+def test_an_unknown_motion_is_refused(photo):
+    with pytest.raises(ValueError, match="motion='shake' is unknown; allowed: pan, zoom, rotation, noise"):
+        moved_photo(photo, 48, "shake", 5)
