@@ -93,7 +93,7 @@ def test_a_moved_photo_follows_its_flow(photo, motion, num_frames):
     assert frames.shape == (num_frames, 3, 48, 48)
     residual = ((warp(frames[1:], moved.flow) - frames[:-1]).abs() * moved.visible).mean()
     unmoved = (frames[1:] - frames[:-1]).abs().mean()
-    assert residual < 1e-5 if motion in ("pan", "noise") else residual < 0.15 * unmoved
+    assert residual < 1e-5 if motion in ("pan", "noise") else residual < 0.3 * unmoved
     assert moved.visible.float().mean() > 0.9
     assert (unmoved > 0.005) == (motion != "noise")
 
