@@ -5,8 +5,8 @@
 
 with snapshots, on moved photos:
 
-    python evaluate.py checkpoints='[runs/*/final.safetensors,runs/*/*/snapshots/*.safetensors]' motion=panel out=moved \
-        motion.num_photos=24 data=folder data.path=my_photos
+    python evaluate.py checkpoints='[runs/*/final.safetensors,runs/*/*/snapshots/*.safetensors]' out=moved \
+        motion=panel motion.num_photos=24 data=folder data.path=my_photos
     python benchmarks/flicker.py moved
 
 Runs are told apart by their folders: NAME-SEED. Where snapshots were measured, flicker at a colorfulness is
