@@ -32,6 +32,12 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(2)
 
 
+def one_line(error: Exception) -> str:
+    """What an error says, in one line, with its type where it is a bug."""
+    message = _message(error)
+    return " ".join((f"{type(error).__name__}: {error}" if message is None else message).split())
+
+
 def _message(error: Exception) -> str | None:
     from hydra.errors import HydraException, InstantiationException
     from omegaconf.errors import OmegaConfBaseException
@@ -63,6 +69,8 @@ def _config_message(error: Exception) -> str:
         wanted = lines[0].rstrip("'").rsplit("/", 1)[-1]
         near = difflib.get_close_matches(wanted, choices, n=1)
         hint = f" did you mean {near[0]}?" if near else ""
+        if "'hydra/" in lines[0]:  # a plugin: its choices exist once it is installed
+            hint += " it may need pip install -e .[sweep];"
         return f"{lines[0]};{hint} available: {', '.join(choices)}"
     if lines[0].startswith("Could not override"):
         return f"{lines[0].rstrip('.')}: {cause or 'there is no such key'} (`--cfg job` shows all keys)"

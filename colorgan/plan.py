@@ -24,6 +24,7 @@ _FREE_KEYS = (
     "plan",
     "save_every",
     "objective",
+    "trial",
     "trainer.enable_progress_bar",
     "trainer.log_every_n_steps",
 )
@@ -213,3 +214,13 @@ def config_differences(before: Any, after: Any, key: str = "") -> list[str]:
         )
         return [difference for part in parts for difference in part]
     return [] if before == after else [f"{key}: {before} -> {after}"]
+
+
+def flat_values(config: Any, key: str = "") -> dict[str, Any]:
+    """The leaves of a plain config by dotted key, free keys left out."""
+    if key in _FREE_KEYS:
+        return {}
+    if not isinstance(config, dict) or not config:
+        return {key: config}
+    parts = (flat_values(value, f"{key}.{name}".lstrip(".")) for name, value in config.items())
+    return {leaf: value for part in parts for leaf, value in part.items()}

@@ -25,6 +25,7 @@ from torch import nn
 from colorgan.assembly import build_stage
 from colorgan.callbacks import (
     GeneratorEMA,
+    PruneTrial,
     Records,
     ResumeCheckpoint,
     StageProgressBar,
@@ -65,8 +66,16 @@ class Schedule:
 
     def __init__(self, config: DictConfig) -> None:
         self.config = config
+        if "sweep" in config:
+            raise ValueError(
+                "sweep=wandb is no choice: configs/sweep/wandb.yaml is for `wandb sweep`, as its head says"
+            )
         if missing := sorted(OmegaConf.missing_keys(config), key=len):
             raise ValueError(f"the config needs a value for {missing[0]}: give {missing[0]}=...")
+        if "sweep" in config:
+            raise ValueError(
+                "sweep=wandb is no choice: configs/sweep/wandb.yaml is for `wandb sweep`, as its head says"
+            )
         self.folder: Path = Path(config.runs_dir) / str(config.name)
         self.plan = plan_stages(config.schedule, self.folder)
         self.gray_rule = config.generator.get("gray_rule", "luma601")
@@ -249,6 +258,8 @@ class Schedule:
         ]
         if self.config.trainer.get("enable_progress_bar", True):
             callbacks.append(StageProgressBar(f"{stage.index}/{len(self.plan)} {stage.name}", entry.batch_size))
+        if self.config.trial.id is not None:
+            callbacks.append(PruneTrial(**self.config.trial, objective=self.config.objective))
         if entry.ema_decay is not None and "generator" in module.trains:
             callbacks.append(GeneratorEMA(entry.ema_decay))  # behind those that use the average in validation
         try:

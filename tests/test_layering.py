@@ -34,7 +34,9 @@ FLOORS = {
     "figures": 3,
     "strips": 3,
     "comparison": 3,
+    "runs": 3,
     "cli": 4,
+    "sweeps": 4,
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -2,11 +2,13 @@
 
 from colorgan.callbacks.ema import GeneratorEMA
 from colorgan.callbacks.progress import StageProgressBar
+from colorgan.callbacks.pruning import PruneTrial
 from colorgan.callbacks.resume import ResumeCheckpoint
 from colorgan.callbacks.validation import Records, ValidationMetrics, ValidationPictures, save_grid
 
 __all__ = [
     "GeneratorEMA",
+    "PruneTrial",
     "Records",
     "ResumeCheckpoint",
     "StageProgressBar",

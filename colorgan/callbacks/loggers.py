@@ -7,7 +7,7 @@ from pathlib import Path
 from pytorch_lightning.loggers import WandbLogger
 
 
-def wandb_logger(*, save_dir: str, project: str = "colorgan") -> WandbLogger:
+def wandb_logger(*, save_dir: str, project: str = "colorgan", group: str | None = None) -> WandbLogger:
     """Weights & Biases, one run a run folder; without a key it logs offline instead of asking for one.
 
     The id of the run is kept in the folder, so that a resumed run goes on in the same one.
@@ -15,6 +15,7 @@ def wandb_logger(*, save_dir: str, project: str = "colorgan") -> WandbLogger:
     Args:
         save_dir: the run folder.
         project: project on the server.
+        group: the sweep that the run belongs to.
     """
     id_file = Path(save_dir) / "wandb_id.txt"
     if not id_file.exists():
@@ -22,7 +23,8 @@ def wandb_logger(*, save_dir: str, project: str = "colorgan") -> WandbLogger:
     mode = os.environ.get("WANDB_MODE")
     offline = mode in ("offline", "dryrun") if mode else not _has_key()
     run_id = id_file.read_text().strip()
-    return WandbLogger(save_dir=save_dir, project=project, name=Path(save_dir).name, id=run_id, offline=offline)
+    name = Path(save_dir).name
+    return WandbLogger(save_dir=save_dir, project=project, name=name, group=group, id=run_id, offline=offline)
 
 
 def _has_key() -> bool:
