@@ -1,5 +1,6 @@
 """Batches of gray and colour for training and validation."""
 
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,7 @@ class ColorizationDataModule(pl.LightningDataModule):
         if self.share == 1:
             return photos
         chosen = np.random.default_rng([self.stage_seed, len(photos)]).permutation(len(photos))
-        return [photos[i] for i in sorted(chosen[: max(1, int(len(photos) * self.share))])]
+        return array("q", (photos[i] for i in sorted(chosen[: max(1, int(len(photos) * self.share))])))
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches of this stage from the step its module has reached."""

@@ -5,7 +5,9 @@ import hashlib
 import json
 import logging
 import os
+from array import array
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ logger = logging.getLogger(__name__)
 SPLITS = ("train", "val")
 _CACHE_VERSION = 4  # raise it when `_examine` stores, or a source draws, something else
 _PARALLEL_FROM = 500  # photos; below, starting processes costs more than it saves
+_CHUNK = 25_000  # photos, each so many a file of the cache: a scan that was stopped goes on behind the last whole one
 _FEATURES = datasets.Features(
     {
         "position": datasets.Value("int64"),
@@ -83,7 +86,7 @@ class PhotoLibrary:
     source: Source
     listing: datasets.Dataset
     table: datasets.Dataset
-    splits: dict[str, list[int]]
+    splits: dict[str, Sequence[int]]
     split: Split | None
     dropped: dict[str, int]
     store_size: int | None
@@ -92,28 +95,20 @@ class PhotoLibrary:
         """The photo of a row as it is kept for training, (H, W, 3) uint8."""
         if self.store_size is None:
             return self.original(index)
-        row = self.table[index]
-        return np.frombuffer(row["pixels"], dtype=np.uint8).reshape(*row["shape"], 3)
+        row = self.table.with_format("arrow")[index]  # as it lies in the mapped file, nothing copied
+        pixels = np.frombuffer(row["pixels"][0].as_buffer(), dtype=np.uint8)
+        return pixels.reshape(*row["shape"][0].as_py(), 3)
 
     def original(self, index: int) -> np.ndarray:
         """The photo of a row at its full size, (H, W, 3) uint8."""
         return np.asarray(self.source.open(self.listing[self.table["position"][index]]).convert("RGB"))
 
-    def manifest(self) -> list[dict[str, str]]:
-        """Every used photo with its split and hash."""
-        split_of = {index: split for split, indices in self.splits.items() for index in indices}
-        columns = [self.table[key] for key in ("name", "group", "sha256", "width", "height")]
-        return [
-            {
-                "split": split_of[index],
-                "name": name,
-                "group": group,
-                "sha256": digest,
-                "width": str(width),
-                "height": str(height),
-            }
-            for index, (name, group, digest, width, height) in enumerate(zip(*columns, strict=True))
-        ]
+    def manifest(self) -> dict[str, list[str]]:
+        """Every used photo with its split and hash, by columns."""
+        held_out = set(self.splits["val"])
+        splits = ["val" if index in held_out else "train" for index in range(len(self.table))]
+        columns = read_columns(self.table, "name", "group", "sha256", "width", "height")
+        return {"split": splits, **{key: [str(value) for value in values] for key, values in columns.items()}}
 
     def summary(self) -> str:
         """One line: how many photos are used, and how many were left out, why."""
@@ -165,10 +160,20 @@ def build_library(
         )
     table = examined.select(keep)
     split = None if validation_share == 1 else _choose_split(table, validation_share, max_validation, seed)
-    rows: dict[str, list[int]] = {"train": [], "val": []}
-    for index, group in enumerate(table["group"]):
+    # Arrays, not lists: what worker processes share with their parent stays shared only if nobody counts references.
+    rows = {"train": array("q"), "val": array("q")}
+    for index, group in enumerate(read_columns(table, "group")["group"]):
         rows["val" if split is None or split.holds_out(group) else "train"].append(index)
-    return PhotoLibrary(source, listing, table, rows, split, counts, store_size)
+    return PhotoLibrary(source, listing, table, {**rows}, split, counts, store_size)
+
+
+def read_columns(table: datasets.Dataset, *names: str) -> dict[str, list[Any]]:
+    """Columns of a table by name; at once, where the table's own columns are read row by row."""
+    wanted = [name for name in names if name in table.column_names]
+    if not wanted or not len(table):
+        return {name: [] for name in wanted}
+    read: dict[str, list[Any]] = table.select_columns(wanted).with_format("arrow")[:].to_pydict()
+    return read
 
 
 def write_manifest(library: PhotoLibrary, path: Path) -> None:
@@ -177,18 +182,18 @@ def write_manifest(library: PhotoLibrary, path: Path) -> None:
     Raises:
         ValueError: photos were added, removed or changed since the manifest was written.
     """
-    rows = library.manifest()
+    columns = library.manifest()
     if not path.exists():
         temporary = path.with_suffix(".tmp")
         with temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+            writer = csv.writer(file)
+            writer.writerow(columns)
+            writer.writerows(zip(*columns.values(), strict=True))
         temporary.replace(path)
         return
     with path.open(newline="") as file:
         before = {(row["name"], row["sha256"]) for row in csv.DictReader(file)}
-    changed = before ^ {(row["name"], row["sha256"]) for row in rows}
+    changed = before ^ set(zip(columns["name"], columns["sha256"], strict=True))
     if changed:
         raise ValueError(
             f"the photos are not those this run began with: {len({name for name, _ in changed})} were added, removed "
@@ -209,29 +214,50 @@ def _examine_all(
         ]
     )
     digest = hashlib.sha256(identity.encode())
-    for name in columns:
-        digest.update(json.dumps([name, list(listing[name])]).encode())
-    cache = cache_dir / f"{digest.hexdigest()[:32]}.arrow"
-    cache.parent.mkdir(parents=True, exist_ok=True)
+    for name, values in read_columns(listing, *columns).items():
+        digest.update(json.dumps([name, values]).encode())
+    cache_dir.mkdir(parents=True, exist_ok=True)
     parallel = len(listing) >= _PARALLEL_FROM
-    examined: datasets.Dataset = listing.map(
-        _examine,
-        with_indices=True,
-        fn_kwargs={"source": source, "store_size": store_size, "in_worker": parallel},
-        remove_columns=listing.column_names,
-        features=_FEATURES,
-        cache_file_name=str(cache),
-        new_fingerprint=cache.stem,
-        num_proc=os.cpu_count() if parallel else None,
-        writer_batch_size=100,
-        desc="examining photos",
-    )
-    return examined
+    parts = []
+    for first in range(0, len(listing), _CHUNK):
+        part = listing.select(range(first, min(first + _CHUNK, len(listing))))
+        last = f" {first + 1} to {first + len(part)} of {len(listing)}" if len(listing) > _CHUNK else ""
+        cache = cache_dir / f"{digest.hexdigest()[:32]}{f'-{first}' if first else ''}.arrow"
+        examined = part.map(
+            _examine_batch,
+            batched=True,
+            batch_size=50,
+            with_indices=True,
+            fn_kwargs={"first": first, "source": source, "store_size": store_size, "in_worker": parallel},
+            remove_columns=listing.column_names,
+            features=_FEATURES,
+            cache_file_name=str(cache),
+            new_fingerprint=cache.stem,
+            num_proc=os.cpu_count() if parallel else None,
+            writer_batch_size=100,
+            desc=f"examining photos{last}",
+        )
+        parts.append(examined)
+    return datasets.concatenate_datasets(parts)
 
 
-def _examine(row: Row, position: int, source: Source, store_size: int | None, *, in_worker: bool) -> dict[str, Any]:
+def _examine_batch(
+    rows: dict[str, list[Any]],
+    positions: list[int],
+    first: int,
+    source: Source,
+    store_size: int | None,
+    *,
+    in_worker: bool,
+) -> dict[str, list[Any]]:
     if in_worker:
         torch.set_num_threads(1)  # the OpenMP threads of the parent do not survive the fork: waiting for them hangs
+    single = [dict(zip(rows, values, strict=True)) for values in zip(*rows.values(), strict=True)]
+    results = [_examine(row, first + n, source, store_size) for row, n in zip(single, positions, strict=True)]
+    return {key: [result[key] for result in results] for key in _FEATURES}
+
+
+def _examine(row: Row, position: int, source: Source, store_size: int | None) -> dict[str, Any]:
     blank = {"sha256": "", "width": 0, "height": 0, "colorfulness": 0.0, "shape": [0, 0], "pixels": b""}
     result = {"position": position, "name": row["name"], "group": row.get("group") or "", "error": "", **blank}
     try:
@@ -265,8 +291,8 @@ def shrink(image: Image.Image, shorter_side: int) -> Image.Image:
 
 def _select(examined: datasets.Dataset, min_size: int, min_colorfulness: float) -> tuple[list[int], Counter[str]]:
     keep, dropped = [], Counter[str]()
-    columns = (examined[key] for key in ("name", "error", "width", "height", "colorfulness"))
-    for index, (name, error, width, height, colorful) in enumerate(zip(*columns, strict=True)):
+    columns = read_columns(examined, "name", "error", "width", "height", "colorfulness")
+    for index, (name, error, width, height, colorful) in enumerate(zip(*columns.values(), strict=True)):
         if error:
             dropped["unreadable"] += 1
             logger.warning("left out: %s: %s", name, error)
@@ -281,7 +307,7 @@ def _select(examined: datasets.Dataset, min_size: int, min_colorfulness: float) 
 
 def _choose_split(table: datasets.Dataset, share: float, most: int, seed: int) -> Split:
     """Groups in the order of a seeded hash; the first ones are for validation, as many as the share needs."""
-    sizes = Counter(table["group"])
+    sizes = Counter(read_columns(table, "group")["group"])
     if len(sizes) < 2:
         raise ValueError("only one photo can be used; training and validation need at least two (data.path)")
     ranked = sorted(sizes, key=lambda group: _rank(seed, group))

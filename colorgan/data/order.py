@@ -1,6 +1,7 @@
 """The order of training data: a pure function of (seed, step), so that any run can go on at any step."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -18,11 +19,12 @@ def batch_keys(*, num_items: int, batch_size: int, seed: int, step: int) -> list
         step: zero-based number of the batch.
     """
     positions = range(step * batch_size, (step + 1) * batch_size)
-    orders = {
-        epoch: np.random.default_rng([seed, epoch]).permutation(num_items)
-        for epoch in range(positions[0] // num_items, positions[-1] // num_items + 1)
-    }
-    return [(p // num_items, int(orders[p // num_items][p % num_items])) for p in positions]
+    return [(p // num_items, int(_permutation(seed, p // num_items, num_items)[p % num_items])) for p in positions]
+
+
+@lru_cache(maxsize=2)  # of a million items it takes longer than a step
+def _permutation(seed: int, epoch: int, num_items: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch]).permutation(num_items)
 
 
 class StepBatchSampler(Sampler[list[SampleKey]]):

@@ -1,7 +1,10 @@
 """Where photos come from. A source lists photos cheaply and opens one at a time."""
 
 import importlib.util
-from collections.abc import Mapping
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -50,16 +53,11 @@ class FolderSource:
 
     def listing(self) -> datasets.Dataset:
         """Every file with a photo's extension; size and time tell the cache when one changes."""
-        files = sorted(f for f in self.path.rglob("*") if f.suffix.lower() in EXTENSIONS and f.is_file())
-        if not files:
+        found = sorted(_photo_files(str(self.path)), key=lambda row: row[0].split("/"))
+        if not found:
             raise FileNotFoundError(f"no photos in {self.path}; looked for {' '.join(sorted(EXTENSIONS))} (data.path)")
-        stats = [f.stat() for f in files]
         return datasets.Dataset.from_dict(
-            {
-                "name": [f.relative_to(self.path).as_posix() for f in files],
-                "bytes": [s.st_size for s in stats],
-                "modified_ns": [s.st_mtime_ns for s in stats],
-            }
+            dict(zip(("name", "bytes", "modified_ns"), zip(*found, strict=True), strict=True))
         )
 
     def open(self, row: Row) -> Image.Image:
@@ -69,6 +67,18 @@ class FolderSource:
     def describe(self) -> dict[str, Any]:
         """Kind and path."""
         return {"kind": "folder", "path": str(self.path)}
+
+
+def _photo_files(root: str) -> Iterator[tuple[str, int, int]]:
+    """Name, size and time of every photo below a folder; with plain strings, as paths take ten times as long."""
+    for folder, _, files in os.walk(root):
+        inside = os.path.relpath(folder, root).replace(os.sep, "/") + "/"
+        for file in files:
+            if os.path.splitext(file)[1].lower() in EXTENSIONS:  # noqa: PTH122
+                with suppress(FileNotFoundError):  # a broken link
+                    facts = os.stat(f"{folder}/{file}")  # noqa: PTH116
+                    if stat.S_ISREG(facts.st_mode):
+                        yield f"{inside}{file}".removeprefix("./"), facts.st_size, facts.st_mtime_ns
 
 
 # Colour photos inside the wheels of scikit-image and scikit-learn, by file. Left out: pictures through telescope

@@ -61,12 +61,17 @@ def examine(tmp_path):
     return build
 
 
+def rows_of(library):
+    columns = library.manifest()
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
 def hashes(library, split):
-    return {row["sha256"] for row in library.manifest() if row["split"] == split}
+    return {row["sha256"] for row in rows_of(library) if row["split"] == split}
 
 
 def names(library, split):
-    return {row["name"] for row in library.manifest() if row["split"] == split}
+    return {row["name"] for row in rows_of(library) if row["split"] == split}
 
 
 def test_splits_partition_the_photos_by_the_share(folder, examine):
@@ -236,7 +241,7 @@ def test_manifest_lists_every_photo_with_its_split_and_hash(folder, examine, tmp
     write_manifest(library, tmp_path / "manifest.csv")
     with (tmp_path / "manifest.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert rows == library.manifest()
+    assert rows == rows_of(library)
     assert [row["name"] for row in rows] == [f"{index:02d}.png" for index in range(12)]
     assert {(row["width"], row["height"]) for row in rows} == {("40", "32")}
     assert len({row["sha256"] for row in rows}) == 12
@@ -282,3 +287,36 @@ def test_photos_that_are_not_stored_are_opened_anew(source, tmp_path):
         for size in (10_000, None)
     )
     assert np.array_equal(kept.pixels(1), opened.pixels(1))
+
+
+def test_a_scan_goes_on_behind_its_last_whole_chunk(folder, examine, monkeypatch):
+    whole = examine(FolderSource(str(folder)), cache_dir=folder / "a", store_size=16)
+    monkeypatch.setattr("colorgan.data.library._CHUNK", 5)
+
+    class Stopped(CountingFolder):
+        def open(self, row):
+            if self.opened == 8:
+                raise KeyboardInterrupt
+            return super().open(row)
+
+    with pytest.raises(KeyboardInterrupt):
+        examine(Stopped(str(folder)), store_size=16)
+    library = examine(CountingFolder(str(folder)), store_size=16)
+    assert CountingFolder.opened == 12 - 5
+    assert library.table.to_list() == whole.table.to_list()
+    assert library.splits == whole.splits
+    assert np.array_equal(library.original(11), whole.original(11))
+
+
+def test_folders_are_listed_in_the_order_of_their_paths_links_and_all(tmp_path, crops):
+    for name in ("b/1.png", "b.c/1.PNG", "a/2.png", "10.png", "b/x/0.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(crops[0]).save(tmp_path / name)
+    (tmp_path / "link.png").symlink_to(tmp_path / "10.png")
+    (tmp_path / "broken.png").symlink_to(tmp_path / "nothing.png")
+    (tmp_path / "folder.png").mkdir()
+    listing = FolderSource(str(tmp_path)).listing()
+    files = sorted(file for file in tmp_path.rglob("*") if file.suffix.lower() == ".png" and file.is_file())
+    assert list(listing["name"]) == [file.relative_to(tmp_path).as_posix() for file in files]
+    assert list(listing["bytes"]) == [file.stat().st_size for file in files]
+    assert list(listing["modified_ns"]) == [file.stat().st_mtime_ns for file in files]
