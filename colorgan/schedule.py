@@ -100,7 +100,12 @@ class Schedule:
         """
         claim_folder(self.folder, plain(self.config))
         library = self.datamodule.examine(min_size=self.largest_size)
-        self.plan = self.plan_for(len(library.splits["train"]))
+        self.plan = self.plan_for(self.datamodule.num_training())
+        if unknown := [stage.name for stage in self.plan if not stage.entry.steps]:
+            raise ValueError(
+                f"schedule.stages.{unknown[0]} counts epochs, but nobody knows how many photos a stream holds; give "
+                f"schedule.stages.{unknown[0]}.steps"
+            )
         logger.info(library.summary())
         logger.info(
             "%s: %s",
@@ -148,7 +153,7 @@ class Schedule:
         """Height and width of the largest training pictures."""
         return max(stage.entry.image_size for stage in self.plan)
 
-    def plan_for(self, num_photos: int) -> list[PlannedStage]:
+    def plan_for(self, num_photos: int | None) -> list[PlannedStage]:
         """The stages, with the steps that so many training photos make."""
         return plan_stages(self.config.schedule, self.folder, num_photos=num_photos)
 
@@ -163,7 +168,11 @@ class Schedule:
             if not isinstance(wanted, int) or wanted < 1:
                 raise ValueError(f"plan={wanted} must be true, false or a number of training photos")
             return wanted
-        return len(self.datamodule.examine(min_size=self.largest_size).splits["train"])
+        self.datamodule.examine(min_size=self.largest_size)
+        num_photos = self.datamodule.num_training()
+        if num_photos is None:
+            raise ValueError("plan=true: nobody knows how many photos a stream holds; give plan=NUMBER")
+        return num_photos
 
     def _check(self, stage: PlannedStage) -> None:
         """Refuse what would fail only hours later."""

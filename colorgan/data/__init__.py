@@ -6,6 +6,7 @@ from colorgan.data.defects import Blur, Fading, Flicker, Grain, Interlacing, Jpe
 from colorgan.data.degrade import ArchivalFilm, PixelNoise
 from colorgan.data.sources import FolderSource, HubSource, SamplesSource, SyntheticSource
 from colorgan.data.wear import Dust, Scratches
+from colorgan.data.stream import StreamingDataModule
 
 __all__ = [
     "ArchivalFilm",
@@ -23,5 +24,6 @@ __all__ = [
     "PixelNoise",
     "SamplesSource",
     "Scratches",
+    "StreamingDataModule",
     "SyntheticSource",
 ]

@@ -118,6 +118,21 @@ class ColorizationDataModule(pl.LightningDataModule):
         chosen = np.random.default_rng([self.stage_seed, len(photos)]).permutation(len(photos))
         return array("q", (photos[i] for i in sorted(chosen[: max(1, int(len(photos) * self.share))])))
 
+    def num_training(self) -> int | None:
+        """Photos to train on; None if nobody knows."""
+        assert self.library is not None
+        return len(self.library.splits["train"])
+
+    def view_options(self) -> dict[str, Any]:
+        """What `make_batch` makes of the photos of this stage."""
+        return {
+            "image_size": self.image_size,
+            "gray_rule": self.gray_rule,
+            "min_crop": self.min_crop,
+            "lighting": self.lighting,
+            "degradation": self.degradation if self.degrade else None,
+        }
+
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches of this stage from the step its module has reached."""
         trainer = self.trainer
@@ -176,9 +191,7 @@ class TrainingViews(Dataset[Batch]):
 
     def __init__(self, library: PhotoLibrary, module: ColorizationDataModule) -> None:
         self.library, self.indices = library, module.training_photos()
-        self.image_size, self.seed, self.gray_rule = module.image_size, module.stage_seed, module.gray_rule
-        self.min_crop, self.lighting = module.min_crop, module.lighting
-        self.degradation = module.degradation if module.degrade else None
+        self.seed, self.options = module.stage_seed, module.view_options()
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -188,25 +201,33 @@ class TrainingViews(Dataset[Batch]):
 
     def __getitems__(self, keys: list[SampleKey]) -> Batch:
         rngs = [np.random.default_rng([self.seed, *key]) for key in keys]
-        views = [
-            random_view(
-                self.library.pixels(self.indices[position]),
-                self.image_size,
-                rng,
-                min_crop=self.min_crop,
-                lighting=self.lighting,
-            )
-            for (_, position), rng in zip(keys, rngs, strict=True)
-        ]
-        rgb = views_to_rgb(views)
-        gray = rgb_to_gray(rgb, self.gray_rule)
-        if self.degradation is not None:
-            damaged = [self.degradation(g[0], rng) for g, rng in zip(gray.numpy(), rngs, strict=True)]
-            gray = torch.from_numpy(np.stack(damaged)).unsqueeze(1)
-            # The target is the photo's chroma on the gray that the generator sees. A generator keeps that gray, so
-            # against the clean photo a discriminator would look for the noise, and pixel losses would count it.
-            rgb = recombine(gray, rgb, self.gray_rule)
-        return {"gray": gray, "rgb": rgb}
+        return make_batch([self.library.pixels(self.indices[p]) for _, p in keys], rngs, **self.options)
+
+
+def make_batch(
+    photos: list[np.ndarray],
+    rngs: list[np.random.Generator],
+    *,
+    image_size: int,
+    gray_rule: str,
+    min_crop: float,
+    lighting: float,
+    degradation: Degradation | None,
+) -> Batch:
+    """A random view of each photo (H, W, 3) uint8, and its gray, damaged if a degradation is given."""
+    views = [
+        random_view(photo, image_size, rng, min_crop=min_crop, lighting=lighting)
+        for photo, rng in zip(photos, rngs, strict=True)
+    ]
+    rgb = views_to_rgb(views)
+    gray = rgb_to_gray(rgb, gray_rule)
+    if degradation is not None:
+        damaged = [degradation(g[0], rng) for g, rng in zip(gray.numpy(), rngs, strict=True)]
+        gray = torch.from_numpy(np.stack(damaged)).unsqueeze(1)
+        # The target is the photo's chroma on the gray that the generator sees. A generator keeps that gray, so
+        # against the clean photo a discriminator would look for the noise, and pixel losses would count it.
+        rgb = recombine(gray, rgb, gray_rule)
+    return {"gray": gray, "rgb": rgb}
 
 
 class ValidationViews(Dataset[Batch]):

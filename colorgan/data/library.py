@@ -7,8 +7,9 @@ import logging
 import os
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +96,14 @@ class PhotoLibrary:
         """The photo of a row as it is kept for training, (H, W, 3) uint8."""
         if self.store_size is None:
             return self.original(index)
-        row = self.table.with_format("arrow")[index]  # as it lies in the mapped file, nothing copied
+        row = self._mapped[index]
         pixels = np.frombuffer(row["pixels"][0].as_buffer(), dtype=np.uint8)
         return pixels.reshape(*row["shape"][0].as_py(), 3)
+
+    @cached_property
+    def _mapped(self) -> datasets.Dataset:
+        """The table as it lies in the mapped file: a row is not copied."""
+        return self.table.with_format("arrow")
 
     def original(self, index: int) -> np.ndarray:
         """The photo of a row at its full size, (H, W, 3) uint8."""
@@ -258,26 +264,45 @@ def _examine_batch(
 
 
 def _examine(row: Row, position: int, source: Source, store_size: int | None) -> dict[str, Any]:
-    blank = {"sha256": "", "width": 0, "height": 0, "colorfulness": 0.0, "shape": [0, 0], "pixels": b""}
-    result = {"position": position, "name": row["name"], "group": row.get("group") or "", "error": "", **blank}
-    try:
-        image = source.open(row).convert("RGB")
-    except (UnreadablePhotoError, FileNotFoundError) as error:
-        return {**result, "error": str(error)}
-    content = hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
+    image, facts = examine_photo(row, source)
+    result = {**facts, "position": position, "name": row["name"], "shape": [0, 0], "pixels": b""}
+    # Equal photos under two names stay in one split.
+    result["group"] = row.get("group") or facts["sha256"]
+    if image is None:
+        return {**result, "group": row.get("group") or ""}
     small = image if store_size is None else shrink(image, store_size)
-    judged = np.array(shrink(image, _JUDGED_AT))  # a copy that torch may own
-    rgb = torch.from_numpy(judged).permute(2, 0, 1)[None] / 255
     return {
         **result,
-        "group": result["group"] or content,  # equal photos under two names stay in one split
-        "sha256": content,
-        "width": image.width,
-        "height": image.height,
-        "colorfulness": colorfulness(rgb).item(),
         "shape": [small.height, small.width],
         "pixels": small.tobytes() if store_size is not None else b"",
     }
+
+
+def examine_photo(row: Row, source: Source) -> tuple[Image.Image | None, dict[str, Any]]:
+    """Open a photo: its RGB image (None if it is unreadable) with hash, size and colorfulness, or the error."""
+    facts = {"sha256": "", "width": 0, "height": 0, "colorfulness": 0.0, "error": ""}
+    try:
+        image = source.open(row).convert("RGB")
+    except (UnreadablePhotoError, FileNotFoundError) as error:
+        return None, {**facts, "error": str(error)}
+    judged = np.array(shrink(image, _JUDGED_AT))  # a copy that torch may own
+    rgb = torch.from_numpy(judged).permute(2, 0, 1)[None] / 255
+    return image, {
+        **facts,
+        "sha256": hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest(),
+        "width": image.width,
+        "height": image.height,
+        "colorfulness": colorfulness(rgb).item(),
+    }
+
+
+def why_unusable(facts: Mapping[str, Any], min_size: int, min_colorfulness: float) -> str | None:
+    """The reason to leave a photo out, from what `examine_photo` says of it; None if there is none."""
+    if facts["error"]:
+        return "unreadable"
+    if min(facts["width"], facts["height"]) < min_size:
+        return f"smaller than {min_size} px"
+    return "near-gray" if facts["colorfulness"] < min_colorfulness else None
 
 
 def shrink(image: Image.Image, shorter_side: int) -> Image.Image:
@@ -292,16 +317,15 @@ def shrink(image: Image.Image, shorter_side: int) -> Image.Image:
 def _select(examined: datasets.Dataset, min_size: int, min_colorfulness: float) -> tuple[list[int], Counter[str]]:
     keep, dropped = [], Counter[str]()
     columns = read_columns(examined, "name", "error", "width", "height", "colorfulness")
-    for index, (name, error, width, height, colorful) in enumerate(zip(*columns.values(), strict=True)):
-        if error:
-            dropped["unreadable"] += 1
-            logger.warning("left out: %s: %s", name, error)
-        elif min(width, height) < min_size:
-            dropped[f"smaller than {min_size} px"] += 1
-        elif colorful < min_colorfulness:
-            dropped["near-gray"] += 1
-        else:
+    for index, values in enumerate(zip(*columns.values(), strict=True)):
+        facts = dict(zip(columns, values, strict=True))
+        reason = why_unusable(facts, min_size, min_colorfulness)
+        if reason is None:
             keep.append(index)
+            continue
+        dropped[reason] += 1
+        if facts["error"]:
+            logger.warning("left out: %s: %s", facts["name"], facts["error"])
     return keep, dropped
 
 

@@ -163,20 +163,28 @@ class HubSource:
 
     def listing(self) -> datasets.Dataset:
         """The dataset itself, images left undecoded."""
+        dataset = self._load(streaming=False)
+        return dataset.add_column("name", [f"{self.split}/{index:08d}" for index in range(len(dataset))])
+
+    def stream(self) -> datasets.IterableDataset:
+        """The photos one by one, undecoded, in the column `image`; nothing is downloaded beforehand."""
+        return self._load(streaming=True)
+
+    def _load(self, *, streaming: bool) -> Any:
         try:
-            dataset = datasets.load_dataset(self.path, name=self.name, split=self.split)
+            dataset = datasets.load_dataset(self.path, name=self.name, split=self.split, streaming=streaming)
+            features = dataset.features or dataset._resolve_features().features
         except Exception as error:  # the library raises its own, huggingface_hub's and requests' errors
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise FileNotFoundError(f"dataset {self.path!r} cannot be loaded: {reason} (data.path)") from error
-        images = [column for column, kind in dataset.features.items() if isinstance(kind, datasets.Image)]
+        images = [column for column, kind in features.items() if isinstance(kind, datasets.Image)]
         column = self.image_column or next(iter(images), None)
         if column not in images:
             raise ValueError(f"{self.path} has image columns {images}, not {column!r} (data.image_column)")
         dataset = dataset.select_columns([column])
         if column != "image":
             dataset = dataset.rename_column(column, "image")
-        dataset = dataset.cast_column("image", datasets.Image(decode=False))
-        return dataset.add_column("name", [f"{self.split}/{index:08d}" for index in range(len(dataset))])
+        return dataset.cast_column("image", datasets.Image(decode=False))
 
     def open(self, row: Row) -> Image.Image:
         """Decode the image."""
