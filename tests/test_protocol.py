@@ -112,7 +112,7 @@ def test_first_takes_the_first_by_file_name_that_are_large_enough(photos, librar
         assert photos(first=5).names == ["a.png", "b.png", "c/e.png", "g.png", "0/z.png"]
         split = library(validation_share=0.5)
         held_out = TestPhotos(split, Protocol(image_size=20, gray_rule="luma601", first=2), {}, [split.split])
-        assert held_out.indices == split.splits["val"][:2]  # the panel of validation in training
+        assert held_out.indices == list(split.splits["val"][:2])  # the panel of validation in training
     finally:
         (folder / "0" / "z.png").rename(folder / "f.png")
     assert photos(first=3).names == ["a.png", "b.png", "c/e.png"]
@@ -131,7 +131,7 @@ def test_val_takes_the_photos_that_are_never_trained_on_and_all_takes_all(librar
     val, everything = (
         TestPhotos(split, Protocol(photos=choice, **protocol), {}, [split.split]) for choice in ("val", "all")
     )
-    assert val.indices == split.splits["val"]
+    assert val.indices == list(split.splits["val"])
     assert len(val) == 3
     assert not set(val.indices) & set(split.splits["train"])
     assert everything.names == sorted(SIZES)

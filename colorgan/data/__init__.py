@@ -5,8 +5,8 @@ from colorgan.data.datamodule import ColorizationDataModule
 from colorgan.data.defects import Blur, Fading, Flicker, Grain, Interlacing, Jpeg
 from colorgan.data.degrade import ArchivalFilm, PixelNoise
 from colorgan.data.sources import FolderSource, HubSource, SamplesSource, SyntheticSource
-from colorgan.data.wear import Dust, Scratches
 from colorgan.data.stream import StreamingDataModule
+from colorgan.data.wear import Dust, Scratches
 
 __all__ = [
     "ArchivalFilm",
