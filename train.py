@@ -6,6 +6,7 @@ python train.py experiment=nogan_image data=folder data.path=my_photos
 
 import logging
 import os
+import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from colorgan.report import Table
     from colorgan.schedule import Schedule
 
+sys.path.append(str(Path(__file__).parent / "colorgan" / "plugins"))  # Hydra finds our sweepers there
 os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra lets errors through, and `one_line_errors` words them
 
 

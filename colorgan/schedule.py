@@ -66,10 +66,6 @@ class Schedule:
 
     def __init__(self, config: DictConfig) -> None:
         self.config = config
-        if "sweep" in config:
-            raise ValueError(
-                "sweep=wandb is no choice: configs/sweep/wandb.yaml is for `wandb sweep`, as its head says"
-            )
         if missing := sorted(OmegaConf.missing_keys(config), key=len):
             raise ValueError(f"the config needs a value for {missing[0]}: give {missing[0]}=...")
         if "sweep" in config:

@@ -12,6 +12,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["WANDB_MODE"] = "offline"
 
 ROOT = Path(__file__).parent.parent
+sys.path.append(str(ROOT / "colorgan" / "plugins"))  # before anything makes Hydra look for its plugins, as train.py
 
 
 @pytest.fixture

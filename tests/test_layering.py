@@ -36,6 +36,7 @@ FLOORS = {
     "comparison": 3,
     "runs": 3,
     "cli": 4,
+    "plugins": 4,
     "sweeps": 4,
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -1,4 +1,7 @@
-"""Tells Hydra of our sweepers: it takes plugins only from `hydra_plugins`, and imports this at every start."""
+"""Tells Hydra of our sweepers: it takes plugins only from a package `hydra_plugins`, and imports this at every start.
+
+`train.py` puts the folder above on the path, as a second top-level package would be in the way of others' plugins.
+"""
 
 from hydra.core.config_store import ConfigStore
 
