@@ -5,6 +5,7 @@ network classes can be built from it.
 """
 
 import hashlib
+import importlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -12,10 +13,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 FORMAT = "colorgan/1"
-_NETWORK_PREFIX = "colorgan.networks."
+_NETWORKS = "colorgan.networks"
+_LARGEST_NUMBER = 1 << 16  # in a network's config: channels, blocks, strides
 
 
 class CheckpointError(ValueError):
@@ -44,11 +47,14 @@ def save_checkpoint(
         "format": FORMAT,
         "networks": {name: configs[name] for name in networks},
         **facts,
+        "content": {name: _content_hash(_of_network(tensors, name)) for name in networks},
         "versions": {package: version(package) for package in ("colorgan", "torch", "timm")},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    save_file(tensors, temporary, metadata={"colorgan": json.dumps(header, sort_keys=True)})
+    # The hash is inside, for safetensors writes several entries of metadata in no certain order.
+    text = json.dumps({**header, "sha256": _header_hash(header)}, sort_keys=True)
+    save_file(tensors, temporary, metadata={"colorgan": text})
     temporary.replace(path)
 
 
@@ -119,20 +125,55 @@ def read_header(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} is a .safetensors file, but not a colorgan checkpoint: its header lacks 'colorgan'"
         )
-    header: dict[str, Any] = json.loads(metadata["colorgan"])
-    if header.get("format") != FORMAT:
-        raise CheckpointError(f"{path} has format {header.get('format')!r}; this version reads {FORMAT!r}")
+    try:
+        header: dict[str, Any] = json.loads(metadata["colorgan"])
+        if header.pop("sha256", None) not in (None, _header_hash(header)):
+            raise CheckpointError(f"{path} is damaged: its header does not fit its hash")
+        if header.get("format") != FORMAT:
+            raise CheckpointError(f"{path} has format {header.get('format')!r}; this version reads {FORMAT!r}")
+        header["networks"] = {str(name): dict(config) for name, config in header["networks"].items()}
+    except CheckpointError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{path} is damaged: its header cannot be read ({error})") from error
     return header
 
 
 def read_tensors(path: Path, network: str) -> dict[str, Tensor]:
-    """The tensors of one network, by their names inside it."""
+    """The tensors of one network, by their names inside it.
+
+    Raises:
+        CheckpointError: their hash is not the one in the header; files before version 0.2 have none.
+    """
     from safetensors import safe_open
 
-    prefix = f"{network}."
     with safe_open(path, framework="pt") as file:
         names = file.keys()  # not a dict: it cannot be iterated itself
-        return {name.removeprefix(prefix): file.get_tensor(name) for name in names if name.startswith(prefix)}
+        tensors = {name: file.get_tensor(name) for name in names if name.startswith(f"{network}.")}
+    expected = read_header(path).get("content", {}).get(network)
+    own = _of_network(tensors, network)
+    if expected is not None and expected != _content_hash(own):
+        raise CheckpointError(f"{path} is damaged: the tensors of its {network} do not fit their hash")
+    return own
+
+
+def _of_network(tensors: Mapping[str, Tensor], network: str) -> dict[str, Tensor]:
+    prefix = f"{network}."
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _content_hash(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of names, types, shapes and values."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _header_hash(header: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
 
 
 def load_network(module: nn.Module, path: Path, network: str) -> None:
@@ -143,7 +184,12 @@ def load_network(module: nn.Module, path: Path, network: str) -> None:
     """
     if network not in read_header(path)["networks"]:
         raise CheckpointError(f"{path} holds no {network}")
-    given, own = read_tensors(path, network), module.state_dict()
+    given = read_tensors(path, network)
+    _check_fit(path, network, given, module.state_dict())
+    module.load_state_dict(given)
+
+
+def _check_fit(path: Path, network: str, given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
     for key in [*own, *given]:
         if key not in given or key not in own:
             where, other = ("the config's", "the file's") if key in own else ("the file's", "the config's")
@@ -151,7 +197,6 @@ def load_network(module: nn.Module, path: Path, network: str) -> None:
         if given[key].shape != own[key].shape:
             shapes = f"{tuple(given[key].shape)}, the config's {tuple(own[key].shape)}"
             raise CheckpointError(f"{path} does not fit the config: {network}.{key} is {shapes} ({network}=...)")
-    module.load_state_dict(given)
 
 
 def load_generator(path: str | Path) -> nn.Module:
@@ -168,8 +213,13 @@ def load_generator(path: str | Path) -> nn.Module:
     header = read_header(file)
     if "generator" not in header["networks"]:
         raise CheckpointError(f"{file} holds no generator, only {', '.join(header['networks'])}")
-    generator = build_network(header["networks"]["generator"])
-    load_network(generator, file, "generator")
+    config = header["networks"]["generator"]
+    with torch.device("meta"):  # costs no memory, whatever sizes a stranger's config asks for
+        shell = build_network(config)
+    given = read_tensors(file, "generator")
+    _check_fit(file, "generator", given, shell.state_dict())
+    generator = build_network(config)
+    generator.load_state_dict(given)
     return generator.eval()
 
 
@@ -179,23 +229,51 @@ def build_network(config: Mapping[str, Any]) -> nn.Module:
     Raises:
         CheckpointError: the config names something other than this package's networks.
     """
+    from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
-    _check_targets(config)
-    network: nn.Module = instantiate(without_weights(config), _convert_="all")
+    _check_config(config)
+    try:
+        network = instantiate(without_weights(config), _convert_="all")
+    except InstantiationException as error:
+        raise CheckpointError(f"the checkpoint's config builds no network: {error.__cause__ or error}") from error
+    if not isinstance(network, nn.Module):
+        raise CheckpointError("the checkpoint's config builds no network: it has no _target_")
     return network
 
 
-def _check_targets(node: Any) -> None:
+def _check_config(node: Any) -> None:
+    """Refuse what is more than a network of ours with numbers, words and lists; a stranger may have written it.
+
+    Interpolations would read the environment, huge numbers fill the memory.
+    """
     if isinstance(node, Mapping):
-        target = node.get("_target_")
-        if target is not None and not str(target).startswith(_NETWORK_PREFIX):
-            raise CheckpointError(f"the checkpoint's config builds {target!r}; only {_NETWORK_PREFIX}* is allowed")
-        for value in node.values():
-            _check_targets(value)
+        for key, value in node.items():
+            if key == "_target_":
+                if not _is_own_network(str(value)):
+                    raise CheckpointError(f"the checkpoint's config builds {value!r}; only {_NETWORKS}.* is allowed")
+            elif str(key).startswith("_"):
+                raise CheckpointError(f"the checkpoint's config has {key!r}, which is not allowed")
+            _check_config(value)
     elif isinstance(node, list | tuple):
         for value in node:
-            _check_targets(value)
+            _check_config(value)
+    elif isinstance(node, int | float) and not abs(node) <= _LARGEST_NUMBER:
+        raise CheckpointError(f"the checkpoint's config has the number {node}; at most {_LARGEST_NUMBER} is allowed")
+    elif isinstance(node, str) and "${" in node:
+        raise CheckpointError(f"the checkpoint's config has {node!r}; interpolations are not allowed")
+
+
+def _is_own_network(target: str) -> bool:
+    """Whether a target is a network class defined here; what our modules import would lead to any function."""
+    package, _, name = target.rpartition(".")
+    if package != _NETWORKS and not package.startswith(f"{_NETWORKS}."):
+        return False
+    try:
+        found = getattr(importlib.import_module(package), name, None)
+    except ImportError:
+        return False
+    return isinstance(found, type) and issubclass(found, nn.Module) and found.__module__.startswith(_NETWORKS)
 
 
 def without_weights(node: Any) -> Any:
