@@ -25,6 +25,10 @@ _FREE_KEYS = (
     "save_every",
     "objective",
     "trial",
+    "trainer.devices",
+    "trainer.num_nodes",
+    "trainer.strategy",
+    "trainer.plugins",
     "trainer.enable_progress_bar",
     "trainer.log_every_n_steps",
 )

@@ -18,6 +18,7 @@ FLOORS = {
     "callbacks": 2,
     "data": 2,
     "colorizer": 2,
+    "processes": 2,
     "squash": 2,
     "smoothing": 2,
     "deoldify_import": 2,

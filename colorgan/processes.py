@@ -1,0 +1,156 @@
+"""Several processes as one run: who is first, what all agree on, layers that see the whole batch."""
+
+import signal
+from typing import Any, TypeVar
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.plugins.layer_sync import LayerSync
+from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher, _SubprocessScriptLauncher
+from timm.layers.norm_act import BatchNormAct2d, convert_sync_batchnorm
+from torch import Tensor, distributed, nn
+
+Value = TypeVar("Value")
+
+
+class Processes:
+    """The processes of a run. Lightning starts them, or finds that SLURM or torchrun has.
+
+    They are started once, before the first stage, so that the first one can prepare the run folder alone.
+
+    Args:
+        trainer: with the strategy, the devices and the nodes of the run.
+
+    Attributes:
+        count: how many there are, over all nodes.
+        first: whether this is the one that writes.
+    """
+
+    def __init__(self, trainer: pl.Trainer) -> None:
+        self._strategy = trainer.strategy
+        self.count, self.first = trainer.world_size, trainer.global_rank == 0
+        launcher = self._strategy.launcher
+        if isinstance(launcher, _MultiProcessingLauncher):
+            raise ValueError(
+                "trainer.strategy: processes that are spawned or forked cannot run a schedule; take trainer=ddp"
+            )
+        self._launcher = launcher if isinstance(launcher, _SubprocessScriptLauncher) else None
+
+    @property
+    def are_ours_to_start(self) -> bool:
+        """Whether the others do not run yet: this command has to be started again for each of them."""
+        return self._launcher is not None and not self._launcher.cluster_environment.creates_processes_externally
+
+    def start(self) -> None:
+        """Start the other processes if nobody has, and connect with them."""
+        if self.count > 1:
+            if self._launcher is not None:
+                self._launcher.launch(lambda: None)
+            self._strategy.setup_environment()
+
+    def agree(self, value: Value) -> Value:
+        """The first one's value, for all."""
+        return self._strategy.broadcast(value)
+
+    def end(self) -> None:
+        """Part; what follows is the first one's alone."""
+        if distributed.is_initialized():
+            distributed.barrier()
+            distributed.destroy_process_group()
+
+    def kill(self) -> None:
+        """Kill those that this process has started: they would wait for it."""
+        if self._launcher is not None:
+            self._launcher.kill(signal.SIGKILL)
+
+
+class SharedLayers(LayerSync):
+    """Makes layers compute on the global batch, so that a result does not depend on the number of processes.
+
+    Batch norm takes its statistics over all processes (torch's `SyncBatchNorm` on GPUs; it has none for CPUs). Dropout
+    draws for the whole batch, seeded alike everywhere, and each process takes its pictures' share.
+    """
+
+    def apply(self, model: nn.Module) -> nn.Module:
+        """Convert the layers of a stage."""
+        _replace(model, nn.Dropout2d, _SharedDropout2d)
+        if distributed.get_backend() == "nccl":
+            # timm's: torch's own loses the activations of timm's batch norm
+            converted: nn.Module = convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+            return converted
+        _replace(model, nn.BatchNorm2d, _SharedBatchNorm2d)
+        _replace(model, BatchNormAct2d, _SharedBatchNormAct2d)
+        return model
+
+    def revert(self, model: nn.Module) -> nn.Module:
+        """Leave them: after a stage its networks are only saved."""
+        return model
+
+
+def _replace(model: nn.Module, kind: type[nn.Module], shared: type[nn.Module]) -> None:
+    for module in model.modules():
+        if type(module) is kind:
+            module.__class__ = shared
+
+
+class _SharedBatchNorm2d(nn.BatchNorm2d):
+    """Batch norm over the equal shares of all processes, in float32."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(features)
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        wide = features.float()
+        mean = _mean_over_processes(wide.mean(dim=(0, 2, 3)))
+        centred = wide - mean[:, None, None]
+        variance = _mean_over_processes(centred.square().mean(dim=(0, 2, 3)))
+        with torch.no_grad():
+            self.num_batches_tracked.add_(1)
+            momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+            count = distributed.get_world_size() * features.numel() / features.shape[1]
+            self.running_mean.lerp_(mean, momentum)
+            self.running_var.lerp_(variance * count / (count - 1), momentum)
+        normal = centred * (variance + self.eps).rsqrt()[:, None, None]
+        if self.affine:
+            normal = normal * self.weight[:, None, None] + self.bias[:, None, None]
+        return normal.to(features.dtype)
+
+
+class _SharedBatchNormAct2d(_SharedBatchNorm2d, BatchNormAct2d):
+    """The same for timm's batch norm, which ends in an activation."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        if not self.training:
+            return BatchNormAct2d.forward(self, features)  # type: ignore[no-untyped-call, no-any-return]
+        activated: Tensor = self.act(self.drop(super().forward(features)))
+        return activated
+
+
+class _SharedDropout2d(nn.Dropout2d):
+    """Dropout of the pictures that `StepBatchSampler` gives this process: every n-th of the batch."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        if not self.training:
+            return features
+        rank, count = distributed.get_rank(), distributed.get_world_size()
+        kept = features.new_empty(features.shape[0] * count, features.shape[1], 1, 1).bernoulli_(1 - self.p)
+        return features * kept[rank::count].div_(1 - self.p)
+
+
+class _MeanOverProcesses(torch.autograd.Function):
+    """Every process's loss depends on the mean, so its gradient is the mean of theirs."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        total = value.clone()
+        distributed.all_reduce(total)
+        return total / distributed.get_world_size()
+
+    backward = forward
+
+
+def _mean_over_processes(value: Tensor) -> Tensor:
+    mean: Tensor = _MeanOverProcesses.apply(value)
+    return mean
