@@ -49,6 +49,8 @@ def train(config: DictConfig) -> float | None:
     warnings.filterwarnings("ignore", message="The number of training batches")
     # It cannot know that the step-indexed sampler goes on by itself.
     warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that ended before the epoch ended")
+    # The metrics that this is about have been computed over all processes.
+    warnings.filterwarnings("ignore", message=r".*on epoch level in distributed setting")
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)  # one notice a stage is noise
     logging.getLogger("pytorch_lightning.trainer.connectors.checkpoint_connector").setLevel(logging.WARNING)
     schedule = Schedule(config)
@@ -56,6 +58,8 @@ def train(config: DictConfig) -> float | None:
         print_costs(schedule)
         return None
     final = schedule.run()
+    if not schedule.processes.first:
+        return None
 
     first = schedule.plan[0]
     checkpoints = {first.name: first.folder / "handover.safetensors", "final": final}

@@ -1,7 +1,9 @@
 """Turn a user's mistake into one clear line and exit code 2; leave our own mistakes their traceback."""
 
 import difflib
+import errno
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
@@ -9,6 +11,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _PACKAGE = str(Path(__file__).parent)
+_GOES_ON = "the same command goes on from the last saved step"
+
+
+class StoppedError(BaseException):
+    """A signal has stopped the program; as with KeyboardInterrupt, nothing but `one_line_errors` catches it.
+
+    Args:
+        signum: the signal.
+        message: what was saved.
+    """
+
+    def __init__(self, signum: int, message: str = "stopped") -> None:
+        super().__init__(message)
+        self.signum = signum
 
 
 @contextmanager
@@ -17,19 +33,29 @@ def one_line_errors() -> Iterator[None]:
 
     These are what Hydra and OmegaConf say of a config, what constructors say of their arguments, `ValueError` raised
     by this package and files that cannot be used. Anything else is a bug and keeps its traceback, as does everything
-    with COLORGAN_TRACEBACK=1.
+    with COLORGAN_TRACEBACK=1. After SIGINT and SIGTERM the exit code is the shell's for them: 130 and 143.
     """
+    before = signal.signal(signal.SIGTERM, _stop)
+    rank = os.environ.get("LOCAL_RANK", "0")
     try:
         yield
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from the last saved step", file=sys.stderr)
-        sys.exit(130)
+    except (KeyboardInterrupt, StoppedError) as stop:
+        if rank == "0":
+            print(f"{str(stop) or 'stopped'}; {_GOES_ON}", file=sys.stderr)
+        sys.exit(128 + getattr(stop, "signum", signal.SIGINT))
     except Exception as error:
         message = _message(error)
         if message is None or os.environ.get("COLORGAN_TRACEBACK"):
             raise
-        print(f"error: {' '.join(message.split())}", file=sys.stderr)
+        which = "error" if rank == "0" else f"error in process {rank}"
+        print(f"{which}: {' '.join(message.split())}", file=sys.stderr)
         sys.exit(2)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _stop(signum: int, frame: object) -> None:
+    raise StoppedError(signum)
 
 
 def one_line(error: Exception) -> str:
@@ -48,10 +74,23 @@ def _message(error: Exception) -> str | None:
         return f"{cause or error}" + (f" (config key {where})" if where and cause else "")
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _config_message(error)
+    if full := _no_room(error):
+        return f"{full}; make room, then {_GOES_ON}"
     if isinstance(error, OSError) and (error.filename is not None or _raised_here(error)):
         return f"{error.filename}: {error.strerror}" if error.strerror else str(error)
     if isinstance(error, ValueError) and _raised_here(error):
         return str(error)
+    return None
+
+
+def _no_room(error: BaseException | None) -> str | None:
+    """What says that a disk is full, in this error or one behind it; the writers of tensors word it themselves."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return f"{error.filename or 'the disk of the run folder'}: {error.strerror}"
+        if "No space left" in str(error) or "PytorchStreamWriter failed" in str(error):
+            return f"the disk of the run folder is full ({str(error).splitlines()[0]})"
+        error = error.__cause__ or error.__context__
     return None
 
 

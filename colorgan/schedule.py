@@ -9,6 +9,7 @@ is written last: whatever moment a run is stopped at, running it again ends in t
 """
 
 import logging
+import pickle
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
@@ -29,6 +32,7 @@ from colorgan.callbacks import (
     Records,
     ResumeCheckpoint,
     StageProgressBar,
+    StopRequest,
     ValidationMetrics,
     ValidationPictures,
 )
@@ -40,7 +44,8 @@ from colorgan.checkpoint import (
     write_json,
 )
 from colorgan.clips import ClipProtocol, MotionClips, MotionPanel
-from colorgan.data.library import Split, write_manifest
+from colorgan.data.library import PhotoLibrary, Split, write_manifest
+from colorgan.errors import StoppedError
 from colorgan.evaluation import evaluate
 from colorgan.plan import (
     PlannedStage,
@@ -50,9 +55,10 @@ from colorgan.plan import (
     plan_stages,
     trained_through,
 )
+from colorgan.processes import Processes
 from colorgan.protocol import Protocol, TestPhotos
-from colorgan.run_folder import claim_folder, copy_file, is_done
-from colorgan.stages.base import Stage
+from colorgan.run_folder import claim_folder, copy_file, is_done, locked, remove_resume_files, resume_file
+from colorgan.stages.base import DivergedError, Stage
 
 logger = logging.getLogger(__name__)
 
@@ -83,18 +89,36 @@ class Schedule:
             raise ValueError(
                 f"objective={config.objective!r} must be one of the metrics: {', '.join(map(str, self.metrics))}"
             )
-        if config.trainer.get("devices", 1) not in (1, "1") or config.trainer.get("num_nodes", 1) != 1:
-            raise ValueError(f"trainer.devices={config.trainer.devices}: a run uses one process so far; allowed: 1")
+        self.stop = StopRequest()
+        self.processes = Processes(self._instantiate_trainer(logger=False))
+        self._check_processes()
         for stage in self.plan:
             self._check(stage)
 
     def run(self) -> Path:
         """Run what is not done yet; returns the path of `final.safetensors`.
 
+        Of several processes only the first one writes; it prepares the folder before the others start.
+
         Raises:
-            ValueError: the folder holds a run with another config or other photos.
+            ValueError: the folder holds a run with another config or other photos, or another process works in it.
         """
-        claim_folder(self.folder, plain(self.config))
+        if not self.processes.first:
+            logging.getLogger("colorgan").setLevel(logging.ERROR)
+            self.processes.start()
+            self._examine()
+            return self._run_stages()
+        with locked(self.folder):
+            claim_folder(self.folder, plain(self.config))
+            write_manifest(self._examine(), self.folder / "manifest.csv")
+            try:
+                self.processes.start()
+                return self._run_stages()
+            except BaseException:
+                self.processes.kill()
+                raise
+
+    def _examine(self) -> PhotoLibrary:
         library = self.datamodule.examine(min_size=self.largest_size)
         self.plan = self.plan_for(self.datamodule.num_training())
         if unknown := [stage.name for stage in self.plan if not stage.entry.steps]:
@@ -108,19 +132,30 @@ class Schedule:
             self.folder,
             ", ".join(f"{s.name} {s.entry.steps}x{s.entry.batch_size} at {s.entry.image_size} px" for s in self.plan),
         )
-        write_manifest(library, self.folder / "manifest.csv")
-        run_logger: Logger | None = None
+        return library
+
+    def _count_skipped(self) -> None:
+        path = self.folder / "skipped.txt"
+        if path.exists():
+            names = set(path.read_text().splitlines())
+            logger.warning("%d photos could not be read in training and were replaced: %s", len(names), path)
+
+    def _run_stages(self) -> Path:
+        run_logger: Logger | bool | None = None
         handover: Path | None = find_checkpoint(self.config.init_from) if self.config.init_from else None
         for stage in self.plan:
-            if not is_done(stage):
-                run_logger = run_logger or self._build_logger()
+            if not self.processes.agree(self.processes.first and is_done(stage)):
+                run_logger = self._build_logger() if run_logger is None else run_logger
                 self._run_stage(stage, handover, run_logger)
             handover = stage.folder / "handover.safetensors"
         final: Path = self.folder / "final.safetensors"
         assert handover is not None
-        copy_file(handover, final)
-        if run_logger is not None:
-            run_logger.finalize("success")
+        if self.processes.first:
+            copy_file(handover, final)
+            self._count_skipped()
+            if isinstance(run_logger, Logger):
+                run_logger.finalize("success")
+        self.processes.end()
         return final
 
     def splits(self) -> list[dict[str, Any]]:
@@ -170,9 +205,25 @@ class Schedule:
             raise ValueError("plan=true: nobody knows how many photos a stream holds; give plan=NUMBER")
         return num_photos
 
+    def _check_processes(self) -> None:
+        count, devices = self.processes.count, self.config.trainer.get("devices")
+        if count == 1:
+            return
+        if self.config.trainer.get("strategy") is None:
+            raise ValueError(f"trainer.devices={devices}: several processes need trainer=ddp or trainer=ddp_multinode")
+        if self.processes.are_ours_to_start and HydraConfig.initialized() and HydraConfig.get().mode is not RunMode.RUN:
+            raise ValueError(
+                f"trainer.devices={devices} does not go with -m: a trial starts one process only; "
+                "take hydra/launcher=submitit_slurm, whose jobs have several, or one command a trial"
+            )
+
     def _check(self, stage: PlannedStage) -> None:
         """Refuse what would fail only hours later."""
         where = f"schedule.stages.{stage.name}"
+        if stage.entry.batch_size % self.processes.count:
+            raise ValueError(
+                f"{where}.batch_size={stage.entry.batch_size} cannot be shared by {self.processes.count} processes"
+            )
         loss_weights = stage.entry.module.get("loss_weights", {})
         if unknown := set(loss_weights) - set(self.config.loss):
             raise ValueError(
@@ -196,17 +247,20 @@ class Schedule:
             if not stage.entry.snapshots:
                 raise ValueError(f"{where}.handover={stage.entry.handover!r} needs {where}.snapshots=true")
 
-    def _build_logger(self) -> Logger:
+    def _build_logger(self) -> Logger | bool:
+        if not self.processes.first:
+            return False
         built: Logger = instantiate(self.config.logger, save_dir=str(self.folder))
         built.log_hyperparams(plain(self.config))
         return built
 
-    def _run_stage(self, stage: PlannedStage, handover: Path | None, run_logger: Logger) -> None:
+    def _run_stage(self, stage: PlannedStage, handover: Path | None, run_logger: Logger | bool) -> None:
         started, entry = time.monotonic(), stage.entry
         stage.folder.mkdir(parents=True, exist_ok=True)
         module = build_stage(self.config, stage, handover)
         records = Records(self.folder / "metrics.jsonl", stage.folder.name)
         trainer = self._build_trainer(stage, module, records, run_logger)
+        self.datamodule.skipped_file = self.folder / "skipped.txt"
         self.datamodule.begin_stage(
             image_size=entry.image_size,
             batch_size=entry.batch_size,
@@ -215,11 +269,7 @@ class Schedule:
             share=entry.share,
             degrade=entry.degrade,
         )
-        last = stage.folder / "last.ckpt"
-        try:
-            trainer.fit(module, datamodule=self.datamodule, ckpt_path=last if last.exists() else None)
-        except SystemExit as stop:  # Lightning's answer to Ctrl-C
-            raise KeyboardInterrupt from stop
+        self._fit(stage, trainer, module)
         if module.steps < entry.steps:
             raise ValueError(
                 f"{stage.folder.name} ended at step {module.steps} of {entry.steps} (trainer.max_time, ...)"
@@ -231,10 +281,32 @@ class Schedule:
                 stage.folder / "done.json",
                 {**facts, "handover": file_hash(stage.folder / "handover.safetensors")},
             )
-            last.unlink(missing_ok=True)
+            remove_resume_files(stage.folder)
+            if self.stop.signum:  # it came in the last step
+                raise StoppedError(self.stop.signum, f"stopped; {stage.folder.name} is done")
         trainer.strategy.barrier("stage done")
 
-    def _build_trainer(self, stage: PlannedStage, module: Stage, records: Records, run_logger: Logger) -> pl.Trainer:
+    def _fit(self, stage: PlannedStage, trainer: pl.Trainer, module: Stage) -> None:
+        saved = self.processes.agree(resume_file(stage.folder) if self.processes.first else None)
+        try:
+            trainer.fit(module, datamodule=self.datamodule, ckpt_path=saved, weights_only=True)
+        except SystemExit as stop:  # Lightning's answer to Ctrl-C
+            raise KeyboardInterrupt from stop
+        except pickle.UnpicklingError as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"{saved} is no file of this run, and is not opened: {reason}; delete it") from error
+        except DivergedError as error:
+            where = f"schedule.stages.{stage.name}.module"
+            raise ValueError(
+                f"{stage.folder.name} diverged in step {module.steps + 1}: {error}; its photos: "
+                f"{', '.join(self.datamodule.names_of_step(module.steps))}; what was saved before is finite and stays; "
+                f"try a smaller rate ({', '.join(_rates(where, stage.entry.module))}) or {where}.gradient_clip=1, with "
+                "another name="
+            ) from error
+
+    def _build_trainer(
+        self, stage: PlannedStage, module: Stage, records: Records, run_logger: Logger | bool
+    ) -> pl.Trainer:
         entry = stage.entry
 
         def save_snapshot(step: int, values: dict[str, float]) -> None:
@@ -258,7 +330,10 @@ class Schedule:
             ),
             ValidationPictures(stage.folder / "images"),
             ResumeCheckpoint(
-                stage.folder / "last.ckpt", every=self.config.save_every, validate_every=entry.validate_every
+                stage.folder / "last.ckpt",
+                every=self.config.save_every,
+                validate_every=entry.validate_every,
+                stop=self.stop,
             ),
         ]
         if self.config.trainer.get("enable_progress_bar", True):
@@ -267,17 +342,20 @@ class Schedule:
             callbacks.append(PruneTrial(**self.config.trial, objective=self.config.objective))
         if entry.ema_decay is not None and "generator" in module.trains:
             callbacks.append(GeneratorEMA(entry.ema_decay))  # behind those that use the average in validation
+        return self._instantiate_trainer(
+            callbacks=callbacks,
+            logger=run_logger,
+            default_root_dir=str(stage.folder),
+            max_epochs=1,
+            val_check_interval=min(entry.validate_every, entry.steps),
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+            use_distributed_sampler=False,  # the step-indexed sampler shares each batch among processes
+        )
+
+    def _instantiate_trainer(self, **options: Any) -> pl.Trainer:
         try:
-            trainer: pl.Trainer = instantiate(self.config.trainer, _partial_=True)(
-                callbacks=callbacks,
-                logger=run_logger,
-                default_root_dir=str(stage.folder),
-                max_epochs=1,
-                val_check_interval=min(entry.validate_every, entry.steps),
-                num_sanity_val_steps=0,
-                enable_model_summary=False,
-                use_distributed_sampler=False,  # the step-indexed sampler shares each batch among processes
-            )
+            trainer: pl.Trainer = instantiate(self.config.trainer, _partial_=True)(**options)
         except (ValueError, TypeError, MisconfigurationException) as error:
             raise ValueError(f"trainer: {error}") from error
         return trainer
@@ -317,3 +395,8 @@ class Schedule:
             if name != "last":
                 logger.warning("%s: no snapshot has a %s; the last networks are handed on", stage.folder.name, name)
             self._save_networks(path, stage, module, values)
+
+
+def _rates(where: str, module: DictConfig) -> list[str]:
+    """Keys of the learning rates of a stage."""
+    return [f"{where}.{key!s}.lr" for key, node in module.items() if isinstance(node, DictConfig) and "lr" in node]

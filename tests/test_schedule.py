@@ -201,7 +201,7 @@ def test_last_is_handed_on_where_no_metric_is_named(smoke):
         (["schedule.stages.gan.handover=colorfulness"], r"handover='colorfulness' has no better direction"),
         (["schedule.stages.critic_pretrain.handover=psnr"], r"critic_pretrain.handover must be last"),
         (["objective=fid"], r"objective='fid' must be one of the metrics: colorfulness, psnr"),
-        (["trainer.devices=2"], r"trainer.devices=2: a run uses one process so far"),
+        (["trainer.accelerator=cpu", "trainer.devices=2"], r"trainer.devices=2: several processes need trainer=ddp"),
         (["schedule.stages.gan.module.loss_weights.discriminator=0"], r"loss_weights.discriminator above 0"),
         (["+schedule.stages.gan.module.loss_weights.style=1"], r"loss_weights names \['style'\]"),
         (["+schedule.stages.generator_pretrain.module.momentum=1"], r"generator_pretrain.module: .*'momentum'"),

@@ -1,46 +1,120 @@
-"""The file from which an interrupted stage goes on."""
+"""The file from which an interrupted stage goes on, and the interruption itself."""
 
+import signal
+import sys
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Checkpoint
 
+from colorgan.errors import StoppedError
 from colorgan.stages.base import Stage
+
+
+class StopRequest:
+    """Notes SIGINT and SIGTERM while a stage trains, so that it can save at the end of the step and stop.
+
+    A second SIGINT interrupts at once. SLURM's requeue signal, where Lightning listens to it, waits for the end of
+    the step too: in the middle of one, networks and counts do not fit together.
+
+    Attributes:
+        signum: the signal that has come; 0 for none.
+    """
+
+    def __init__(self) -> None:
+        self.signum = 0
+        self._requeue: Any = None
+
+    def listen(self) -> None:
+        """Replace Lightning's handlers; it puts the ones before its own back when the stage ends."""
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, self._note)
+        if callable(handler := signal.getsignal(signal.SIGUSR1)):
+            self._requeue = handler
+            signal.signal(signal.SIGUSR1, self._note)
+
+    def _note(self, signum: int, frame: FrameType | None) -> None:
+        if self.signum == signum == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signum = signum
+        if signum == signal.SIGINT:
+            print("\nstopping at the end of this step; press again to stop at once", file=sys.stderr)
+
+    def agreed(self, trainer: pl.Trainer) -> int:
+        """The signal that any of the processes has got; 0 for none."""
+        if trainer.world_size == 1:
+            return self.signum
+        signum = torch.tensor(self.signum, device=trainer.strategy.root_device)
+        return int(trainer.strategy.reduce(signum, reduce_op="max"))
+
+    def requeue(self, trainer: pl.Trainer) -> None:
+        """Let Lightning requeue the SLURM job; its own checkpoint is not needed, `last.ckpt` is of the same step."""
+        self.signum = 0
+        self._requeue(signal.SIGUSR1, None)
+        if trainer.is_global_zero:
+            for file in Path(trainer.default_root_dir).glob("hpc_ckpt_*.ckpt"):
+                file.unlink()
 
 
 class ResumeCheckpoint(Checkpoint):
     """Write Lightning's checkpoint of the stage every few steps, under a temporary name, then rename.
 
-    At a step with a validation it is written after it, so that a resumed run neither skips nor repeats one. The
-    last step of a stage is not saved: its hand-over follows at once.
+    The one before is kept as `previous.ckpt`, should this one be damaged. At a step with a validation it is written
+    after it, so that a resumed run neither skips nor repeats one. The last step of a stage is not saved: its hand-over
+    follows at once.
 
     Args:
         path: the file.
         every: steps between two saves.
         validate_every: steps between two validations.
+        stop: what is asked from outside.
+
+    Attributes:
+        saved_step: of the file.
     """
 
-    def __init__(self, path: Path, *, every: int, validate_every: int) -> None:
-        self.path, self.every, self.validate_every = path, every, validate_every
+    def __init__(self, path: Path, *, every: int, validate_every: int, stop: StopRequest) -> None:
+        self.path, self.every, self.validate_every, self.stop = path, every, validate_every, stop
+        self.saved_step = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Stage) -> None:
+        """Listen to signals."""
+        self.saved_step = pl_module.steps
+        self.stop.listen()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Stage, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save at a step without validation."""
         steps = pl_module.steps
-        validates = steps % self.validate_every == 0
-        if steps % self.every == 0 and not validates and steps < pl_module.num_steps:
-            self._save(trainer)
+        if steps % self.validate_every and steps < pl_module.num_steps:
+            signum = self.stop.agreed(trainer)
+            if signum or steps % self.every == 0:
+                self._save(trainer)
+            self._obey(signum, trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Stage) -> None:
         """Save after a validation."""
         if pl_module.steps < pl_module.num_steps:
+            signum = self.stop.agreed(trainer)
             self._save(trainer)
+            self._obey(signum, trainer)
+
+    def _obey(self, signum: int, trainer: pl.Trainer) -> None:
+        if signum == signal.SIGUSR1:
+            self.stop.requeue(trainer)
+        elif signum:
+            raise StoppedError(signum, f"stopped; step {self.saved_step} of {self.path.parent.name} is saved")
 
     def _save(self, trainer: pl.Trainer) -> None:
         temporary = self.path.with_name(f".{self.path.name}.tmp")
         trainer.save_checkpoint(temporary)
         if trainer.is_global_zero:
+            if self.path.exists():
+                self.path.replace(self.path.with_name("previous.ckpt"))
             temporary.replace(self.path)
         trainer.strategy.barrier("resume checkpoint")
+        self.saved_step = int(trainer.lightning_module.steps)  # type: ignore[arg-type]  # a `Stage`

@@ -1,5 +1,6 @@
 """Batches of gray and colour for training and validation."""
 
+import logging
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,12 +16,16 @@ from torch.utils.data import DataLoader, Dataset
 from colorgan.color import recombine, rgb_to_gray
 from colorgan.data.degrade import Degradation
 from colorgan.data.library import PhotoLibrary, build_library
-from colorgan.data.order import SampleKey, StepBatchSampler
+from colorgan.data.order import SampleKey, StepBatchSampler, batch_keys
+from colorgan.data.photo import UnreadablePhotoError
 from colorgan.data.sources import Source
 from colorgan.data.transforms import center_view, random_view
 
 Batch = dict[str, Tensor]
 _VALIDATION_BATCH = 32
+_TRIES = 10  # photos, before a broken one is taken for a broken disk
+
+logger = logging.getLogger(__name__)
 
 
 class ColorizationDataModule(pl.LightningDataModule):
@@ -78,6 +83,7 @@ class ColorizationDataModule(pl.LightningDataModule):
         self._panels: dict[tuple[int, int | None], ValidationViews] = {}
         self.image_size, self.batch_size, self.num_steps, self.stage_seed = 0, 0, 0, 0
         self.share, self.degrade = 1.0, True
+        self.skipped_file: Path | None = None  # where photos are listed that could not be read in training
 
     def examine(self, min_size: int) -> PhotoLibrary:
         """Examine and split the photos; those smaller than `min_size` pixels are left out."""
@@ -133,6 +139,13 @@ class ColorizationDataModule(pl.LightningDataModule):
             "degradation": self.degradation if self.degrade else None,
         }
 
+    def names_of_step(self, step: int) -> list[str]:
+        """Names of the photos in the batch of a step."""
+        assert self.library is not None
+        photos = self.training_photos()
+        keys = batch_keys(num_items=len(photos), batch_size=self.batch_size, seed=self.stage_seed, step=step)
+        return [str(self.library.table[photos[position]]["name"]) for _, position in keys]
+
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches of this stage from the step its module has reached."""
         trainer = self.trainer
@@ -171,8 +184,15 @@ class ColorizationDataModule(pl.LightningDataModule):
         if (image_size, limit) not in self._panels:
             self._panels[image_size, limit] = ValidationViews(self.library, image_size, self.gray_rule, limit)
         dataset = self._panels[image_size, limit]
+        if len(dataset) < world_size:
+            raise ValueError(
+                f"{len(dataset)} validation photos cannot be shared by {world_size} processes (data.validation_panel)"
+            )
         indices = range(rank, len(dataset), world_size)
         batches = [list(indices[i : i + _VALIDATION_BATCH]) for i in range(0, len(indices), _VALIDATION_BATCH)]
+        if world_size > 1:  # as many batches in each process, for they wait for one another
+            count = -(-len(range(0, len(dataset), world_size)) // _VALIDATION_BATCH)
+            batches = [part.tolist() for part in np.array_split(indices, count)]
         return DataLoader(dataset, batch_sampler=batches, collate_fn=_already_a_batch)
 
 
@@ -192,6 +212,7 @@ class TrainingViews(Dataset[Batch]):
     def __init__(self, library: PhotoLibrary, module: ColorizationDataModule) -> None:
         self.library, self.indices = library, module.training_photos()
         self.seed, self.options = module.stage_seed, module.view_options()
+        self.skipped_file, self._skipped = module.skipped_file, set[int]()
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -201,7 +222,28 @@ class TrainingViews(Dataset[Batch]):
 
     def __getitems__(self, keys: list[SampleKey]) -> Batch:
         rngs = [np.random.default_rng([self.seed, *key]) for key in keys]
-        return make_batch([self.library.pixels(self.indices[p]) for _, p in keys], rngs, **self.options)
+        return make_batch([self._pixels(key) for key in keys], rngs, **self.options)
+
+    def _pixels(self, key: SampleKey) -> np.ndarray:
+        """The photo of a sample; in place of one that cannot be read any more another, chosen by the sample alone."""
+        others = np.random.default_rng([self.seed, *key, 1]).integers(len(self), size=_TRIES - 1)
+        for position in (key[1], *others):
+            index = self.indices[int(position)]
+            try:
+                return self.library.pixels(index)
+            except (UnreadablePhotoError, OSError) as error:
+                self._list_skipped(index, error)
+                last = error
+        raise ValueError(f"{_TRIES} photos in a row cannot be read, the last one: {last} (data.path)")
+
+    def _list_skipped(self, index: int, error: Exception) -> None:
+        if index in self._skipped:
+            return
+        self._skipped.add(index)
+        logger.warning("skipped in training: %s", error)
+        if self.skipped_file is not None:
+            with self.skipped_file.open("a") as file:  # one short write: lines of several workers do not mix
+                file.write(f"{self.library.table[index]['name']}\n")
 
 
 def make_batch(

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from colorgan.checkpoint import file_hash
 from colorgan.color import colorfulness
 from colorgan.data.photo import UnreadablePhotoError
 from colorgan.data.sources import Row, Source
@@ -185,17 +186,24 @@ def read_columns(table: datasets.Dataset, *names: str) -> dict[str, list[Any]]:
 def write_manifest(library: PhotoLibrary, path: Path) -> None:
     """Write the manifest, or check that the photos are still those of an existing one.
 
+    A manifest that does not fit the hash beside it is damaged, and is written again from the photos.
+
     Raises:
         ValueError: photos were added, removed or changed since the manifest was written.
     """
-    columns = library.manifest()
-    if not path.exists():
+    columns, digest = library.manifest(), path.with_suffix(".csv.sha256")
+    damaged = path.exists() and digest.exists() and digest.read_bytes().split()[:1] != [file_hash(path).encode()]
+    if damaged:
+        logger.warning("%s is damaged; it is written again from the photos as they are now", path)
+    if damaged or not path.exists():
         temporary = path.with_suffix(".tmp")
         with temporary.open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(columns)
             writer.writerows(zip(*columns.values(), strict=True))
+        digest.unlink(missing_ok=True)
         temporary.replace(path)
+        digest.write_text(f"{file_hash(path)}  {path.name}\n")
         return
     with path.open(newline="") as file:
         before = {(row["name"], row["sha256"]) for row in csv.DictReader(file)}

@@ -18,6 +18,10 @@ ParameterGroups = list[nn.Parameter] | list[dict[str, Any]]
 Batch = dict[str, Tensor]
 
 
+class DivergedError(ArithmeticError):
+    """A loss or its gradient is not finite; the networks have not been stepped with it."""
+
+
 class Stage(pl.LightningModule):
     """One step of the recipe. A step is one batch and one optimizer step, counted by the stage itself.
 
@@ -93,11 +97,14 @@ class Stage(pl.LightningModule):
 
     # Lightning's hooks, in the order in which they are called.
 
+    def setup(self, stage: str) -> None:
+        """Bring the networks into the memory layout, before several processes agree on that of the gradients."""
+        self.to(memory_format=self.memory_format)
+
     def on_fit_start(self) -> None:
-        """Bring what Lightning does not know of to the device, and all networks into the memory layout."""
+        """Bring what Lightning does not know of to the device and into the memory layout."""
         for module in self._losses.values():
             module.to(self.device).to(memory_format=self.memory_format)
-        self.to(memory_format=self.memory_format)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Bring images into the memory layout."""
@@ -105,7 +112,7 @@ class Stage(pl.LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seed the step and set the modes of the networks."""
-        torch.manual_seed(hash((self.seed, self.steps, self.global_rank)) % 2**63)
+        torch.manual_seed(hash((self.seed, self.steps, 0)) % 2**63)  # alike in all processes: see `SharedLayers`
         self.set_modes(self.trains)
 
     def set_modes(self, training: tuple[str, ...]) -> None:
@@ -201,19 +208,24 @@ class Stage(pl.LightningModule):
             loss = loss_of({"gray": gray, "rgb": rgb}) * (rgb.shape[0] / size)
             self.manual_backward(loss)
             total += loss.detach()
-        if self.gradient_clip is not None:
-            self._clip(optimizer)
+        norm = self._clip(optimizer)
+        if not torch.isfinite(total + norm):
+            raise DivergedError(f"loss {total.item():.4g}, norm of its gradient {norm.item():.4g}")
         optimizer.step()
         self.steps += 1
         return total
 
-    def _clip(self, optimizer: LightningOptimizer) -> None:
+    def _clip(self, optimizer: LightningOptimizer) -> Tensor:
+        """Bound the gradient, if so wanted; returns its norm, or 0 where fp16's scaler looks after infinite ones."""
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
-        if scaler is not None:  # fp16: the norm must be that of the true gradient
+        if scaler is not None and self.gradient_clip is not None:  # the norm must be that of the true gradient
             scaler.unscale_(optimizer.optimizer)
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        assert self.gradient_clip is not None
-        nn.utils.clip_grad_norm_(parameters, self.gradient_clip)
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        if self.gradient_clip is not None:
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            nn.utils.clip_grads_with_norm_(parameters, self.gradient_clip, norm)
+        return norm if scaler is None else torch.zeros_like(norm)
 
     def step_scheduler(self) -> None:
         """Advance the learning rate of a stage that has one scheduler."""
