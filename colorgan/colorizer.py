@@ -1,6 +1,7 @@
 """A trained generator as people use it: photos and frames of any size and mode."""
 
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, islice
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 from colorgan.checkpoint import find_checkpoint, load_generator, read_header
 from colorgan.color import recombine, rgb_to_gray, to_uint8
 from colorgan.data.photo import read_photo
+
+logger = logging.getLogger(__name__)
 
 
 class Colorizer:
@@ -74,28 +77,94 @@ class Colorizer:
     def colorize_frames(self, frames: Iterable[np.ndarray], *, batch_size: int = 8) -> Iterator[np.ndarray]:
         """Colorize frames one after the other, in batches, as a stream.
 
+        Where memory does not suffice, the batch is halved, with a warning.
+
         Args:
-            frames: (H, W, 3) uint8, gray or colour; neighbours of equal size share a batch.
+            frames: (H, W, 3) uint8, gray or colour, or (H, W) gray; neighbours of equal shape share a batch.
             batch_size: frames that go through the network at once.
+
+        Raises:
+            ValueError: memory does not suffice for a single frame.
         """
-        for _, same_size in groupby(frames, key=lambda frame: frame.shape):
-            while batch := list(islice(same_size, batch_size)):
-                rgb = torch.from_numpy(np.stack(batch)).to(self.device).permute(0, 3, 1, 2).float() / 255
-                colored = self.colorize_gray(rgb_to_gray(rgb, self.gray_rule))
-                yield from to_uint8(colored).permute(0, 2, 3, 1).cpu().numpy()
+        for _, same_shape in groupby(frames, key=lambda frame: frame.shape):
+            waiting: list[np.ndarray] = []
+            while waiting := waiting + list(islice(same_shape, max(0, batch_size - len(waiting)))):
+                batch, rest = waiting[:batch_size], waiting[batch_size:]
+                try:
+                    colored = self._colorize_batch(batch)
+                except (RuntimeError, MemoryError) as error:
+                    if not _is_out_of_memory(error):
+                        raise
+                    batch_size = self._smaller_batch(batch)
+                    continue
+                yield from colored
+                waiting = rest
+
+    @torch.inference_mode()
+    def _colorize_batch(self, frames: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The network sees all frames at once, what follows at full size takes one by one: less memory, and faster."""
+        grays = [self._gray(frame) for frame in frames]
+        working = self._working_size(grays[0])
+        if working is None:
+            return [to_array(rgb) for rgb in self.generator(torch.cat(grays)).split(1)]
+        small = torch.cat([_shrink(gray, working) for gray in grays])
+        proposals = self.generator(small).split(1)
+        return [to_array(self._bring_up(gray, rgb)) for gray, rgb in zip(grays, proposals, strict=True)]
+
+    def _gray(self, frame: np.ndarray) -> Tensor:
+        """(1, 1, H, W) in [0, 1] of (H, W, 3) or (H, W) uint8."""
+        values = torch.tensor(np.ascontiguousarray(frame), device=self.device)[None].float() / 255
+        if frame.ndim == 3:
+            return rgb_to_gray(values.permute(0, 3, 1, 2), self.gray_rule)
+        gray = values[None]
+        return gray if self.gray_rule == "luma601" else rgb_to_gray(gray.expand(-1, 3, -1, -1), self.gray_rule)
+
+    def _smaller_batch(self, batch: Sequence[np.ndarray]) -> int:
+        if len(batch) == 1:
+            height, width = batch[0].shape[:2]
+            raise ValueError(
+                f"memory does not suffice for one frame of {width}x{height} at a working size of "
+                f"{self.working_size}; give a smaller --size"
+            )
+        if self.device.startswith("cuda"):
+            torch.cuda.empty_cache()
+        logger.warning("memory does not suffice for %d frames at once; going on with %d", len(batch), len(batch) // 2)
+        return len(batch) // 2
 
     @torch.inference_mode()
     def colorize_gray(self, gray: Tensor) -> Tensor:
         """Colorize (N, 1, H, W) in [0, 1]; returns (N, 3, H, W) whose gray is the input."""
+        working = self._working_size(gray)
+        if working is None:
+            return self.generator(gray)  # type: ignore[no-any-return]
+        return self._bring_up(gray, self.generator(_shrink(gray, working)))
+
+    def _working_size(self, gray: Tensor) -> tuple[int, int] | None:
         height, width = gray.shape[-2:]
         scale = self.working_size / min(height, width)
-        if scale >= 1:
-            return self.generator(gray)  # type: ignore[no-any-return]
-        size = (max(1, round(height * scale)), max(1, round(width * scale)))
-        small = F.interpolate(gray, size=size, mode="bilinear", antialias=True, align_corners=False)
-        rgb = self.generator(small.clamp(0, 1))
-        chroma = F.interpolate(rgb, size=(height, width), mode="bicubic", align_corners=False)
+        return (max(1, round(height * scale)), max(1, round(width * scale))) if scale < 1 else None
+
+    def _bring_up(self, gray: Tensor, rgb: Tensor) -> Tensor:
+        """Chroma of the small `rgb` on the full `gray`."""
+        chroma = F.interpolate(rgb, size=gray.shape[-2:], mode="bicubic", align_corners=False)
         return recombine(gray, chroma, self.gray_rule)
+
+
+def _shrink(gray: Tensor, size: tuple[int, int]) -> Tensor:
+    small = F.interpolate(gray, size=size, mode="bilinear", antialias=True, align_corners=False)
+    return small.clamp(0, 1)
+
+
+def to_array(rgb: Tensor) -> np.ndarray:
+    """(1, 3, H, W) in [0, 1] to (H, W, 3) uint8."""
+    array: np.ndarray = to_uint8(rgb)[0].permute(1, 2, 0).cpu().numpy()
+    return array
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """CUDA has a class for it; the CPU's allocator and MPS raise a plain RuntimeError."""
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or any(word in str(error) for word in words)
 
 
 def choose_device(device: str | None) -> str:

@@ -28,11 +28,11 @@ class SquashColorizer(Colorizer):
     """
 
     def colorize_frames(self, frames: Iterable[np.ndarray], *, batch_size: int = 1) -> Iterator[np.ndarray]:
-        """Colorize frames (H, W, 3) uint8 one after the other; `batch_size` is DeOldify's, 1."""
+        """Colorize frames (H, W, 3) or (H, W) uint8 one after the other; `batch_size` is DeOldify's, 1."""
         if self.gray_rule != "luma601":
             raise ValueError(f"--squash takes BT.601 luma, but the checkpoint was trained on {self.gray_rule}")
         for frame in frames:
-            yield self._colorize_frame(frame)
+            yield self._colorize_frame(frame if frame.ndim == 3 else np.repeat(frame[..., None], 3, axis=2))
 
     @torch.inference_mode()
     def _colorize_frame(self, frame: np.ndarray) -> np.ndarray:
