@@ -23,11 +23,19 @@ def main() -> None:
 
 @app.command()
 def colorize(
-    source: Annotated[Path, typer.Argument(help="A photo, or a folder of photos (subfolders too).")],
+    source: Annotated[
+        Path, typer.Argument(help="A photo, a folder of photos (subfolders too), a film, or a folder of its frames.")
+    ],
     checkpoint: Annotated[str, typer.Option("--checkpoint", "-c", help="A .safetensors file or a run folder.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="A folder, or for one photo a .png or .jpg file.")] = Path(
-        "colorized"
-    ),
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            help="A folder, or for one photo a .png or .jpg file; for a film .mp4, .mov (H.264) or .mkv "
+            "(lossless FFV1), or a folder for numbered frames.",
+        ),
+    ] = Path("colorized"),
     size: Annotated[
         int | None,
         typer.Option(help="Shorter side at which the network works; default: twice its training size."),
@@ -39,17 +47,52 @@ def colorize(
         bool, typer.Option("--squash", help="As DeOldify: squash the photo to a square, merge in 8-bit YUV.")
     ] = False,
     compare: Annotated[
-        bool, typer.Option("--compare", help="Write gray, colorized and original side by side.")
+        bool,
+        typer.Option("--compare", help="Write gray, colorized and original side by side; of a film the first two."),
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace pictures that exist.")] = False,
+    batch: Annotated[
+        int | None, typer.Option(help="Film: frames that go through the network at once [default: 8].")
+    ] = None,
+    smooth: Annotated[
+        float, typer.Option(help="Film: weight of the frame before, along the motion; 0.8 averages over about five.")
+    ] = 0.0,
+    fps: Annotated[
+        float | None, typer.Option(help="Film from a folder of frames: frames per second [default: 24].")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Film: go on with what an interrupted run left.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what exists.")] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; default: cuda if there is one.")] = None,
 ) -> None:
-    """Colorize photos at full resolution; a colour photo is turned gray first.
+    """Colorize photos and films at full resolution; what is in colour is turned gray first.
 
-    The luma of each photo is kept exactly. EXIF orientation, transparency, 16-bit, palette and CMYK are understood.
+    The luma of each picture is kept exactly. EXIF orientation, transparency, 16-bit, palette and CMYK are understood.
+    A film keeps sound, subtitles, chapters, time stamps, rotation, aspect and colour tags. A folder of frames is taken
+    as a film if --out is one, or with --smooth or --fps.
     """
     from colorgan.data.photo import UnreadablePhotoError
+    from colorgan.video import FILM_EXTENSIONS
 
+    film_flags = {"--batch": batch is not None, "--smooth": bool(smooth), "--fps": fps is not None, "--resume": resume}
+    into_film = out.suffix.lower() in FILM_EXTENSIONS
+    if source.suffix.lower() in FILM_EXTENSIONS or (source.is_dir() and (into_film or smooth or fps is not None)):
+        from colorgan.film_command import colorize_film
+
+        colorize_film(
+            source,
+            out,
+            lambda: _load_colorizer(checkpoint, size=size, render_factor=render_factor, squash=squash, device=device),
+            checkpoint=checkpoint,
+            batch=8 if batch is None else batch,
+            smooth=smooth,
+            fps=fps,
+            compare=compare,
+            resume=resume,
+            overwrite=overwrite,
+        )
+        return
+    if any(film_flags.values()):
+        given = ", ".join(flag for flag, used in film_flags.items() if used)
+        raise ValueError(f"{given}: only for film, but {source} is none (known: {' '.join(sorted(FILM_EXTENSIONS))})")
     jobs = _plan(source, out, overwrite)
     colorizer = _load_colorizer(checkpoint, size=size, render_factor=render_factor, squash=squash, device=device)
     skipped: list[str] = []
