@@ -1,0 +1,168 @@
+"""Speed and memory of colorizing a film: its parts alone, all together, and what comes out.
+
+    python benchmarks/film_speed.py CHECKPOINT [--frames 2000] [--width 640] [--height 360] [--out .mp4]
+
+The film pans over a built-in photo, with grain, and has sound. Decode, network and encode are timed alone, on the
+first frames and with the same threads as in the whole; the whole must take hardly longer than the slowest. Peak memory
+is that of `colorgan colorize` in a process of its own, for a tenth of the film and for all of it.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+from skimage.data import coffee
+
+from colorgan.colorizer import Colorizer
+from colorgan.encode import FilmPartWriter
+from colorgan.film import Colored, colorize_segments
+from colorgan.film_command import leave_a_core
+from colorgan.video import FilmReader
+
+_RUN = """
+import resource, runpy, sys, json
+sys.argv = ["colorgan", *json.loads(sys.argv[1])]
+try:
+    runpy.run_module("colorgan.cli", run_name="__main__")
+finally:
+    print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, file=sys.stderr)
+"""
+
+
+def main() -> None:
+    """Make the films, measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint")
+    parser.add_argument("--frames", type=int, default=2000)
+    parser.add_argument("--alone", type=int, default=480, help="frames that each part alone is timed on")
+    parser.add_argument("--width", type=int, default=640)
+    parser.add_argument("--height", type=int, default=360)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--out", default=".mp4", choices=[".mp4", ".mkv"])
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        film, short = folder / "film.mp4", folder / "short.mp4"
+        for path, frames in ((film, options.frames), (short, options.frames // 10)):
+            make_film(path, frames=frames, width=options.width, height=options.height)
+        alone = time_parts(film, options, folder)
+        _, peak_short = run_whole(short, folder / f"short_color{options.out}", options)
+        seconds, peak = run_whole(film, folder / f"film_color{options.out}", options)
+        print_results(options, alone, seconds, (peak_short, peak), kept(film, folder / f"film_color{options.out}"))
+
+
+def make_film(path: Path, *, frames: int, width: int, height: int) -> None:
+    """An H.264 film with AAC sound at 24000/1001 frames a second."""
+    rate, random = Fraction(24000, 1001), np.random.default_rng(0)
+    photo = np.array(Image.fromarray(coffee()).resize((width + 256, height + 128)))
+    grain = random.normal(0, 4, (8, height, width, 1)).astype(np.float32)
+    with av.open(str(path), "w") as container:
+        film, sound = container.add_stream("libx264", rate=rate), container.add_stream("aac", rate=48000)
+        film.width, film.height, film.pix_fmt = width, height, "yuv420p"
+        samples = 0
+        for number in range(frames):
+            left, top = abs(number % 512 - 256), abs(number % 256 - 128)
+            view = photo[top : top + height, left : left + width] + grain[number % 8]
+            picture = av.VideoFrame.from_ndarray(view.clip(0, 255).astype(np.uint8), format="rgb24")
+            picture.pts, picture.time_base = number, 1 / rate
+            container.mux(film.encode(picture.reformat(format="yuv420p")))
+            while samples < (number + 1) / rate * 48000:
+                tone = 0.3 * np.sin(np.arange(samples, samples + 1024) * 0.05, dtype=np.float32)
+                piece = av.AudioFrame.from_ndarray(np.stack([tone, tone]), format="fltp", layout="stereo")
+                piece.sample_rate, piece.pts, piece.time_base = 48000, samples, Fraction(1, 48000)
+                container.mux(sound.encode(piece))
+                samples += 1024
+        container.mux(film.encode(None))
+        container.mux(sound.encode(None))
+
+
+def time_parts(film: Path, options: argparse.Namespace, folder: Path) -> dict[str, float]:
+    """Seconds a frame of decode, network (with bringing chroma to full size) and encode, each alone."""
+    reader, colorizer = FilmReader(film), Colorizer.load(options.checkpoint, device="cpu")
+    count, seconds = min(options.alone, options.frames), {}
+    started = time.perf_counter()
+    frames = list(islice(reader.frames(), count))
+    seconds["decode"] = (time.perf_counter() - started) / count
+    every_core = torch.get_num_threads()
+    batch = {"batch_size": options.batch}
+    for name in ("network, all cores", "network"):
+        if name == "network":
+            leave_a_core()
+        deque(colorize_segments(iter(frames[:16]), colorizer, reader.facts, **batch), maxlen=0)
+        started = time.perf_counter()
+        items = list(colorize_segments(iter(frames), colorizer, reader.facts, **batch))
+        seconds[name] = (time.perf_counter() - started) / count
+    torch.set_num_threads(every_core)
+    started = time.perf_counter()
+    writer = FilmPartWriter(folder / "alone.mp4", reader.facts, options.out)
+    for item in items:
+        if isinstance(item, Colored):
+            writer.write(*item)
+    writer.close()
+    seconds["encode"] = (time.perf_counter() - started) / count
+    return seconds
+
+
+def run_whole(film: Path, out: Path, options: argparse.Namespace) -> tuple[float, float]:
+    """(seconds a frame, peak MiB) of the command, in a process of its own; the start of Python is not counted."""
+    words = ["colorize", str(film), "--checkpoint", options.checkpoint, "--out", str(out), "--device", "cpu"]
+    words += ["--batch", str(options.batch)]
+    result = subprocess.run([sys.executable, "-c", _RUN, json.dumps(words)], capture_output=True, text=True, check=True)
+    speed = float(result.stdout.rpartition("(")[2].split()[0])
+    return 1 / speed, float(result.stderr.rpartition("peak")[2])
+
+
+def kept(film: Path, colored: Path) -> dict[str, str]:
+    """Whether sound and duration are the same."""
+    sound, duration, counts = [], [], []
+    for path in (film, colored):
+        with av.open(str(path)) as container:
+            sound.append([(packet.pts, bytes(packet)) for packet in container.demux(audio=0) if packet.size])
+            duration.append(Fraction(container.duration, av.time_base))
+        with av.open(str(path)) as container:
+            counts.append(sum(1 for _ in container.decode(video=0)))
+    return {
+        "frames": " -> ".join(map(str, counts)),
+        "sound packets identical": f"{sound[0] == sound[1]} ({len(sound[0])})",
+        "duration (s)": " -> ".join(f"{float(value):.3f}" for value in duration),
+    }
+
+
+def print_results(
+    options: argparse.Namespace,
+    alone: dict[str, float],
+    whole: float,
+    peaks: tuple[float, float],
+    facts: dict[str, str],
+) -> None:
+    table = Table(title=f"{options.frames} frames of {options.width}x{options.height} to {options.out}")
+    table.add_column("what")
+    table.add_column("value", justify="right")
+    for name, seconds in alone.items():
+        table.add_row(f"{name} alone", f"{1e3 * seconds:.1f} ms a frame, {1 / seconds:.0f} frames/s")
+    table.add_row("the whole", f"{1e3 * whole:.1f} ms a frame, {1 / whole:.1f} frames/s")
+    slowest = max(alone["decode"], alone["network"], alone["encode"])
+    table.add_row("the whole by the slowest alone", f"{whole / slowest:.2f}")
+    table.add_row("the whole by the network alone on all cores", f"{whole / alone['network, all cores']:.2f}")
+    table.add_row(f"peak at {options.frames // 10} frames", f"{peaks[0]:.0f} MiB")
+    table.add_row(f"peak at {options.frames} frames", f"{peaks[1]:.0f} MiB ({peaks[1] / peaks[0] - 1:+.1%})")
+    for name, value in facts.items():
+        table.add_row(name, value)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
