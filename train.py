@@ -53,6 +53,8 @@ def train(config: DictConfig) -> float | None:
     warnings.filterwarnings("ignore", message=r".*on epoch level in distributed setting")
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)  # one notice a stage is noise
     logging.getLogger("pytorch_lightning.trainer.connectors.checkpoint_connector").setLevel(logging.WARNING)
+    if config.film not in (None, "moved") and not Path(str(config.film)).exists():
+        raise FileNotFoundError(f"no film {config.film}; give a film, a folder of frames, moved, or null (film)")
     schedule = Schedule(config)
     if config.plan is not False:
         print_costs(schedule)
@@ -76,10 +78,42 @@ def train(config: DictConfig) -> float | None:
     picture = schedule.folder / "final.png"
     contact_sheet(table, photos, range(min(10, len(photos)))).save(picture)
     print(f"picture (gray | {' | '.join(checkpoints)} | truth): {picture}\nreport: {report}\ncheckpoint: {final}")
+    if config.film is not None:
+        colorize_at_the_end(str(config.film), final, photos, schedule.folder / "final.mp4")
     print(f"colorize your photos: colorgan colorize PHOTO_OR_FOLDER --checkpoint {schedule.folder} --out colorized")
     final_row = next(record for record in table.records if record["name"] == "final")
     value: float | None = final_row["metrics"].get(config.objective)
     return value
+
+
+def colorize_at_the_end(film: str, checkpoint: Path, photos: "TestPhotos", out: Path) -> None:
+    """Colorize a film, gray and colour side by side; for `moved` one with grain is made from the first test photo."""
+    from tempfile import TemporaryDirectory
+
+    from colorgan.clips import grainy_pan
+    from colorgan.colorizer import Colorizer
+    from colorgan.film_command import colorize_film
+
+    if out.exists():
+        return
+    with TemporaryDirectory() as folder:
+        source = Path(film)
+        if film == "moved":
+            source = Path(folder)
+            for number, frame in enumerate(grainy_pan(photos)):
+                frame.save(source / f"{number:05d}.png")
+        colorize_film(
+            source,
+            out,
+            lambda: Colorizer.load(checkpoint),
+            checkpoint=str(checkpoint),
+            batch=8,
+            smooth=0.0,
+            fps=None,
+            compare=True,
+            resume=False,
+            overwrite=True,
+        )
 
 
 def print_costs(schedule: "Schedule") -> None:

@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor, nn
 
-from colorgan.color import GRAY_RULES, recombine, rgb_to_gray
+from colorgan.color import GRAY_RULES, recombine, rgb_to_gray, to_uint8
 from colorgan.colorizer import Colorizer
 from colorgan.data.clips import MOTIONS, ClipsSource, input_noise, moved_photo
 from colorgan.data.datamodule import views_to_rgb
@@ -22,6 +23,7 @@ from colorgan.smoothing import ChromaSmoother
 ClipBatch = Mapping[str, Any]  # gray (T, 1, H, W), rgb (T, 3, H, W), position (1,), motion
 
 _FRAMES_AT_ONCE = 8
+_FILM_SIZE, _FILM_FRAMES = 256, 72
 _LEAST_FRAMES = 5  # of CDC
 _FLOW_MEMORY = 2**30  # bytes of flows that are kept from one row of the table to the next
 
@@ -80,8 +82,6 @@ class ClipProtocol:
 
     def view(self, frame: np.ndarray) -> np.ndarray:
         """A frame as it is measured, (H, W, 3) uint8."""
-        from PIL import Image
-
         height, width = frame.shape[:2]
         if self.image_size is None or min(height, width) <= self.image_size:
             return frame
@@ -283,3 +283,11 @@ class MotionPanel:
         pixels = {photos.names[p]: photos.library.original(photos.indices[p]) for p in chosen}
         resolved = replace(protocol, image_size=size, network_size=protocol.network_size or size, gray_rule=rule)
         return MotionClips(pixels, resolved, num_frames=self.num_frames, motions=self.motions, data=photos.data)
+
+
+def grainy_pan(photos: TestPhotos) -> Iterator[Image.Image]:
+    """Three seconds of a gray film with grain: a pan over the first photo of a set."""
+    pixels = photos.library.original(photos.indices[0])
+    frames, _ = moved_photo(pixels, _FILM_SIZE, "pan", _FILM_FRAMES)
+    gray = input_noise(rgb_to_gray(frames), "noise", seed=0)
+    return (Image.fromarray(frame[0].numpy()) for frame in to_uint8(gray))
