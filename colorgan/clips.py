@@ -16,6 +16,7 @@ from colorgan.color import GRAY_RULES, recombine, rgb_to_gray, to_uint8
 from colorgan.colorizer import Colorizer
 from colorgan.data.clips import MOTIONS, ClipsSource, input_noise, moved_photo
 from colorgan.data.datamodule import views_to_rgb
+from colorgan.data.library import Split
 from colorgan.flow import Motion, build_estimator, estimate_motion
 from colorgan.protocol import TestPhotos, common_gray_rule
 from colorgan.smoothing import ChromaSmoother
@@ -125,6 +126,11 @@ class TestClips:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def num_subjects(self) -> int:
+        """How many clips show different things."""
+        return len(self)
+
     def left_out(self) -> dict[str, int]:
         """How many clips of the source are not measured, by reason."""
         return self._left_out
@@ -145,10 +151,13 @@ class TestClips:
     def others(self, batch: ClipBatch) -> Tensor:
         """Frames of another clip, brought to the size and length of this one."""
         rgb, count = batch["rgb"], len(batch["rgb"])
-        other: Tensor = self.clip((int(batch["position"]) + len(self) // 2) % len(self))["rgb"]
+        other: Tensor = self.clip(self._other(int(batch["position"])))["rgb"]
         turns = torch.arange(count) % (2 * len(other))
         frames = other[torch.minimum(turns, 2 * len(other) - 1 - turns)]  # there and back: no cut where it is short
         return F.interpolate(frames, rgb.shape[-2:], mode="bilinear", antialias=True).clamp(0, 1)
+
+    def _other(self, position: int) -> int:
+        return (position + len(self) // 2) % len(self)
 
 
 class FilmClips(TestClips):
@@ -157,19 +166,25 @@ class FilmClips(TestClips):
     Args:
         source: of the clips.
         protocol: resolved.
+        splits: of the runs behind the checkpoints that trained on clips; what they trained on is not measured.
 
     Raises:
-        ValueError: no clip is long enough.
+        ValueError: no clip is long enough, or held out.
     """
 
-    def __init__(self, source: ClipsSource, protocol: ClipProtocol) -> None:
-        lengths = {name: len(source.frames(name)) for name in source.clips}
+    def __init__(self, source: ClipsSource, protocol: ClipProtocol, splits: Sequence[Split] = ()) -> None:
+        unseen = [name for name in source.clips if all(split.holds_out(name) for split in splits)]
+        if not unseen:
+            raise ValueError(f"the runs of these checkpoints trained on all clips in {source.path} (data.path)")
+        lengths = {name: source.length(name) for name in unseen}
         names = [name for name, length in lengths.items() if length >= _LEAST_FRAMES]
         if not names:
             raise ValueError(f"none of {len(lengths)} clips in {source.path} has {_LEAST_FRAMES} frames (data.path)")
         short = len(lengths) - len(names)
-        super().__init__(names, protocol, source.describe(), {"too short": short} if short else {})
         self.source, self.estimator = source, build_estimator(protocol.flow)
+        left_out = {"too short": short, "trained on": len(source.clips) - len(unseen)}
+        named = replace(protocol, flow=self.estimator.name)  # which network, and which weights
+        super().__init__(names, named, source.describe(), {why: count for why, count in left_out.items() if count})
         self._motions: dict[int, Motion] = {}
         self._kept = 0
 
@@ -226,6 +241,15 @@ class MotionClips(TestClips):
         names = [f"{photo} {motion}" for photo in photos for motion in motions]
         facts = {**data, "motions": self.motions, "num_frames": num_frames}
         super().__init__(names, replace(protocol, name="motion", flow="exact"), facts, {})
+
+    @property
+    def num_subjects(self) -> int:
+        """How many photos there are."""
+        return len(self.photos)
+
+    def _other(self, position: int) -> int:
+        """Another photo under the same motion."""
+        return (position + len(self.photos) // 2 * len(self.motions)) % len(self)
 
     @cached_property
     def sha256(self) -> str:

@@ -42,6 +42,8 @@ def compare(config: DictConfig) -> list[tuple[Table, TestPhotos | TestClips]]:
     headers = {name: read_header(path) for name, path in checkpoints.items()}
     _check_checkpoints(headers)
     over_time = "motion" in config or get_class(config.data.source._target_) is ClipsSource
+    if "motion" in config and get_class(config.data.source._target_) is ClipsSource:
+        raise ValueError("motion=panel moves photos; data=clips moves by itself: give one of them")
     metrics, missing_metrics = build_available_metrics(config.clip_metrics if over_time else config.metrics)
     if config.objective is not None and config.objective not in metrics:
         needs = f"; {missing_metrics[config.objective].needs}" if config.objective in missing_metrics else ""
@@ -160,7 +162,7 @@ def _examine(
         clip_protocol = instantiate(config.clip_protocol, _convert_="all").resolved(list(headers.values()))
         datamodule = build_datamodule(data, seed=0, gray_rule=clip_protocol.gray_rule)
         assert isinstance(datamodule.source, ClipsSource)
-        return datamodule, FilmClips(datamodule.source, clip_protocol)
+        return datamodule, FilmClips(datamodule.source, clip_protocol, _clip_splits(headers))
     datamodule, photos = _examine_photos(config, headers)
     if "motion" not in config:
         return datamodule, photos
@@ -182,6 +184,14 @@ def _examine_photos(
     library = datamodule.examine(min_size=max([1, *(split["min_size"] for split in splits)]))
     rules = [Split(split["seed"], split["threshold"]) for split in splits]
     return datamodule, TestPhotos(library, protocol, datamodule.source.describe(), rules)
+
+
+def _clip_splits(headers: Mapping[str, Mapping[str, Any]]) -> list[Split]:
+    """The splits of runs that trained on clips; photos and clips have nothing in common."""
+    splits = [
+        split for header in headers.values() for split in header.get("splits", []) if split.get("kind") == "clips"
+    ]
+    return [Split(split["seed"], split["threshold"]) for split in splits]
 
 
 def _splits(headers: Mapping[str, Mapping[str, Any]]) -> list[Mapping[str, Any]]:

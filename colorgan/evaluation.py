@@ -71,7 +71,7 @@ def baselines(photos: TestPhotos | TestClips) -> dict[str, Method]:
     def shuffled(batch: Batch) -> Tensor:
         return recombine(batch["gray"], photos.others(batch).to(batch["gray"]), rule)
 
-    shuffles: dict[str, Method] = {"shuffled": shuffled} if len(photos) > 1 else {}
+    shuffles: dict[str, Method] = {"shuffled": shuffled} if photos.num_subjects > 1 else {}
     return {
         "gray": lambda batch: recombine(batch["gray"], batch["gray"].expand(-1, 3, -1, -1), rule),
         "mean tint": mean_tint,

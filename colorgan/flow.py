@@ -70,13 +70,14 @@ def similarity_flow(
         angle: (N,), in radians, clockwise on the screen (y points down).
         dtype: of the result.
     """
-    shift, zoom, angle = (value.double() for value in (shift, zoom, angle))
+    device = shift.device
+    shift, zoom, angle = (value.cpu().double() for value in (shift, zoom, angle))  # some devices have no float64
     grid = _pixel_grid(height, width, shift.device).double()
     center = grid.new_tensor([(width - 1) / 2, (height - 1) / 2]).view(1, 2, 1, 1)
     cosine, sine = zoom * angle.cos(), zoom * angle.sin()
     matrix = torch.stack([cosine, -sine, sine, cosine], dim=1).view(-1, 2, 2)
     moved = torch.einsum("nij,jhw->nihw", matrix, (grid - center)[0]) + center + shift.view(-1, 2, 1, 1)
-    return (moved - grid).to(dtype)
+    return (moved - grid).to(dtype).to(device)
 
 
 def inconsistent(forward: Tensor, backward: Tensor) -> Tensor:
@@ -155,7 +156,7 @@ class RAFTFlow:
         self.network.eval().requires_grad_(False)
 
     def __call__(self, first: Tensor, second: Tensor) -> Tensor:
-        """Flow of (N, 1, H, W) in [0, 1]; sides are reflected up to multiples of 8 from 128, which RAFT needs."""
+        """Flow of (N, 1, H, W) in [0, 1]; edges are repeated up to multiples of 8 from 128 on, which RAFT needs."""
         height, width = first.shape[-2:]
         pad = [max(128, -(-side // 8) * 8) - side for side in (width, height)]
         frames = [nn.functional.pad(f, [0, pad[0], 0, pad[1]], mode="replicate") for f in (first, second)]

@@ -190,6 +190,11 @@ class TestPhotos(Dataset[dict[str, Tensor]]):
     def __len__(self) -> int:
         return len(self.indices)
 
+    @property
+    def num_subjects(self) -> int:
+        """How many photos show different things."""
+        return len(self)
+
     def left_out(self) -> dict[str, int]:
         """How many photos of the source are not measured, by reason; a split is no reason."""
         small = {"too small": self.num_too_small} if self.num_too_small else {}

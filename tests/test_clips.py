@@ -3,12 +3,14 @@
 import json
 import math
 
+import numpy as np
 import pytest
 from PIL import Image
 
 import evaluate
-from colorgan.clips import ClipProtocol, MotionPanel
+from colorgan.clips import ClipProtocol, FilmClips, MotionPanel
 from colorgan.data import ClipsSource
+from colorgan.data.library import Split
 
 ROWS = ["gray", "mean tint", "shuffled", "run", "truth"]
 
@@ -47,7 +49,7 @@ def test_clips_get_a_table_a_report_and_strips(run, clips, tmp_path, script):
     assert 0 < lines["truth"]["metrics"]["cdc"] < math.log(2)
     assert lines["run"]["metrics"]["chroma_flicker"] > lines["gray"]["metrics"]["chroma_flicker"]
     protocol = lines["run"]["protocol"]
-    assert (protocol["num_clips"], protocol["flow"], protocol["network_size"]) == (2, "dis", 64)
+    assert (protocol["num_clips"], protocol["flow"], protocol["network_size"]) == (2, "dis_medium", 64)
     assert "95 % bootstrap interval over clips" in (out / "report.md").read_text()
     assert {file.name for file in (out / "figures").iterdir()} == {"clip-1.png", "clip-2.png", "colors.png"}
     before = (out / "metrics.jsonl").read_bytes()
@@ -103,6 +105,35 @@ def test_mistakes_are_said_in_a_line(run, clips, tmp_path, script, monkeypatch, 
     assert code == 2
     assert message in error.strip().splitlines()[-1]
     assert "Traceback" not in error
+
+
+def test_clips_and_moved_photos_exclude_each_other(run, clips, tmp_path, script):
+    code, _, error = script(evaluate, f"checkpoints={run}", "data=clips", f"data.path={clips}", "motion=panel")
+    assert code == 2
+    assert "motion=panel moves photos; data=clips moves by itself" in error
+
+
+def test_clips_that_a_run_trained_on_are_not_measured(clips):
+    source, protocol = ClipsSource(str(clips)), ClipProtocol(network_size=32, gray_rule="luma601")
+    splits = [Split(seed, "8" + 63 * "0") for seed in range(40)]
+    held_out = next(s for s in splits if s.holds_out("one") and not s.holds_out("two"))
+    film = FilmClips(source, protocol, [held_out])
+    assert film.names == ["one"]
+    assert film.left_out()["trained on"] >= 1
+    with pytest.raises(ValueError, match="trained on all clips"):
+        FilmClips(source, protocol, [Split(0, "")])
+
+
+def test_another_photo_lends_its_colours_under_the_same_motion(photos):
+    from colorgan.clips import MotionClips
+
+    pixels = {str(n): np.full((60, 60, 3), 40 * n + 20, np.uint8) for n in range(3)}
+    protocol = ClipProtocol(image_size=24, network_size=24, gray_rule="luma601")
+    panel = MotionClips(pixels, protocol, num_frames=5, motions=["pan", "zoom"], data={})
+    for position in range(len(panel)):
+        assert panel._other(position) // 2 != position // 2
+        assert panel._other(position) % 2 == position % 2
+    assert panel.num_subjects == 3
 
 
 def test_frames_keep_their_aspect_and_are_not_enlarged(clips):

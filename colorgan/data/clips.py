@@ -62,16 +62,25 @@ class ClipsSource:
 
     def listing(self) -> datasets.Dataset:
         """One row a frame; the frames of a clip are a group."""
-        rows = [
-            {"name": f"{clip}/{number:05d}", "group": clip, "frame": number}
-            for clip in self.clips
-            for number in range(len(self.frames(clip)))
-        ]
+        rows = []
+        for clip, place in self.clips.items():
+            for number in range(self.length(clip)):
+                file = (place if isinstance(place, Path) else place[number]).stat()
+                row = {"name": f"{clip}/{number:05d}", "group": clip, "frame": number}
+                rows.append({**row, "bytes": file.st_size, "modified_ns": file.st_mtime_ns})  # tell a changed file
         return datasets.Dataset.from_list(rows)
 
+    def length(self, clip: str) -> int:
+        """How many frames of a clip are taken; films are decoded for it."""
+        place = self.clips[clip]
+        return len(self.frames(clip)) if isinstance(place, Path) else min(len(place), self.max_frames)
+
     def open(self, row: Row) -> Image.Image:
-        """A frame."""
-        return Image.fromarray(self.frames(row["group"])[row["frame"]])
+        """A frame; of a film all of them are decoded, and kept until another one's turn comes."""
+        place = self.clips[row["group"]]
+        if isinstance(place, Path):
+            return Image.fromarray(self.frames(row["group"])[row["frame"]])
+        return read_photo(place[row["frame"]])
 
     def describe(self) -> dict[str, Any]:
         """Kind and path."""
@@ -91,16 +100,17 @@ class ClipsSource:
 def _find_clips(path: Path) -> dict[str, Path | list[Path]]:
     if path.is_file():
         return {path.name: path} if path.suffix.lower() in VIDEO_EXTENSIONS else {}
-    found: dict[str, Path | list[Path]] = {}
+    places: dict[Path, Path | list[Path]] = {}
     for file in sorted(path.rglob("*"), key=_natural):
         if file.suffix.lower() in VIDEO_EXTENSIONS and file.is_file():
-            found[file.relative_to(path).as_posix()] = file
+            places[file] = file
         elif file.suffix.lower() in EXTENSIONS and file.is_file():
-            name = file.parent.relative_to(path).as_posix()
-            frames = found.setdefault(path.name if name == "." else name, [])
-            assert isinstance(frames, list)
+            frames = places.setdefault(file.parent, [])
+            assert isinstance(frames, list)  # a folder is no file
             frames.append(file)
-    return found
+    # pictures beside the folders of others are a clip of their own, called `.`
+    alone = list(places) == [path]
+    return {path.name if alone else place.relative_to(path).as_posix(): files for place, files in places.items()}
 
 
 def _natural(file: Path) -> list[tuple[int, str]]:

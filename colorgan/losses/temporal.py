@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from colorgan.color import rgb_to_chroma
 from colorgan.flow import inside, similarity_flow, warp
@@ -32,7 +32,7 @@ class TemporalLoss(nn.Module):
         self.max_shift, self.max_zoom, self.max_angle, self.noise = max_shift, max_zoom, max_angle, noise
 
     def forward(self, fake_rgb: Tensor, gray: Tensor, colorize: Callable[[Tensor], Tensor]) -> Tensor:
-        """Scalar, the mean over two chroma planes (B - Y, R - Y) of what both views show; draws the motion.
+        """Scalar, the mean over photos, both chroma planes (B - Y, R - Y) and what both views show; draws the motion.
 
         Args:
             fake_rgb: (N, 3, H, W), the picture of the first view.
@@ -40,7 +40,7 @@ class TemporalLoss(nn.Module):
             colorize: makes the picture of the second.
         """
         count, height, width = len(gray), *gray.shape[-2:]
-        unit = 2 * torch.rand(4, count, device=gray.device) - 1
+        unit = 2 * _of_the_whole_batch(torch.rand, count, 4, device=gray.device).T - 1
         flow = similarity_flow(
             height,
             width,
@@ -49,9 +49,18 @@ class TemporalLoss(nn.Module):
             angle=math.radians(self.max_angle) * unit[3],
         )
         second = warp(gray, flow, padding="reflection")
-        second = (second + self.noise * torch.randn_like(second)).clamp(0, 1)
+        second = (second + self.noise * _of_the_whole_batch(torch.randn, *second.shape, device=gray.device)).clamp(0, 1)
         second_rgb = colorize(second)
         expected = warp(rgb_to_chroma(fake_rgb.float()), flow)
         difference = (rgb_to_chroma(second_rgb.float()) - expected).abs().mean(dim=1, keepdim=True)
         visible = inside(flow).float()
-        return (difference * visible).sum() / visible.sum().clamp_min(1)
+        sums = ((difference * visible).sum(dim=(1, 2, 3)), visible.sum(dim=(1, 2, 3)))
+        return (sums[0] / sums[1].clamp_min(1)).mean()
+
+
+def _of_the_whole_batch(draw: Callable[..., Tensor], count: int, *shape: int, device: torch.device) -> Tensor:
+    """Chance for the photos of this process, which has every n-th of the batch: as one process alone would draw it."""
+    if not distributed.is_initialized():
+        return draw(count, *shape, device=device)
+    rank, world_size = distributed.get_rank(), distributed.get_world_size()
+    return draw(count * world_size, *shape, device=device)[rank::world_size]

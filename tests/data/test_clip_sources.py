@@ -61,6 +61,21 @@ def test_frames_of_a_clip_form_a_group(tmp_path):
     assert source.open(rows[2]).getpixel((0, 0)) == (20, 100, 50)
 
 
+def test_a_changed_frame_changes_the_listing(tmp_path):
+    draw_frames(tmp_path / "shot", 3)
+    before = ClipsSource(str(tmp_path)).listing().to_list()
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "shot" / "frame1.png", compress_level=0)
+    after = ClipsSource(str(tmp_path)).listing().to_list()
+    assert [row == other for row, other in zip(before, after, strict=True)] == [True, False, True]
+
+
+def test_pictures_beside_folders_are_a_clip_of_their_own(tmp_path):
+    draw_frames(tmp_path / "clips", 2)
+    draw_frames(tmp_path / "clips" / "clips", 3)
+    source = ClipsSource(str(tmp_path / "clips"))
+    assert {name: source.length(name) for name in source.clips} == {".": 2, "clips": 3}
+
+
 def test_what_is_no_clip_is_said_in_a_line(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no folder or video .*data\.path"):
         ClipsSource(str(tmp_path / "none"))

@@ -53,6 +53,23 @@ def test_motion_and_noise_are_drawn_from_the_seed_of_the_step(gray):
     assert not torch.equal(seen(1)[0] - gray[0], seen(1)[1] - gray[1])
 
 
+def test_processes_draw_what_one_would(monkeypatch):
+    gray = torch.rand(4, 1, 24, 24, generator=torch.Generator().manual_seed(3))
+
+    def loss(part):
+        torch.manual_seed(7)  # all processes of a run are seeded alike
+        return TemporalLoss()(tint(part), part, lambda second: tint(second.square())).item()
+
+    whole = loss(gray)
+    for name, value in (("is_initialized", True), ("get_world_size", 2)):
+        monkeypatch.setattr(f"torch.distributed.{name}", lambda value=value: value)
+    parts = []
+    for rank in range(2):
+        monkeypatch.setattr("torch.distributed.get_rank", lambda rank=rank: rank)
+        parts.append(loss(gray[rank::2]))
+    assert sum(parts) / 2 == pytest.approx(whole, rel=1e-5)
+
+
 def test_both_views_get_a_gradient(gray):
     first, second = tint(gray).requires_grad_(), (tint(gray) * 1.3).requires_grad_()
     TemporalLoss()(first, gray, lambda view: second).backward()
