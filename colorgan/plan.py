@@ -125,6 +125,11 @@ def plain(config: DictConfig) -> Any:
     return OmegaConf.to_container(config, resolve=True)
 
 
+def gray_rule_of(config: DictConfig) -> str:
+    """How gray is made from colour in a run: as its generator wants it."""
+    return str(config.generator.get("gray_rule", "luma601"))
+
+
 def build_datamodule(data: DictConfig, *, seed: int, gray_rule: str) -> ColorizationDataModule:
     """The data module of a config; keys that `data.source` takes by interpolation are not the module's own."""
     source = instantiate(data.source, _convert_="all")
