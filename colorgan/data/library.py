@@ -20,13 +20,14 @@ from PIL import Image
 
 from colorgan.checkpoint import file_hash
 from colorgan.color import colorfulness
+from colorgan.data.cache import checksum, drop_damaged_arrow, seal_arrow
 from colorgan.data.photo import UnreadablePhotoError
 from colorgan.data.sources import Row, Source
 
 logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "val")
-_CACHE_VERSION = 4  # raise it when `_examine` stores, or a source draws, something else
+_CACHE_VERSION = 5  # raise it when `_examine` stores, or a source draws, something else
 _PARALLEL_FROM = 500  # photos; below, starting processes costs more than it saves
 _CHUNK = 25_000  # photos, each so many a file of the cache: a scan that was stopped goes on behind the last whole one
 _FEATURES = datasets.Features(
@@ -41,6 +42,7 @@ _FEATURES = datasets.Features(
         "error": datasets.Value("string"),
         "shape": datasets.Sequence(datasets.Value("int32"), length=2),
         "pixels": datasets.Value("binary"),
+        "checksum": datasets.Value("uint32"),
     }
 )
 
@@ -98,8 +100,11 @@ class PhotoLibrary:
         if self.store_size is None:
             return self.original(index)
         row = self._mapped[index]
-        pixels = np.frombuffer(row["pixels"][0].as_buffer(), dtype=np.uint8)
-        return pixels.reshape(*row["shape"][0].as_py(), 3)
+        pixels = row["pixels"][0].as_buffer()
+        if checksum(pixels) != row["checksum"][0].as_py():
+            logger.warning("the kept pixels of %s are damaged; it is decoded anew", row["name"][0])
+            return np.asarray(shrink(self._open(index), self.store_size))
+        return np.frombuffer(pixels, dtype=np.uint8).reshape(*row["shape"][0].as_py(), 3)
 
     @cached_property
     def _mapped(self) -> datasets.Dataset:
@@ -108,7 +113,10 @@ class PhotoLibrary:
 
     def original(self, index: int) -> np.ndarray:
         """The photo of a row at its full size, (H, W, 3) uint8."""
-        return np.asarray(self.source.open(self.listing[self.table["position"][index]]).convert("RGB"))
+        return np.asarray(self._open(index))
+
+    def _open(self, index: int) -> Image.Image:
+        return self.source.open(self.listing[self.table["position"][index]]).convert("RGB")
 
     def manifest(self) -> dict[str, list[str]]:
         """Every used photo with its split and hash, by columns."""
@@ -237,6 +245,8 @@ def _examine_all(
         part = listing.select(range(first, min(first + _CHUNK, len(listing))))
         last = f" {first + 1} to {first + len(part)} of {len(listing)}" if len(listing) > _CHUNK else ""
         cache = cache_dir / f"{digest.hexdigest()[:32]}{f'-{first}' if first else ''}.arrow"
+        for file in _files_of(cache):
+            drop_damaged_arrow(file)
         examined = part.map(
             _examine_batch,
             batched=True,
@@ -251,8 +261,15 @@ def _examine_all(
             writer_batch_size=100,
             desc=f"examining photos{last}",
         )
+        for file in _files_of(cache):
+            seal_arrow(file)
         parts.append(examined)
     return datasets.concatenate_datasets(parts)
+
+
+def _files_of(cache: Path) -> list[Path]:
+    """The Arrow files of a chunk: one, or one of each process that has examined a part."""
+    return [*cache.parent.glob(cache.name), *cache.parent.glob(f"{cache.stem}_*_of_*.arrow")]
 
 
 def _examine_batch(
@@ -273,17 +290,16 @@ def _examine_batch(
 
 def _examine(row: Row, position: int, source: Source, store_size: int | None) -> dict[str, Any]:
     image, facts = examine_photo(row, source)
-    result = {**facts, "position": position, "name": row["name"], "shape": [0, 0], "pixels": b""}
+    result = {**facts, "position": position, "name": row["name"], "shape": [0, 0], "pixels": b"", "checksum": 0}
     # Equal photos under two names stay in one split.
     result["group"] = row.get("group") or facts["sha256"]
     if image is None:
         return {**result, "group": row.get("group") or ""}
-    small = image if store_size is None else shrink(image, store_size)
-    return {
-        **result,
-        "shape": [small.height, small.width],
-        "pixels": small.tobytes() if store_size is not None else b"",
-    }
+    if store_size is None:
+        return {**result, "shape": [image.height, image.width]}
+    small = shrink(image, store_size)
+    pixels = small.tobytes()
+    return {**result, "shape": [small.height, small.width], "pixels": pixels, "checksum": checksum(pixels)}
 
 
 def examine_photo(row: Row, source: Source) -> tuple[Image.Image | None, dict[str, Any]]:

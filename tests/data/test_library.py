@@ -245,7 +245,7 @@ def test_manifest_lists_every_photo_with_its_split_and_hash(folder, examine, tmp
     assert [row["name"] for row in rows] == [f"{index:02d}.png" for index in range(12)]
     assert {(row["width"], row["height"]) for row in rows} == {("40", "32")}
     assert len({row["sha256"] for row in rows}) == 12
-    assert [file.name for file in tmp_path.glob("manifest*")] == ["manifest.csv"]
+    assert {file.name for file in tmp_path.glob("manifest*")} == {"manifest.csv", "manifest.csv.sha256"}
 
 
 def test_manifest_of_the_same_photos_is_accepted_and_left_alone(folder, examine, tmp_path):
@@ -320,3 +320,55 @@ def test_folders_are_listed_in_the_order_of_their_paths_links_and_all(tmp_path, 
     assert list(listing["name"]) == [file.relative_to(tmp_path).as_posix() for file in files]
     assert list(listing["bytes"]) == [file.stat().st_size for file in files]
     assert list(listing["modified_ns"]) == [file.stat().st_mtime_ns for file in files]
+
+
+def damage(file, how):
+    content = bytearray(file.read_bytes())
+    if how == "cut":
+        content = content[: len(content) // 2]
+    elif how == "zeros":
+        content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
+    elif isinstance(how, int):
+        content[len(content) * how // 20 + 5] ^= 1 << how % 8
+    else:
+        content = b"" if how == "empty" else b"no table at all"
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("how", ["cut", "zeros", "empty", "text", *range(20)])
+def test_a_damaged_cache_changes_nothing(folder, examine, tmp_path, how):
+    source = FolderSource(str(folder))
+    before = examine(source, store_size=16)
+    rows, photos = before.table.to_list(), [before.pixels(index).copy() for index in range(len(before.table))]
+    [file] = (tmp_path / "cache").glob("*.arrow")
+    del before  # it lies in the mapped file
+    damage(file, how)
+    again = examine(source, store_size=16)
+    facts = [{key: value for key, value in row.items() if key != "pixels"} for row in again.table.to_list()]
+    assert facts == [{key: value for key, value in row.items() if key != "pixels"} for row in rows]
+    assert all(np.array_equal(again.pixels(index), photo) for index, photo in enumerate(photos))
+
+
+def test_damage_in_the_cache_is_told_in_one_line(folder, examine, tmp_path, caplog):
+    source = CountingFolder(str(folder))
+    library = examine(source, store_size=16)
+    kept, [file] = library.pixels(3).tobytes(), (tmp_path / "cache").glob("*.arrow")
+    content = file.read_bytes()
+    at = content.index(kept)
+    del library
+    CountingFolder.opened = 0
+
+    file.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    assert examine(source, store_size=16).pixels(3).tobytes() == kept
+    assert CountingFolder.opened == 1  # that photo alone
+    assert f"the kept pixels of {source.listing()[3]['name']} are damaged; it is decoded anew" in caplog.text
+
+    file.write_bytes(content[: at + 5])
+    assert examine(source, store_size=16).pixels(3).tobytes() == kept
+    assert f"{file} is damaged; its photos are examined again" in caplog.text
+    assert file.read_bytes() == content
+    caplog.clear()
+    CountingFolder.opened = 0
+    examine(source, store_size=16)
+    assert not caplog.text
+    assert CountingFolder.opened == 0

@@ -1,0 +1,65 @@
+"""Checksums of the cache of examined photos: a disk may cut off its files, or flip bits in them."""
+
+import hashlib
+import json
+import logging
+import zlib
+from pathlib import Path
+
+import pyarrow
+
+from colorgan.checkpoint import file_hash
+
+logger = logging.getLogger(__name__)
+
+
+def checksum(pixels: bytes | pyarrow.Buffer) -> int:
+    """CRC-32 of the pixels of a photo, as kept beside them; a start does not read them, training does."""
+    return zlib.crc32(pixels)
+
+
+def seal_arrow(file: Path) -> None:
+    """Write the hash of all columns but `pixels` beside an Arrow file that has none."""
+    seal = _seal_of(file)
+    if not seal.exists():
+        seal.write_text(_facts_hash(file))
+
+
+def drop_damaged_arrow(file: Path) -> None:
+    """Remove an Arrow file that cannot be read, or does not fit the hash beside it."""
+    seal, found = _seal_of(file), _facts_hash(file)
+    if not found or (seal.exists() and seal.read_text() != found):
+        _drop(file)
+
+
+def seal_file(file: Path) -> None:
+    """Write the hash of a whole file beside it."""
+    _seal_of(file).write_text(file_hash(file))
+
+
+def drop_damaged_file(file: Path) -> None:
+    """Remove a file that does not fit the hash beside it."""
+    seal = _seal_of(file)
+    if file.exists() and seal.exists() and seal.read_text() != file_hash(file):
+        _drop(file)
+
+
+def _drop(file: Path) -> None:
+    logger.warning("%s is damaged; its photos are examined again", file)
+    _seal_of(file).unlink(missing_ok=True)
+    file.unlink()
+
+
+def _seal_of(file: Path) -> Path:
+    return file.with_name(f"{file.name}.sha256")
+
+
+def _facts_hash(file: Path) -> str:
+    """Hash of an Arrow file without its pixels; empty if it cannot be read."""
+    try:
+        table = pyarrow.ipc.open_stream(pyarrow.memory_map(str(file))).read_all()
+        table.validate(full=True)
+        facts = [table.drop_columns("pixels").to_pydict(), sorted(map(repr, (table.schema.metadata or {}).items()))]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    except Exception:  # Arrow stumbles over damage in many ways
+        return ""
