@@ -11,6 +11,8 @@ from torchmetrics import MetricCollection
 from colorgan.plan import PlannedStage
 from colorgan.processes import Processes
 
+_SHARDING = ("fsdp", "deepspeed", "modelparallel")  # Lightning's names of strategies, and of their classes
+
 
 def check_config(config: DictConfig) -> None:
     """Refuse a config that lacks values, or names what only other commands read.
@@ -22,6 +24,13 @@ def check_config(config: DictConfig) -> None:
         raise ValueError(f"the config needs a value for {missing[0]}: give {missing[0]}=...")
     if "sweep" in config:
         raise ValueError("sweep=wandb is no choice: configs/sweep/wandb.yaml is for `wandb sweep`, as its head says")
+    strategy = str(config.trainer.get("strategy"))
+    if any(word in strategy.lower() for word in _SHARDING):
+        raise ValueError(
+            f"trainer.strategy={strategy}: networks are not sharded here, as torch refuses the copy of a sharded "
+            "generator that its moving average needs, and checkpoints are written by one process, from whole "
+            "networks; take trainer=ddp, and where memory is short +schedule.stages.STAGE.module.accumulate=2"
+        )
 
 
 def check_objective(objective: str, metrics: MetricCollection) -> None:

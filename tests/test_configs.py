@@ -30,7 +30,8 @@ def test_any_experiment_goes_with_any_scale(compose, experiment, scale):
 @pytest.mark.parametrize(("group", "choice"), [c for c in CHOICES if c != ("data", "base")] + LOSSES)
 def test_every_choice_composes(compose, group, choice):
     path = ["data.path=somewhere"] if choice in ("folder", "hub", "hub_stream", "clips") else []
-    config = compose(f"{group}={choice}", *path)
+    nodes = ["trainer.num_nodes=2"] if choice == "ddp_multinode" else []
+    config = compose(f"{group}={choice}", *path, *nodes)
     OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
 
 

@@ -202,6 +202,11 @@ def test_last_is_handed_on_where_no_metric_is_named(smoke):
         (["schedule.stages.critic_pretrain.handover=psnr"], r"critic_pretrain.handover must be last"),
         (["objective=fid"], r"objective='fid' must be one of the metrics: colorfulness, psnr"),
         (["trainer.accelerator=cpu", "trainer.devices=2"], r"trainer.devices=2: several processes need trainer=ddp"),
+        (
+            ["trainer=fsdp"],
+            r"trainer.strategy=fsdp: networks are not sharded here, .*take trainer=ddp, and .*accumulate",
+        ),
+        (["+trainer.strategy=deepspeed_stage_2"], r"trainer.strategy=deepspeed_stage_2: networks are not sharded here"),
         (["schedule.stages.gan.module.loss_weights.discriminator=0"], r"loss_weights.discriminator above 0"),
         (["+schedule.stages.gan.module.loss_weights.style=1"], r"loss_weights names \['style'\]"),
         (["+schedule.stages.generator_pretrain.module.momentum=1"], r"generator_pretrain.module: .*'momentum'"),
