@@ -227,9 +227,10 @@ class Schedule:
             raise ValueError(f"{saved} is no file of this run, and is not opened: {reason}; delete it") from error
         except DivergedError as error:
             where = f"schedule.stages.{stage.name}.module"
+            names = ", ".join(self.datamodule.names_of_step(module.steps))
             raise ValueError(
-                f"{stage.folder.name} diverged in step {module.steps + 1}: {error}; its photos: "
-                f"{', '.join(self.datamodule.names_of_step(module.steps))}; what was saved before is finite and stays; "
+                f"{stage.folder.name} diverged in step {module.steps + 1}: {error}; "
+                f"{f'its photos: {names}; ' if names else ''}what was saved before is finite and stays; "
                 f"try a smaller rate ({', '.join(_rates(where, stage.entry.module))}) or {where}.gradient_clip=1, with "
                 "another name="
             ) from error

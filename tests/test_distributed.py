@@ -118,6 +118,27 @@ def test_two_processes_stopped_by_a_signal_go_on_in_the_same_bits(tmp_path):
 
 
 @pytest.mark.slow
+def test_two_processes_stopped_in_a_stream_go_on_in_the_same_bits(tmp_path, draw_photos):
+    stream = ["data=hub_stream", f"data.path={draw_photos(tmp_path / 'photos', 24)}", "data.block_size=5"]
+    words = [*TWO, *stream, "data.validation_share=0.3", "schedule.cycles=0", "save_every=1"]
+    words += ["schedule.stages.generator_pretrain.batch_size=16"]
+    expected = (train(tmp_path, "whole", *words) / "final.safetensors").read_bytes()
+    with subprocess.Popen(command(tmp_path, "run", *words), cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        while not (tmp_path / "run" / STAGES[0] / "last.ckpt").exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        error = process.communicate(timeout=60)[1]
+    assert process.returncode == 143, error
+    assert (train(tmp_path, "run", *words) / "final.safetensors").read_bytes() == expected
+    for rank in range(2):
+        steps = {step["step"]: step["photos"] for step in trace(tmp_path, "whole", rank)}
+        again = trace(tmp_path, "run", rank)
+        assert again
+        assert all(step["photos"] == steps[step["step"]] for step in again)
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("ip"), reason="needs root and iproute2")
 def test_two_network_namespaces_train_as_two_machines(tmp_path):
     names, links = [f"cg{os.getpid()}{i}" for i in "ab"], ["cgv0", "cgv1"]

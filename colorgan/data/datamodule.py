@@ -140,7 +140,7 @@ class ColorizationDataModule(pl.LightningDataModule):
         }
 
     def names_of_step(self, step: int) -> list[str]:
-        """Names of the photos in the batch of a step."""
+        """Names of the photos in the batch of a step; none where nobody can tell."""
         assert self.library is not None
         photos = self.training_photos()
         keys = batch_keys(num_items=len(photos), batch_size=self.batch_size, seed=self.stage_seed, step=step)

@@ -20,6 +20,7 @@ import torch
 from datasets.distributed import split_dataset_by_node
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from colorgan.data.cache import drop_damaged_file, seal_file
 from colorgan.data.datamodule import Batch, ColorizationDataModule, make_batch
 from colorgan.data.library import PhotoLibrary, Split, build_library, examine_photo, shrink, why_unusable
 from colorgan.data.sources import HubSource, Row
@@ -162,12 +163,17 @@ class StreamingDataModule(ColorizationDataModule):
         """Nobody knows."""
         return None
 
+    def names_of_step(self, step: int) -> list[str]:
+        """None: the photos of a stream have no names that would find them again."""
+        return []
+
     def examine(self, min_size: int) -> PhotoLibrary:
         """Read the stream until enough held-out photos are found; the library holds these alone."""
         threshold = f"{int(self.validation_share * 2**52) << 204:064x}"
         split, options = Split(self.seed, threshold), [self.max_validation, min_size, self.min_colorfulness]
         identity = json.dumps([self.stream_source.describe(), self.seed, threshold, *options], sort_keys=True)
         path = self.cache_dir / f"stream-{hashlib.sha256(identity.encode()).hexdigest()[:32]}.parquet"
+        drop_damaged_file(path)
         if not path.exists():
             _keep(self._held_out(split, min_size), path)
         self.library = build_library(
@@ -285,6 +291,7 @@ def _keep(rows: Iterator[dict[str, Any]], path: Path) -> None:
     temporary = path.with_suffix(".tmp")
     datasets.Dataset.from_list(kept).to_parquet(str(temporary))
     temporary.replace(path)
+    seal_file(path)
 
 
 def _as_it_is(batch: Any) -> Batch:

@@ -151,6 +151,16 @@ def test_examining_again_reads_the_cache(module, monkeypatch):
     assert np.array_equal(first.original(0), second.original(0))
 
 
+def test_a_damaged_file_of_held_out_photos_is_read_again(module, tmp_path, caplog):
+    first = module().library.table.to_list()
+    [file] = (tmp_path / "c").glob("stream-*.parquet")
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+    assert module().library.table.to_list() == first
+    assert f"{file} is damaged" in caplog.text
+    assert file.read_bytes() == content
+
+
 def test_a_share_of_a_stream_is_refused(module):
     with pytest.raises(ValueError, match=r"share=0\.5: a stream has no share"):
         module().begin_stage(image_size=16, batch_size=2, num_steps=2, stage_index=1, share=0.5)
@@ -183,6 +193,12 @@ def test_training_from_a_stream_stopped_ends_in_the_same_bits(script, folder, tm
     assert script(train, *words, "name=stopped")[0] == 0
     ends = [(tmp_path / "runs" / name / "final.safetensors").read_bytes() for name in ("whole", "stopped")]
     assert ends[0] == ends[1]
+    with monkeypatch.context() as patch:
+        patch.setattr(Stage, "weighted_sum", lambda self, terms: next(self.parameters()).sum() * float("nan"))
+        code, _, err = script(train, *words, "name=diverged")
+    assert code == 2, err
+    assert "diverged in step 1: loss nan" in err
+    assert "photos" not in err.splitlines()[-1]  # those of a stream have no names
     code, _, err = script(train, *words, "name=epochs", "schedule.stages.generator_pretrain.steps=null",
                           "+schedule.stages.generator_pretrain.epochs=2")  # fmt: skip
     assert code == 2
