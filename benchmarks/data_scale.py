@@ -8,6 +8,7 @@ step (benchmarks/training_speed.py measures them); memory of each worker's own o
 import argparse
 import gc
 import io
+import multiprocessing
 import tempfile
 import time
 from collections.abc import Iterator
@@ -17,7 +18,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import psutil
 import torch
 from PIL import Image
 
@@ -48,7 +48,10 @@ def link_copies(folder: Path, target: Path, num_photos: int) -> None:
 
 def own_memory() -> float:
     """Mean of the memory, in MB, that each child has for itself alone."""
-    own = [child.memory_full_info().uss / 2**20 for child in psutil.Process().children(recursive=True)]
+    own = []
+    for child in multiprocessing.active_children():
+        lines = Path(f"/proc/{child.pid}/smaps_rollup").read_text().splitlines()
+        own.append(sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024)
     return float(np.mean(own)) if own else 0.0
 
 

@@ -105,7 +105,7 @@ def kill_when(process, condition):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["grid", "joblib", "optuna"])
-def test_eight_trials_killed_once_end_as_if_never_stopped(words, tmp_path, way):
+def test_eight_trials_killed_once_all_finish_and_none_is_done_twice(words, tmp_path, way):
     threshold = "schedule.stages.gan.module.turns.threshold"
     searched = [f"{threshold}=0.5,0.7", "generator.head=chroma,lab", "seed=0,1"]
     if way == "optuna":
