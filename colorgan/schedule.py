@@ -138,7 +138,8 @@ class Schedule:
         assert library.split is not None
         limits = {"min_size": self.largest_size, "min_colorfulness": self.datamodule.min_colorfulness}
         before = read_header(start).get("splits", []) if (start := self.init_from) else []
-        own = {**asdict(library.split), **limits}
+        kind = {"kind": self.datamodule.source.describe()["kind"]}  # clips and photos have nothing in common
+        own = {**asdict(library.split), **limits, **kind}
         return [own, *(split for split in before if split != own)]
 
     def test_photos(self, image_size: int) -> TestPhotos:

@@ -112,9 +112,8 @@ def validation_metrics(
         return ValidationMetrics(metrics, records, save_snapshot)
 
     def measure_over_time(generator: nn.Module) -> dict[str, float]:
-        device = next(generator.parameters()).device
-        batches = ({key: value.to(device) for key, value in clip.items()} for clip in clips.loader())
-        values = evaluate(generator, batches, clip_metrics.to(device))
+        device = next(generator.parameters()).device  # clips and metrics stay on the CPU: not all devices have float64
+        values = evaluate(lambda clip: generator(clip["gray"].to(device)).cpu(), clips.loader(), clip_metrics)
         return {f"motion_{name}": value for name, value in values.items()}
 
     return ValidationMetrics(metrics, records, save_snapshot, measure_over_time)
