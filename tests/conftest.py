@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT / "colorgan" / "plugins"))  # before anything makes Hydra look for its plugins, as train.py
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def compose() -> Callable[..., object]:
     """Compose a config as `train.py` does, from overrides."""
     from hydra import compose as hydra_compose
@@ -54,15 +55,21 @@ def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
     return run_it
 
 
-@pytest.fixture
-def smoke(compose: Callable[..., object], tmp_path: Path) -> Callable[..., object]:
-    """The smoke experiment in a temporary folder."""
+@pytest.fixture(scope="session")
+def smoke_in(compose: Callable[..., object]) -> Callable[..., object]:
+    """The smoke experiment in a folder; for fixtures that outlive a test."""
 
-    def composed(*overrides: str, name: str = "run") -> object:
-        folders = [f"runs_dir={tmp_path}/runs", f"name={name}", f"data.cache_dir={tmp_path}/cache"]
+    def composed(place: Path, *overrides: str, name: str = "run") -> object:
+        folders = [f"runs_dir={place}/runs", f"name={name}", f"data.cache_dir={place}/cache"]
         return compose("experiment=smoke", *folders, "trainer.enable_progress_bar=false", *overrides)
 
     return composed
+
+
+@pytest.fixture
+def smoke(smoke_in: Callable[..., object], tmp_path: Path) -> Callable[..., object]:
+    """The smoke experiment in a temporary folder."""
+    return partial(smoke_in, tmp_path)
 
 
 def _draw_photos(folder: Path, count: int, size: tuple[int, int] = (90, 70)) -> Path:

@@ -1,6 +1,7 @@
 """Runs as people start them: all stages, interruption anywhere, refusal to mix runs."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -41,11 +42,10 @@ def reference(tmp_path_factory):
     return tmp_path_factory.mktemp("reference")
 
 
-@pytest.fixture
-def finished(reference, smoke):
-    """An uninterrupted run of the smoke experiment, made once."""
-    config = smoke(f"runs_dir={reference}", f"data.cache_dir={reference}/cache", name="reference")
-    return Schedule(config).run().parent
+@pytest.fixture(scope="module")
+def finished(reference, smoke_in):
+    """An uninterrupted run of the smoke experiment."""
+    return Schedule(smoke_in(reference)).run().parent
 
 
 def test_a_run_folder_holds_what_the_readme_says(finished):
@@ -94,17 +94,17 @@ def test_the_best_snapshot_by_the_metric_is_handed_on(finished):
     assert final == handover
 
 
-@pytest.mark.parametrize(("stage", "step"), [(1, 1), (1, 4), (2, 3), (3, 2), (3, 7)])
-def test_a_run_stopped_anywhere_ends_in_the_same_bits(finished, smoke, monkeypatch, stage, step):
-    name = f"stopped-{stage}-{step}"
-    run_and_stop(monkeypatch, smoke(name=name), stage, step)
-    final = Schedule(smoke(name=name)).run()
+def test_a_run_stopped_again_and_again_ends_in_the_same_bits(finished, smoke, monkeypatch):
+    for stage, step in [(1, 1), (1, 4), (2, 3), (3, 2), (3, 7)]:
+        run_and_stop(monkeypatch, smoke(), stage, step)
+    final = Schedule(smoke()).run()
     assert final.read_bytes() == (finished / "final.safetensors").read_bytes()
     assert (final.parent / "metrics.jsonl").read_text() == (finished / "metrics.jsonl").read_text()
 
 
 def test_a_stage_resumes_from_its_last_save_and_not_from_its_start(smoke, monkeypatch):
-    run_and_stop(monkeypatch, smoke(), 1, 5)
+    config = smoke("schedule.cycles=0")
+    run_and_stop(monkeypatch, config, 1, 5)
     seen = []
     after_step = Stage.on_train_batch_end
     monkeypatch.setattr(
@@ -112,21 +112,19 @@ def test_a_stage_resumes_from_its_last_save_and_not_from_its_start(smoke, monkey
         "on_train_batch_end",
         lambda self, *a: (seen.append((self.seed % 1000, self.steps)), after_step(self, *a)),
     )
-    Schedule(smoke()).run()
-    assert [step for stage, step in seen if stage == 1] == [5, 6]  # save_every=2: step 4 was kept
+    Schedule(config).run()
+    assert seen == [(1, 5), (1, 6)]  # save_every=2: step 4 was kept
 
 
-def test_a_finished_run_is_not_trained_again(finished, smoke, reference, monkeypatch):
+def test_a_finished_run_is_not_trained_again(finished, smoke_in, reference, monkeypatch):
     monkeypatch.setattr(Stage, "on_fit_start", lambda self: pytest.fail("trained again"))
-    again = smoke(f"runs_dir={reference}", f"data.cache_dir={reference}/cache", name="reference")
-    assert Schedule(again).run() == finished / "final.safetensors"
+    assert Schedule(smoke_in(reference)).run() == finished / "final.safetensors"
 
 
-def test_another_config_is_refused_and_says_what_differs(finished, smoke, reference):
+def test_another_config_is_refused_and_says_what_differs(finished, smoke_in, reference):
     before = (finished / "final.safetensors").read_bytes()
-    other = smoke(f"runs_dir={reference}", "seed=7", f"data.cache_dir={reference}/cache", name="reference")
     with pytest.raises(ValueError, match=r"seed: 0 -> 7.*name="):
-        Schedule(other).run()
+        Schedule(smoke_in(reference, "seed=7")).run()
     assert (finished / "final.safetensors").read_bytes() == before
 
 
@@ -136,22 +134,23 @@ def test_workers_and_logger_may_change_when_a_run_goes_on():
     assert config_differences(before, after) == ["data.path: a -> b"]
 
 
-def test_a_damaged_handover_is_made_again(smoke, finished):
-    config = smoke(name="damaged")
-    folder = Schedule(config).run().parent
+def test_a_damaged_handover_is_made_again(smoke, finished, tmp_path):
+    folder = shutil.copytree(finished, tmp_path / "runs" / "damaged")
     (folder / "03-gan" / "handover.safetensors").write_bytes(b"half a file")
-    final = Schedule(config).run()
+    final = Schedule(smoke(name="damaged")).run()
     assert final.read_bytes() == (finished / "final.safetensors").read_bytes()
 
 
 def test_half_written_files_do_not_disturb(smoke, monkeypatch, finished):
     """A crash while `last.ckpt` is being written leaves a temporary name; the save before it counts."""
-    run_and_stop(monkeypatch, smoke(name="half"), 3, 5)
-    folder = Schedule(smoke(name="half")).folder
-    (folder / "03-gan" / ".last.ckpt.tmp").write_bytes(b"half")
+    config = smoke("schedule.cycles=0")
+    run_and_stop(monkeypatch, config, 1, 5)
+    folder = Schedule(config).folder
+    (folder / STAGES[0] / ".last.ckpt.tmp").write_bytes(b"half")
     with (folder / "metrics.jsonl").open("a") as file:
-        file.write('{"stage": "03-g')
-    assert Schedule(smoke(name="half")).run().read_bytes() == (finished / "final.safetensors").read_bytes()
+        file.write('{"stage": "01-g')
+    final = Schedule(config).run()
+    assert final.read_bytes() == (finished / STAGES[0] / "handover.safetensors").read_bytes()
 
 
 def test_init_from_starts_from_another_run(finished, smoke):
@@ -173,7 +172,8 @@ def test_init_from_other_networks_is_refused_and_says_what_differs(finished, smo
 
 
 def test_cycles_repeat_with_the_discriminator_of_the_cycle_before(smoke):
-    folder = Schedule(smoke("schedule.cycles=2", "schedule.stages.gan.steps=2")).run().parent
+    steps = [f"schedule.stages.{name}.steps=2" for name in ("generator_pretrain", "critic_pretrain", "gan")]
+    folder = Schedule(smoke("schedule.cycles=2", *steps)).run().parent
     stages = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] == "0")
     assert stages == [*STAGES, "04-critic_pretrain", "05-gan"]
     assert read_header(folder / "04-critic_pretrain" / "handover.safetensors")["networks"].keys() == {
@@ -183,8 +183,9 @@ def test_cycles_repeat_with_the_discriminator_of_the_cycle_before(smoke):
 
 
 def test_last_is_handed_on_where_no_metric_is_named(smoke):
-    final = Schedule(smoke("schedule.stages.gan.handover=last", "schedule.cycles=1", name="last")).run()
-    assert read_header(final)["step"] == 8
+    steps = ["schedule.stages.critic_pretrain.steps=1", "schedule.stages.gan.steps=3"]
+    final = Schedule(smoke("schedule.stages.gan.handover=last", "schedule.stages.gan.validate_every=1", *steps)).run()
+    assert read_header(final)["step"] == 3
 
 
 @pytest.mark.parametrize(
@@ -243,6 +244,7 @@ def test_sizes_may_grow_from_stage_to_stage(smoke):
         "+stage@schedule.stages.larger=generator_pretrain",
         "schedule.once=[generator_pretrain,larger]",
         "schedule.cycles=0",
+        "schedule.stages.generator_pretrain.steps=2",
         "schedule.stages.larger={steps:2,batch_size:2,image_size:48}",
         "data.size=48",
         "data.store_size=48",
@@ -258,5 +260,5 @@ def test_sizes_may_grow_from_stage_to_stage(smoke):
 
         patch.setattr(Stage, "on_train_batch_start", watch)
         final = schedule.run()
-    assert sizes == [(32, 32)] * 6 + [(48, 48)] * 2
+    assert sizes == [(32, 32)] * 2 + [(48, 48)] * 2
     assert read_header(final)["image_size"] == 48
