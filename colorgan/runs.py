@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from hydra.utils import get_class
 
+from colorgan.checkpoint import file_hash
 from colorgan.plan import flat_values
 from colorgan.results import Results
 
@@ -83,9 +84,15 @@ def _read_run(path: Path) -> Run:
             raise ValueError(f"{path / 'config.yaml'} is damaged: {error}") from error
         if not isinstance(config, dict):
             raise ValueError(f"{path / 'config.yaml'} is damaged: it holds {type(config).__name__}, not a config")
-    final = [r for r in Results(path / "evaluation").records().values() if r.get("name") == "final"]
-    if final and (path / "final.safetensors").exists():
-        return Run(path, config, "finished", final[-1]["metrics"])
+    final = path / "final.safetensors"
+    if final.exists():
+        records = Results(path / "evaluation").records().values()
+        measured = [r["metrics"] for r in records if r.get("name") == "final"]
+        if not measured:  # a run of one stage: its hand-over is the same file, and was measured first
+            digest = file_hash(final)
+            measured = [r["metrics"] for r in records if r.get("checkpoint", {}).get("sha256") == digest]
+        if measured:
+            return Run(path, config, "finished", measured[-1])
     return Run(path, config, _state(path), {})
 
 
