@@ -19,6 +19,12 @@ from colorgan.data.library import examine_photo, why_unusable
 from colorgan.data.stream import StreamBatchSampler
 
 
+@pytest.fixture(autouse=True)
+def no_sleep(monkeypatch):
+    """Of 5 s by `datasets` at each parquet stream that is left: its threads might outlive the process otherwise."""
+    monkeypatch.setattr(datasets.config, "SLEEP_TIME_ON_THREADS_SHUTDOWN", 0)
+
+
 @pytest.fixture(scope="module")
 def crops():
     image = skimage.data.astronaut()
