@@ -16,7 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from colorgan.files import read_json_lines
+
 Record = dict[str, Any]
+_PARTS = ("metrics", "intervals", "metric_protocols", "seconds")
 
 
 def measurement_key(identity: str, protocol: Mapping[str, Any]) -> str:
@@ -40,15 +43,11 @@ class Results:
         self.folder, self.path = folder, folder / "metrics.jsonl"
 
     def records(self) -> dict[str, Record]:
-        """What has been measured, by key; a line that a crash has cut off is left out."""
+        """What has been measured, by key; a line that a crash has cut off or a disk has damaged is left out."""
         merged: dict[str, Record] = {}
-        for line in self.path.read_text().splitlines() if self.path.exists() else []:
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError:
-                continue
+        for record in read_json_lines(self.path, {"key": str, "name": str, **dict.fromkeys(_PARTS, dict)}):
             known = merged.setdefault(record["key"], record)
-            for part in ("metrics", "intervals", "metric_protocols", "seconds"):
+            for part in _PARTS:
                 known[part] = {**known[part], **record[part]}
         return merged
 

@@ -98,8 +98,11 @@ def _read_run(path: Path) -> Run:
 
 def _state(path: Path) -> str:
     if (path / "failed.json").exists():
-        facts = json.loads((path / "failed.json").read_text())
-        return f"{facts['state']}: {facts['error']}"
+        try:
+            facts = json.loads((path / "failed.json").read_text())
+            return f"{facts['state']}: {facts['error']}"
+        except (ValueError, KeyError, TypeError):
+            return "failed: unreadable failed.json"
     if (path / "final.safetensors").exists():
         return "unfinished: trained, not evaluated"
     stages = sorted(stage.name for stage in path.glob("[0-9][0-9]-*") if not (stage / "done.json").exists())

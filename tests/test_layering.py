@@ -9,6 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "colorgan"
 FLOORS = {
     "color": 0,
     "errors": 0,
+    "files": 0,
     "flow": 1,
     "networks": 1,
     "losses": 1,

@@ -159,3 +159,14 @@ def test_measurements_that_do_not_match_are_not_compared():
     for other in ({}, {"replicates/y": np.zeros(4)}, {"replicates/x": np.zeros(3)}):
         assert paired_difference(arrays, other, "x", higher_is_better=True) is None
         assert paired_difference(other, arrays, "x", higher_is_better=True) is None
+
+
+DAMAGE = [b"\xff\xfe", b"[1]", b"{}", b'"text"', b'{"key": "lost"}', b'{"key": "lost", "metrics": 3}', b"[" * 100_000]
+
+
+@pytest.mark.parametrize("line", DAMAGE)
+def test_a_damaged_line_is_left_out_and_said_once(results, caplog, line):
+    results.add(record(psnr=1), {})
+    results.path.write_bytes(line + b"\n" + results.path.read_bytes())
+    assert list(results.records()) == list(results.records()) == ["k"]
+    assert caplog.text.count("metrics.jsonl: 1 damaged lines are left out") == 1

@@ -107,6 +107,15 @@ def test_a_damaged_config_is_named(add_run, text):
         find_runs(folder)
 
 
+@pytest.mark.parametrize("content", [b'{"state": "fai', b"\xff\xfe", b"[]", b"{}", b""])
+def test_a_damaged_failure_is_said(add_run, content):
+    folder = add_run("one")
+    (folder / "failed.json").write_bytes(content)
+    result = CliRunner().invoke(app, ["runs", str(folder)])
+    assert result.exit_code == 0, result.output
+    assert result.output.endswith("one: failed: unreadable failed.json\n")
+
+
 def test_no_run_is_said(tmp_path):
     with pytest.raises(FileNotFoundError, match="no run in"):
         find_runs(tmp_path)

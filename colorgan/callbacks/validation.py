@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from colorgan.color import to_uint8
+from colorgan.files import read_json_lines
 from colorgan.stages.base import Stage
 
 Batch = dict[str, Tensor]
@@ -28,16 +29,8 @@ class Records:
         self.path, self.stage = path, stage
 
     def read(self) -> list[dict[str, Any]]:
-        """All records; a line that a crash has cut off is left out."""
-        if not self.path.exists():
-            return []
-        records = []
-        for line in self.path.read_text().splitlines():
-            try:
-                records.append(json.loads(line))
-            except json.JSONDecodeError:
-                continue
-        return records
+        """All records; a line that a crash has cut off or a disk has damaged is left out."""
+        return read_json_lines(self.path, {"stage": str, "step": int, "metrics": dict})
 
     def of_stage(self) -> list[dict[str, Any]]:
         """Records of this stage."""
