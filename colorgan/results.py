@@ -19,6 +19,7 @@ import numpy as np
 from colorgan.files import read_json_lines
 
 Record = dict[str, Any]
+_WHOLE = {"key": str, "name": str, "protocol": dict}
 _PARTS = ("metrics", "intervals", "metric_protocols", "seconds")
 
 
@@ -45,7 +46,7 @@ class Results:
     def records(self) -> dict[str, Record]:
         """What has been measured, by key; a line that a crash has cut off or a disk has damaged is left out."""
         merged: dict[str, Record] = {}
-        for record in read_json_lines(self.path, {"key": str, "name": str, **dict.fromkeys(_PARTS, dict)}):
+        for record in read_json_lines(self.path, {**_WHOLE, **dict.fromkeys(_PARTS, dict)}):
             known = merged.setdefault(record["key"], record)
             for part in _PARTS:
                 known[part] = {**known[part], **record[part]}

@@ -84,16 +84,24 @@ def _read_run(path: Path) -> Run:
             raise ValueError(f"{path / 'config.yaml'} is damaged: {error}") from error
         if not isinstance(config, dict):
             raise ValueError(f"{path / 'config.yaml'} is damaged: it holds {type(config).__name__}, not a config")
-    final = path / "final.safetensors"
-    if final.exists():
-        records = Results(path / "evaluation").records().values()
-        measured = [r["metrics"] for r in records if r.get("name") == "final"]
-        if not measured:  # a run of one stage: its hand-over is the same file, and was measured first
-            digest = file_hash(final)
-            measured = [r["metrics"] for r in records if r.get("checkpoint", {}).get("sha256") == digest]
-        if measured:
-            return Run(path, config, "finished", measured[-1])
+    metrics = _final_metrics(path)
+    if metrics:
+        return Run(path, config, "finished", metrics)
     return Run(path, config, _state(path), {})
+
+
+def _final_metrics(path: Path) -> dict[str, float | None]:
+    """Metrics on photos, and on clips as in validation: `motion_<name>`; empty without those on photos."""
+    if not (path / "final.safetensors").exists():
+        return {}
+    digest = file_hash(path / "final.safetensors")  # by content: in a run of one stage it was measured as its hand-over
+    records = Results(path / "evaluation").records().values()
+    final = [record for record in records if record.get("checkpoint", {}).get("sha256") == digest]
+    photos = [record["metrics"] for record in final if "num_photos" in record["protocol"]]
+    clips = [record["metrics"] for record in final if "num_clips" in record["protocol"]]
+    if not photos:
+        return {}
+    return {**photos[-1], **{f"motion_{name}": value for values in clips[-1:] for name, value in values.items()}}
 
 
 def _state(path: Path) -> str:

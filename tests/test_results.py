@@ -13,6 +13,7 @@ def record(key="k", **metrics):
     return {
         "key": key,
         "name": "gan",
+        "protocol": {"num_photos": 2},
         "metrics": metrics,
         "intervals": {name: [value - 1, value + 1] for name, value in metrics.items()},
         "metric_protocols": {name: {"class": name.upper()} for name in metrics},

@@ -17,15 +17,17 @@ METRICS = {"psnr": {"_target_": "colorgan.metrics.PSNR"}, "ciede": {"_target_": 
 def add_run(tmp_path):
     """Write a run folder as training leaves it; `values` None: it is not finished."""
 
-    def add(name, values=None, *, config=None, **keys):
+    def add(name, values=None, *, config=None, clips=None, **keys):
         folder = tmp_path / "runs" / name
         (folder / "evaluation").mkdir(parents=True)
         whole = {"seed": 0, "objective": "psnr", "metrics": METRICS, "name": name, "stage": keys}
         (folder / "config.yaml").write_text(yaml.safe_dump({**whole, **(config or {})}))
         if values is not None:
             (folder / "final.safetensors").write_bytes(b"")
-            for row, metrics in (("gray", {"psnr": 99.0}), ("final", values)):
-                record = {"key": row, "name": row, "metrics": metrics}
+            rows = [("gray", {"psnr": 99.0}, "photos"), ("final", values, "photos")]
+            rows += [("gray", {"psnr": 99.0}, "clips"), ("final", clips, "clips")] if clips else []
+            for row, metrics, unit in rows:
+                record = {"key": row + unit, "name": row, "metrics": metrics, "protocol": {f"num_{unit}": 2}}
                 record |= {part: {} for part in ("intervals", "metric_protocols", "seconds")}
                 with (folder / "evaluation" / "metrics.jsonl").open("a") as file:
                     file.write(json.dumps(record) + "\n")
@@ -51,6 +53,13 @@ def test_runs_are_grouped_by_all_but_the_seed_and_free_keys(sweep):
 
 def test_keys_that_always_differ_together_are_one_column(sweep):
     assert differing_keys(find_runs(sweep)) == ["stage.rate"]
+
+
+def test_metrics_on_clips_stand_beside_those_on_photos(add_run, tmp_path):
+    add_run("one", {"psnr": 20.0, "ciede": 5.0}, clips={"psnr": 33.0, "flicker": 0.5})
+    (run,) = find_runs(tmp_path / "runs")
+    assert run.metrics == {"psnr": 20.0, "ciede": 5.0, "motion_psnr": 33.0, "motion_flicker": 0.5}
+    assert run.state == "finished"
 
 
 @pytest.mark.parametrize(("objective", "best"), [("psnr", 1), ("ciede", 1)])
