@@ -128,13 +128,15 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
 
 
 def differing_keys(runs: Sequence[Run]) -> list[str]:
-    """Keys, besides the seed, in which configs differ; of keys that always differ together, the first."""
+    """Keys, besides the seed, in which configs differ; of some that differ together, the first that is no class."""
     patterns: dict[tuple[int, ...], str] = {}
     for key in dict.fromkeys(key for run in runs for key in run.values if key != "seed"):
         values = [json.dumps(run.values.get(key, "-"), default=str) for run in runs]
         kinds = list(dict.fromkeys(values))
         if len(kinds) > 1:
-            patterns.setdefault(tuple(kinds.index(value) for value in values), key)
+            pattern = tuple(kinds.index(value) for value in values)
+            if patterns.setdefault(pattern, key).endswith("_target_") and not key.endswith("_target_"):
+                patterns[pattern] = key
     return list(patterns.values())
 
 

@@ -55,6 +55,15 @@ def test_keys_that_always_differ_together_are_one_column(sweep):
     assert differing_keys(find_runs(sweep)) == ["stage.rate"]
 
 
+def test_a_column_is_named_by_what_one_chose_and_not_by_the_class(add_run, tmp_path):
+    for rate in (1, 2):
+        add_run(f"{rate}", {"psnr": 1.0}, config={"a": {"_target_": f"colorgan.A{rate}"}, "b": rate})
+    assert differing_keys(find_runs(tmp_path / "runs")) == ["b"]
+    for number in (3, 4):
+        add_run(f"{number}", {"psnr": 1.0}, config={"a": {"_target_": f"colorgan.A{number}"}})
+    assert differing_keys(find_runs(tmp_path / "runs")) == ["a._target_", "b"]
+
+
 def test_metrics_on_clips_stand_beside_those_on_photos(add_run, tmp_path):
     add_run("one", {"psnr": 20.0, "ciede": 5.0}, clips={"psnr": 33.0, "flicker": 0.5})
     (run,) = find_runs(tmp_path / "runs")
