@@ -27,7 +27,6 @@ from colorgan.checkpoint import file_hash, find_checkpoint, read_header, write_j
 from colorgan.checks import check_config, check_objective, check_processes, check_stage
 from colorgan.clips import ClipProtocol, MotionClips, MotionPanel
 from colorgan.data.library import PhotoLibrary, Split, write_manifest
-from colorgan.errors import StoppedError
 from colorgan.handover import hand_over, save_networks, snapshot_file
 from colorgan.plan import PlannedStage, build_datamodule, build_metrics, gray_rule_of, plain, plan_stages
 from colorgan.processes import Processes
@@ -213,8 +212,7 @@ class Schedule:
             facts = {"seconds": round(time.monotonic() - started, 1), **module.counts()}
             write_json(stage.folder / "done.json", {**facts, "handover": file_hash(path)})
             remove_resume_files(stage.folder)
-            if self.stop.signum:  # it came in the last step
-                raise StoppedError(self.stop.signum, f"stopped; {stage.folder.name} is done")
+        self.stop.obey(self.stop.agreed(trainer), trainer, f"{stage.folder.name} is done")  # it came in the last step
         trainer.strategy.barrier("stage done")
 
     def _fit(self, stage: PlannedStage, trainer: pl.Trainer, module: Stage) -> None:

@@ -64,6 +64,24 @@ def test_a_signal_saves_the_step_and_the_same_command_goes_on(script, monkeypatc
     assert (tmp_path / "runs/run/final.safetensors").read_bytes() == whole
 
 
+@pytest.mark.parametrize("step", [3, 6])  # in the middle; in the last one, to which no save belongs
+def test_the_requeue_signal_of_slurm_requeues_the_job_and_loses_no_step(script, monkeypatch, tmp_path, whole, step):
+    command = tmp_path / "bin" / "scontrol"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/requeued\n')
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{command.parent}:{os.environ['PATH']}")
+    slurm = {"NTASKS": 1, "JOB_NAME": "train", "JOB_ID": 7, "PROCID": 0, "LOCALID": 0, "NNODES": 1, "NODELIST": "here"}
+    for name, value in slurm.items():
+        monkeypatch.setenv(f"SLURM_{name}", str(value))
+    stop_at(monkeypatch, step, lambda: os.kill(os.getpid(), signal.SIGUSR1))
+    code, _, err = script(train, *words(tmp_path))
+    assert code == 0, err
+    assert (tmp_path / "requeued").read_text() == "requeue 7\n"
+    assert (tmp_path / "runs/run/final.safetensors").read_bytes() == whole
+    assert not list((tmp_path / "runs/run").rglob("hpc_ckpt*"))
+
+
 def test_a_second_interrupt_stops_at_once(script, monkeypatch, tmp_path):
     stop_at(monkeypatch, 5, lambda: [os.kill(os.getpid(), signal.SIGINT) for _ in range(2)])
     code, _, err = script(train, *words(tmp_path))

@@ -50,7 +50,23 @@ class StopRequest:
         signum = torch.tensor(self.signum, device=trainer.strategy.root_device)
         return int(trainer.strategy.reduce(signum, reduce_op="max"))
 
-    def requeue(self, trainer: pl.Trainer) -> None:
+    def obey(self, signum: int, trainer: pl.Trainer, saved: str) -> None:
+        """Requeue the SLURM job, which trains on until it is ended, or stop.
+
+        Args:
+            signum: what all processes have agreed on; 0 for nothing to do.
+            trainer: of the stage.
+            saved: the point that has been saved.
+
+        Raises:
+            StoppedError: the signal asks to stop.
+        """
+        if signum == signal.SIGUSR1:
+            self._requeue_job(trainer)
+        elif signum:
+            raise StoppedError(signum, f"stopped; {saved}")
+
+    def _requeue_job(self, trainer: pl.Trainer) -> None:
         """Let Lightning requeue the SLURM job; its own checkpoint is not needed, `last.ckpt` is of the same step."""
         self.signum = 0
         self._requeue(signal.SIGUSR1, None)
@@ -104,10 +120,7 @@ class ResumeCheckpoint(Checkpoint):
             self._obey(signum, trainer)
 
     def _obey(self, signum: int, trainer: pl.Trainer) -> None:
-        if signum == signal.SIGUSR1:
-            self.stop.requeue(trainer)
-        elif signum:
-            raise StoppedError(signum, f"stopped; step {self.saved_step} of {self.path.parent.name} is saved")
+        self.stop.obey(signum, trainer, f"step {self.saved_step} of {self.path.parent.name} is saved")
 
     def _save(self, trainer: pl.Trainer) -> None:
         temporary = self.path.with_name(f".{self.path.name}.tmp")
