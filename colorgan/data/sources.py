@@ -3,6 +3,8 @@
 import importlib.util
 import os
 import stat
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
@@ -11,6 +13,7 @@ from typing import Any, Protocol
 
 import datasets
 import numpy as np
+from datasets.utils.file_utils import xopen
 from PIL import Image
 
 from colorgan.data.photo import EXTENSIONS, UnreadablePhotoError, read_photo
@@ -145,6 +148,29 @@ def _read_cached(path: Path) -> Image.Image:
     return read_photo(path).convert("RGB")
 
 
+def content_of(image: Mapping[str, Any]) -> bytes | Path:
+    """The bytes of an undecoded image of `datasets`, or its file; one inside an archive or far away is read.
+
+    Args:
+        image: `bytes`, or None and a `path`, which may be an address such as `zip://00.png::/photos.zip`.
+
+    Raises:
+        FileNotFoundError: there is no such archive, or no such file in it.
+        UnreadablePhotoError: the archive is damaged, or cannot be reached.
+    """
+    if image["bytes"] is not None:
+        return bytes(image["bytes"])
+    if "://" not in image["path"]:
+        return Path(image["path"])
+    try:
+        with xopen(image["path"], "rb") as file:
+            return bytes(file.read())
+    except FileNotFoundError:
+        raise
+    except (OSError, zipfile.BadZipFile, zlib.error) as error:
+        raise UnreadablePhotoError(f"{image['path']} cannot be read: {error}") from error
+
+
 class HubSource:
     """An image dataset of the Hugging Face hub, or a local folder in one of its formats.
 
@@ -191,7 +217,7 @@ class HubSource:
         image = row["image"]
         if image is None:
             raise UnreadablePhotoError(f"{row['name']} has no image")
-        return read_photo(image["bytes"] if image["bytes"] is not None else Path(image["path"]))
+        return read_photo(content_of(image))
 
     def describe(self) -> dict[str, Any]:
         """Kind, name, configuration and split."""

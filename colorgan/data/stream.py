@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from colorgan.data.cache import drop_damaged_file, seal_file
 from colorgan.data.datamodule import Batch, ColorizationDataModule, make_batch
 from colorgan.data.library import PhotoLibrary, Split, build_library, examine_photo, shrink, why_unusable
-from colorgan.data.sources import HubSource, Row
+from colorgan.data.sources import HubSource, Row, content_of
 
 Item = tuple[tuple[int, int, int], Row]  # (epoch, block, place in it), and the photo as the stream gives it
 
@@ -191,16 +191,20 @@ class StreamingDataModule(ColorizationDataModule):
         return self.library
 
     def _held_out(self, split: Split, min_size: int) -> Iterator[dict[str, Any]]:
-        found = 0
+        found, seen = 0, Counter[str]()
         for number, row in enumerate(self.stream_source.stream()):
             image, facts = examine_photo({**row, "name": f"{number:08d}"}, self.source)
             unusable = why_unusable(facts, min_size, self.min_colorfulness)
+            seen[unusable or "usable"] += 1
             if image is not None and unusable is None and split.holds_out(facts["sha256"]):
-                content = row["image"]["bytes"] or Path(row["image"]["path"]).read_bytes()
+                content = content_of(row["image"])
+                content = content.read_bytes() if isinstance(content, Path) else content
                 yield {"name": f"{number:08d}", "image": {"bytes": content, "path": None}}
                 found += 1
                 if found == self.max_validation:
                     return
+        if not found:
+            raise ValueError(_why_none_held_out(seen))
 
     def begin_stage(self, *, share: float = 1.0, **options: Any) -> None:
         """As for photos that are listed; a stage cannot draw from a share of a stream."""
@@ -283,10 +287,15 @@ class _HeldOut(HubSource):
         return table.cast_column("image", datasets.Image(decode=False))
 
 
+def _why_none_held_out(seen: Mapping[str, int]) -> str:
+    counts = ", ".join(f"{count} {what}" for what, count in seen.items())
+    if "usable" in seen:
+        return f"the stream holds no photo for validation ({counts}); raise data.validation_share"
+    return f"no photo of the stream can be used: {counts or 'it is empty'} (data.path, data.min_colorfulness)"
+
+
 def _keep(rows: Iterator[dict[str, Any]], path: Path) -> None:
     kept = list(rows)
-    if not kept:
-        raise ValueError("the stream holds no photo for validation; raise data.validation_share (data.path)")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     datasets.Dataset.from_list(kept).to_parquet(str(temporary))

@@ -1,6 +1,8 @@
 """Photos from a stream: the same batches whatever is stopped, no photo held out is trained on, checks on the fly."""
 
 import hashlib
+import io
+import zipfile
 from collections import Counter
 from itertools import islice
 from types import SimpleNamespace
@@ -165,6 +167,52 @@ def test_a_damaged_file_of_held_out_photos_is_read_again(module, tmp_path, caplo
     assert module().library.table.to_list() == first
     assert f"{file} is damaged" in caplog.text
     assert file.read_bytes() == content
+
+
+@pytest.fixture
+def archive(crops, tmp_path):
+    """A folder with the first dozen as PNG in a zip, as many repositories of the hub are."""
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "train.zip", "w") as file:
+        for index, crop in enumerate(crops[:12]):
+            content = io.BytesIO()
+            Image.fromarray(crop).save(content, "PNG")
+            file.writestr(f"{index:02d}.png", content.getvalue())
+    return folder
+
+
+def test_photos_in_a_zip_are_read_listed_and_as_a_stream(archive, crops, tmp_path):
+    source = HubSource(str(archive))
+    for rows in (source.listing(), source.stream()):
+        photos = [np.asarray(source.open({**row, "name": ""})) for row in rows]
+        assert all(np.array_equal(photo, crop) for photo, crop in zip(photos, crops[:12], strict=True))
+    made = StreamingDataModule(source, validation_share=0.5, max_validation=2, cache_dir=str(tmp_path / "c"))
+    made.examine(min_size=16)
+    assert len(made.library.table) == 2
+    assert len(next(iter(begin(made)))["rgb"]) == 6
+
+
+@pytest.mark.parametrize("damage", ["inside", "whole"])
+def test_what_cannot_be_read_in_a_zip_is_left_out(archive, damage):
+    rows = [{**row, "name": ""} for row in HubSource(str(archive)).stream()]
+    content = (archive / "train.zip").read_bytes()
+    first = content.index(b"IDAT") + 20
+    damaged = content[:first] + b"damage" + content[first + 6 :] if damage == "inside" else content[:900]
+    (archive / "train.zip").write_bytes(damaged)
+    image, facts = examine_photo(rows[0], HubSource(str(archive)))
+    assert image is None
+    assert facts["error"].startswith("zip://00.png::")
+    assert "cannot be read" in facts["error"]
+
+
+def test_no_photo_to_use_or_none_held_out_is_said_with_the_counts(module, archive, tmp_path):
+    with pytest.raises(ValueError, match=r"no photo of the stream can be used: 39 smaller than 64 px, 1 unreadable"):
+        module().examine(min_size=64)
+    options = {"max_validation": 2, "cache_dir": str(tmp_path / "c")}
+    made = StreamingDataModule(HubSource(str(archive)), validation_share=1e-9, **options)
+    with pytest.raises(ValueError, match=r"for validation \(12 usable\); raise data\.validation_share"):
+        made.examine(min_size=16)
 
 
 def test_a_share_of_a_stream_is_refused(module):
