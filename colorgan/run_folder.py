@@ -52,11 +52,14 @@ def locked(folder: Path) -> Iterator[None]:
 def claim_folder(folder: Path, config: dict[str, Any]) -> None:
     """Begin a run folder, or check that the one that is there belongs to this config.
 
+    A folder without a manifest and without a stage holds no run yet: its photos were refused, and the error's advice is
+    to change the config.
+
     Raises:
         ValueError: it holds a run with another config.
     """
     path = folder / "config.yaml"
-    if path.exists():
+    if path.exists() and ((folder / "manifest.csv").exists() or any(folder.glob("[0-9][0-9]-*"))):
         before = _read_config(path)
         if differences := config_differences(before, config):
             raise ValueError(

@@ -173,3 +173,21 @@ def test_every_logger_works_without_network_or_key(script, monkeypatch, tmp_path
     else:
         assert list(run.glob("wandb/offline-run-*"))
         assert (run / "wandb_id.txt").read_text()
+
+
+def test_the_advice_of_an_error_about_photos_can_be_followed(script, tmp_path, draw_photos):
+    photos = draw_photos(tmp_path / "photos", 12)
+    for file in photos.glob("*"):
+        Image.open(file).convert("L").save(file)
+    words = ["experiment=smoke", "schedule.cycles=0", "data=folder", f"data.path={photos}", f"runs_dir={tmp_path}/runs"]
+    words += [f"data.cache_dir={tmp_path}/cache", "trainer.enable_progress_bar=false", "name=run"]
+    code, _, err = script(train, *words)
+    assert code == 2
+    assert "12 near-gray (data.path; data.min_colorfulness=" in err
+    code, _, err = script(train, *words, "data.min_colorfulness=0")
+    assert code == 0, err
+    assert "min_colorfulness: 0\n" in (tmp_path / "runs/run/config.yaml").read_text()
+    (tmp_path / "runs/run/manifest.csv").unlink()
+    code, _, err = script(train, *words, "data.min_colorfulness=1")
+    assert code == 2
+    assert "holds a run with another config (data.min_colorfulness" in err
