@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from colorgan.files import put_in_place
+
 FORMAT = "colorgan/1"
 _NETWORKS = "colorgan.networks"
 _LARGEST_NUMBER = 1 << 16  # in a network's config: channels, blocks, strides
@@ -56,7 +58,7 @@ def save_checkpoint(
     # The hash is inside, for safetensors writes several entries of metadata in no certain order.
     text = json.dumps({**header, "sha256": _header_hash(header)}, sort_keys=True)
     save_file(tensors, temporary, metadata={"colorgan": text})
-    temporary.replace(path)
+    put_in_place(temporary, path)
 
 
 def find_checkpoint(run_or_file: str | Path) -> Path:
@@ -304,4 +306,4 @@ def write_json(path: Path, value: Any) -> None:
     """Write JSON under a temporary name, then rename."""
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + os.linesep)
-    temporary.replace(path)
+    put_in_place(temporary, path)

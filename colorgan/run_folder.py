@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from colorgan.checkpoint import file_hash
+from colorgan.files import put_in_place
 from colorgan.plan import PlannedStage, config_differences
 
 logger = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ def claim_folder(folder: Path, config: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text(yaml.safe_dump(config, sort_keys=False))
-    temporary.replace(path)
+    put_in_place(temporary, path)
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -130,4 +131,4 @@ def copy_file(source: Path, target: Path) -> None:
     """Copy under a temporary name, then rename."""
     temporary = target.with_name(f".{target.name}.tmp")
     shutil.copyfile(source, temporary)
-    temporary.replace(target)
+    put_in_place(temporary, target)

@@ -11,6 +11,7 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 
 from colorgan.errors import StoppedError
+from colorgan.files import put_in_place
 from colorgan.stages.base import Stage
 
 
@@ -128,6 +129,6 @@ class ResumeCheckpoint(Checkpoint):
         if trainer.is_global_zero:
             if self.path.exists():
                 self.path.replace(self.path.with_name("previous.ckpt"))
-            temporary.replace(self.path)
+            put_in_place(temporary, self.path)
         trainer.strategy.barrier("resume checkpoint")
         self.saved_step = int(trainer.lightning_module.steps)  # type: ignore[arg-type]  # a `Stage`

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from colorgan.color import to_uint8
-from colorgan.files import read_json_lines
+from colorgan.files import put_in_place, read_json_lines
 from colorgan.stages.base import Stage
 
 Batch = dict[str, Tensor]
@@ -48,7 +48,7 @@ class Records:
     def _write(self, records: list[dict[str, Any]]) -> None:
         temporary = self.path.with_name(f".{self.path.name}.tmp")
         temporary.write_text("".join(json.dumps(record, sort_keys=True) + "\n" for record in records))
-        temporary.replace(self.path)
+        put_in_place(temporary, self.path)
 
 
 class ValidationMetrics(pl.Callback):

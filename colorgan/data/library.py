@@ -23,6 +23,7 @@ from colorgan.color import colorfulness
 from colorgan.data.cache import checksum, drop_damaged_arrow, seal_arrow
 from colorgan.data.photo import UnreadablePhotoError
 from colorgan.data.sources import Row, Source
+from colorgan.files import put_in_place
 
 logger = logging.getLogger(__name__)
 
@@ -210,7 +211,7 @@ def write_manifest(library: PhotoLibrary, path: Path) -> None:
             writer.writerow(columns)
             writer.writerows(zip(*columns.values(), strict=True))
         digest.unlink(missing_ok=True)
-        temporary.replace(path)
+        put_in_place(temporary, path)
         digest.write_text(f"{file_hash(path)}  {path.name}\n")
         return
     with path.open(newline="") as file:

@@ -1,0 +1,40 @@
+"""Files of a run: on the disk before their names, and named before what comes later."""
+
+import os
+from pathlib import Path
+
+from colorgan.files import put_in_place
+from colorgan.schedule import Schedule
+
+
+def test_what_a_run_goes_on_from_is_on_the_disk_before_it_has_its_name(smoke, monkeypatch):
+    events, sync, replace = [], os.fsync, os.replace
+
+    def synced(descriptor):
+        events.append(("sync", os.fstat(descriptor).st_ino))
+        sync(descriptor)
+
+    def renamed(source, target):
+        events.append(("rename", Path(source).stat().st_ino, Path(target).name, Path(target).parent.stat().st_ino))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", renamed)
+    Schedule(smoke("schedule.cycles=0", "save_every=2")).run()
+    kept = {"config.yaml", "manifest.csv", "metrics.jsonl", "last.ckpt", "handover.safetensors", "done.json"}
+    kept.add("final.safetensors")
+    found = set()
+    for place, event in enumerate(events):
+        if event[0] == "rename" and event[2] in kept:
+            assert ("sync", event[1]) in events[:place], event
+            assert events[place + 1] == ("sync", event[3]), event
+            found.add(event[2])
+    assert found == kept
+
+
+def test_content_and_name_change_together(tmp_path):
+    (tmp_path / "file").write_text("old")
+    (tmp_path / ".file.tmp").write_text("new")
+    put_in_place(tmp_path / ".file.tmp", tmp_path / "file")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "new"
