@@ -1,6 +1,7 @@
 """`colorgan runs`: what it reads from run folders, how it groups and ranks them."""
 
 import csv
+import hashlib
 import json
 
 import pytest
@@ -29,6 +30,7 @@ def add_run(tmp_path):
             for row, metrics, unit in rows:
                 record = {"key": row + unit, "name": row, "metrics": metrics, "protocol": {f"num_{unit}": 2}}
                 record |= {part: {} for part in ("intervals", "metric_protocols", "seconds")}
+                record |= {"checkpoint": {"sha256": hashlib.sha256(b"").hexdigest()}} if row == "final" else {}
                 with (folder / "evaluation" / "metrics.jsonl").open("a") as file:
                     file.write(json.dumps(record) + "\n")
         return folder
