@@ -9,7 +9,7 @@ train: $(INSTALLED)
 	$(VENV)/bin/python train.py experiment=nogan_video
 
 test: $(INSTALLED)
-	$(VENV)/bin/python -m pytest
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --dist loadfile  # a process a core
 
 test-slow: $(INSTALLED)
 	$(VENV)/bin/python -m pytest -m slow
