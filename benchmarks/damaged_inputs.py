@@ -2,9 +2,8 @@
 
 python benchmarks/damaged_inputs.py --count 500 --seed 0
 
-Kinds: a photo and a checkpoint given to `colorgan colorize`, a checkpoint to `colorgan inspect`, a run's `last.ckpt`,
-`config.yaml` and `manifest.csv` and a typo in a config given to `train.py`. Clips come in when `colorgan colorize`
-takes them.
+Kinds: a photo, a film and a checkpoint given to `colorgan colorize`, a checkpoint to `colorgan inspect`, a run's
+`last.ckpt`, `config.yaml` and `manifest.csv` and a typo in a config given to `train.py`.
 """
 
 import argparse
@@ -23,6 +22,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 from PIL import Image
 
@@ -116,6 +116,21 @@ class Inputs:
         file.write_bytes(damage(file.read_bytes(), self.rng))
         return run(self.cli, "colorize", file, "-c", self.checkpoint, "-o", self.folder / "out", "--overwrite")
 
+    def damaged_film(self) -> tuple[int, str]:
+        """A film to colorize."""
+        suffix = self.rng.choice((".mp4", ".mkv", ".avi", ".webm"))
+        codec = {".avi": "mpeg4", ".webm": "libvpx"}.get(suffix, "libx264")
+        file = self.folder / f"film{suffix}"
+        with av.open(str(file), "w") as container:
+            stream = container.add_stream(codec, rate=24)
+            stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
+            for level in range(20):
+                picture = np.full((32, 48, 3), 10 * level, np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            container.mux(stream.encode(None))
+        file.write_bytes(damage(file.read_bytes(), self.rng))
+        return run(self.cli, "colorize", file, "-c", self.checkpoint, "-o", self.folder / "color.mp4", "--overwrite")
+
     def damaged_checkpoint(self) -> tuple[int, str]:
         """A checkpoint to colorize with or to inspect."""
         file, photo = self.folder / "damaged.safetensors", self.folder / "whole.png"
@@ -154,7 +169,13 @@ def main() -> None:
     warnings.simplefilter("ignore")
     rng, folder = random.Random(options.seed), Path(tempfile.mkdtemp(prefix="damaged-"))
     inputs, outcomes, failures, started = Inputs(folder, rng), Counter[tuple[str, str]](), 0, time.monotonic()
-    kinds = [inputs.damaged_photo, inputs.damaged_checkpoint, inputs.damaged_photo, inputs.damaged_checkpoint]
+    kinds = [
+        inputs.damaged_photo,
+        inputs.damaged_checkpoint,
+        inputs.damaged_film,
+        inputs.damaged_photo,
+        inputs.damaged_checkpoint,
+    ]
     kinds += [inputs.damaged_command, inputs.damaged_run]
     for number in range(options.count):
         kind = kinds[number % len(kinds)]
