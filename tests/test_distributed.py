@@ -19,6 +19,8 @@ from colorgan.plan import build_metrics
 
 ROOT = Path(__file__).parent.parent
 STAGES = ("01-generator_pretrain", "02-critic_pretrain", "03-gan")
+# sums round differently with another number of threads, which Lightning sets by the processes of each machine
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 TWO = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
 MEASURED = ["metrics=default", "data.validation_share=0.3"]
 
@@ -32,7 +34,7 @@ def train(tmp_path, name, *overrides, **environment):
     result = subprocess.run(
         command(tmp_path, name, *overrides, script="tests/train_on_ranks.py"),
         cwd=ROOT, capture_output=True, text=True, check=False, timeout=240,
-        env={**os.environ, "TRACE": f"{tmp_path}/trace-{name}", **environment},
+        env={**ENVIRONMENT, "TRACE": f"{tmp_path}/trace-{name}", **environment},
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     return tmp_path / name
@@ -158,7 +160,7 @@ def test_two_network_namespaces_train_as_two_machines(tmp_path):
         for number, (name, link) in enumerate(zip(names, links, strict=True)):
             words = ["trainer=ddp_multinode", "trainer.num_nodes=2", "trainer.devices=1", "trainer.accelerator=cpu"]
             environment = {
-                **os.environ, "MASTER_ADDR": "10.77.0.1", "MASTER_PORT": "29511", "NODE_RANK": str(number),
+                **ENVIRONMENT, "MASTER_ADDR": "10.77.0.1", "MASTER_PORT": "29511", "NODE_RANK": str(number),
                 "GLOO_SOCKET_IFNAME": link, "TRACE": f"{tmp_path}/trace-nodes",
             }  # fmt: skip
             inside = [
