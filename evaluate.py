@@ -20,8 +20,8 @@ os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra lets errors through, and `one_line
 def main(config: DictConfig) -> None:
     """Evaluate the checkpoints of a config."""
     # Heavy imports wait until here, so that --help answers at once.
-    from colorgan.comparison import compare, write_report
-    from colorgan.report import print_table
+    from colorgan.evaluation.compare import compare, write_report
+    from colorgan.evaluation.report import print_table
 
     tables = compare(config)
     for table, _ in tables:

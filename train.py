@@ -17,12 +17,12 @@ from omegaconf import DictConfig
 from colorgan.errors import one_line_errors
 
 if TYPE_CHECKING:
-    from colorgan.clips import TestClips
-    from colorgan.protocol import TestPhotos
-    from colorgan.report import Table
-    from colorgan.schedule import Schedule
+    from colorgan.evaluation.clips import TestClips
+    from colorgan.evaluation.protocol import TestPhotos
+    from colorgan.evaluation.report import Table
+    from colorgan.training.schedule import Schedule
 
-sys.path.append(str(Path(__file__).parent / "colorgan" / "plugins"))  # Hydra finds our sweepers there
+sys.path.append(str(Path(__file__).parent / "colorgan" / "sweeps" / "plugins"))  # Hydra finds our sweepers there
 os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra lets errors through, and `one_line_errors` words them
 
 
@@ -35,11 +35,11 @@ def main(config: DictConfig) -> float | None:
 def train(config: DictConfig) -> float | None:
     """Train, evaluate, report."""
     # Heavy imports wait until here, so that --help answers at once.
-    from colorgan.comparison import tabulate, write_report
-    from colorgan.figures import contact_sheet
-    from colorgan.report import print_table
-    from colorgan.results import Results
-    from colorgan.schedule import Schedule
+    from colorgan.evaluation.compare import tabulate, write_report
+    from colorgan.evaluation.figures import contact_sheet
+    from colorgan.evaluation.report import print_table
+    from colorgan.evaluation.results import Results
+    from colorgan.training.schedule import Schedule
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
     # Lightning's own use of a deprecated torch name; can go when it stops.
@@ -90,9 +90,9 @@ def colorize_at_the_end(film: str, checkpoint: Path, photos: "TestPhotos", out: 
     """Colorize a film, gray and colour side by side; for `moved` one with grain is made from the first test photo."""
     from tempfile import TemporaryDirectory
 
-    from colorgan.clips import grainy_pan
-    from colorgan.colorizer import Colorizer
-    from colorgan.film_command import colorize_film
+    from colorgan.cli.film import colorize_film
+    from colorgan.colorize.colorizer import Colorizer
+    from colorgan.evaluation.clips import grainy_pan
 
     if out.exists():
         return
@@ -120,7 +120,7 @@ def print_costs(schedule: "Schedule") -> None:
     """Print what the schedule would cost, for the photos at hand or for as many as `plan` says; trains nothing."""
     from rich.console import Console
 
-    from colorgan.cost import cost_table, schedule_costs
+    from colorgan.training.cost import cost_table, schedule_costs
 
     num_photos = schedule.planned_photos()
     costs = schedule_costs(schedule.config, schedule.plan_for(num_photos))

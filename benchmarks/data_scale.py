@@ -23,8 +23,8 @@ from PIL import Image
 
 from colorgan.data import ColorizationDataModule, FolderSource
 from colorgan.data.library import examine_photo, write_manifest
-from colorgan.data.photo import EXTENSIONS
 from colorgan.data.transforms import random_view
+from colorgan.media.photo import EXTENSIONS
 
 
 @contextmanager

@@ -26,17 +26,17 @@ from rich.console import Console
 from rich.table import Table
 from skimage.data import coffee
 
-from colorgan.colorizer import Colorizer
-from colorgan.encode import FilmPartWriter
-from colorgan.film import Colored, colorize_segments
-from colorgan.film_command import leave_a_core
-from colorgan.video import FilmReader
+from colorgan.cli.film import leave_a_core
+from colorgan.colorize.colorizer import Colorizer
+from colorgan.colorize.film import Colored, colorize_segments
+from colorgan.media.film_reader import FilmReader
+from colorgan.media.film_writer import FilmPartWriter
 
 _RUN = """
 import resource, runpy, sys, json
 sys.argv = ["colorgan", *json.loads(sys.argv[1])]
 try:
-    runpy.run_module("colorgan.cli", run_name="__main__")
+    runpy.run_module("colorgan.cli.main", run_name="__main__")
 finally:
     print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, file=sys.stderr)
 """

@@ -5,7 +5,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from colorgan.data import ColorizationDataModule, FolderSource
-from colorgan.protocol import Protocol, TestPhotos
+from colorgan.evaluation.protocol import Protocol, TestPhotos
 
 METRICS = Path(__file__).parent.parent / "configs" / "metrics"
 

@@ -61,8 +61,8 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    import colorgan.comparison
-    import colorgan.schedule  # noqa: F401  # before the forks
+    import colorgan.evaluation.compare
+    import colorgan.training.schedule  # noqa: F401  # before the forks
 
     rng, kills, runs, lost = random.Random(options.seed), 0, 0, 0
     folder = Path(tempfile.mkdtemp(prefix="kills-"))

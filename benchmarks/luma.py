@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from colorgan.color import rgb_to_gray
-from colorgan.colorizer import Colorizer
+from colorgan.colorize.colorizer import Colorizer
 from colorgan.data import FolderSource
 from colorgan.networks import TimmPyramid, UNetGenerator
 from colorgan.networks.unet import HEADS

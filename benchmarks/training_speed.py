@@ -30,8 +30,8 @@ def measure(stage: str, steps: int, overrides: list[str]) -> dict[str, Any]:
     import torch
     from hydra import compose, initialize_config_dir
 
-    from colorgan.schedule import Schedule
     from colorgan.stages.base import Stage
+    from colorgan.training.schedule import Schedule
 
     class Clock(pl.Callback):
         def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from colorgan.files import put_in_place
+from colorgan.files import atomic
 
 FORMAT = "colorgan/1"
 _NETWORKS = "colorgan.networks"
@@ -53,12 +53,10 @@ def save_checkpoint(
         "content": {name: _content_hash(_of_network(tensors, name)) for name in networks},
         "versions": {package: version(package) for package in ("colorgan", "torch", "timm")},
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
     # The hash is inside, for safetensors writes several entries of metadata in no certain order.
     text = json.dumps({**header, "sha256": _header_hash(header)}, sort_keys=True)
-    save_file(tensors, temporary, metadata={"colorgan": text})
-    put_in_place(temporary, path)
+    with atomic(path) as temporary:
+        save_file(tensors, temporary, metadata={"colorgan": text})
 
 
 def find_checkpoint(run_or_file: str | Path) -> Path:
@@ -294,16 +292,3 @@ def without_weights(node: Any) -> Any:
         named = {key: key == "weights" and not isinstance(value, list | tuple) for key, value in node.items()}
         return {key: None if named[key] else without_weights(value) for key, value in node.items()}
     return node
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON under a temporary name, then rename."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + os.linesep)
-    put_in_place(temporary, path)

@@ -1,10 +1,14 @@
-"""Files of a run on disk: written whole or not at all; what a bad disk has damaged is told apart from what is whole."""
+"""Write files whole or not at all, hash them, and read back what a bad disk may have damaged."""
 
 import errno
+import hashlib
 import json
 import logging
 import os
-from collections.abc import Mapping
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,11 +16,26 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 
-def put_in_place(temporary: Path, path: Path) -> None:
-    """Give a written file its name; after a power cut the name has the new content or the old one, whole.
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Give a file its name only when it is complete and on the disk.
 
-    The content goes to the disk before the name does, and the name before anything that is written later.
+    Yields a temporary path in the same folder, which is made where it is missing. After a crash or a power cut `path`
+    has the new content or the old one, whole; after an exception the old one, and the temporary file is gone. The
+    temporary name has another ending, so that no pattern for finished files finds it: writers must be told the format.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        yield temporary
+        _put_in_place(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _put_in_place(temporary: Path, path: Path) -> None:
+    """Rename a written file: its content goes to the disk before the name does, the name before what follows."""
     with temporary.open("rb+") as file:
         os.fsync(file.fileno())
     temporary.replace(path)
@@ -30,11 +49,39 @@ def put_in_place(temporary: Path, path: Path) -> None:
         os.close(folder)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(text)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file atomically, indented, keys sorted."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file atomically."""
+    with atomic(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def file_hash(path: Path) -> str:
+    """Compute the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def natural_order(path: Path) -> list[tuple[int, str]]:
+    """Make a sort key that puts frame10 behind frame9."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.as_posix())]
+
+
 def read_json_lines(path: Path, needed: Mapping[str, type]) -> list[dict[str, Any]]:
-    """The records of a file with a JSON object a line; damaged lines are left out, with one warning a file.
+    """Read a file with a JSON object a line; damaged lines are left out, with one warning a file.
 
     Args:
-        path: the file; none of it is no record.
+        path: the file; a missing one has no records.
         needed: type by key of what a whole record has.
     """
     records, damaged = [], 0

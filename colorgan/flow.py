@@ -147,7 +147,7 @@ class RAFTFlow:
     def __init__(self, weights: str | None = None) -> None:
         from torchvision.models.optical_flow import raft_large
 
-        from colorgan.metrics.weights import find_weights
+        from colorgan.networks.weights import find_weights
 
         found = find_weights("raft_large", weights)
         self.name = "raft_large" if found.official else f"raft_large@{found.sha256[:8]}"

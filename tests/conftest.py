@@ -13,7 +13,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["WANDB_MODE"] = "offline"
 
 ROOT = Path(__file__).parent.parent
-sys.path.append(str(ROOT / "colorgan" / "plugins"))  # before anything makes Hydra look for its plugins, as train.py
+sys.path.append(str(ROOT / "colorgan" / "sweeps" / "plugins"))  # before Hydra looks for its plugins, as train.py
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +47,26 @@ def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         try:
             with one_line_errors():
                 module.main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run_it
+
+
+@pytest.fixture
+def colorgan(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Run the `colorgan` command in this process as typed; returns exit code, standard output and error."""
+    from colorgan.cli.main import main
+
+    def run_it(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["colorgan", *map(str, words)])
+        code = 0
+        try:
+            main()
         except SystemExit as stop:
             code = int(stop.code or 0)
         captured = capsys.readouterr()

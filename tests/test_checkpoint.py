@@ -7,7 +7,6 @@ from safetensors.torch import save_file
 from colorgan.checkpoint import (
     CheckpointError,
     build_network,
-    file_hash,
     find_checkpoint,
     find_checkpoints,
     load_generator,
@@ -15,6 +14,7 @@ from colorgan.checkpoint import (
     read_header,
     save_checkpoint,
 )
+from colorgan.files import file_hash
 from colorgan.networks import TimmPyramid, UNetGenerator
 
 CONFIG = {

@@ -3,8 +3,10 @@
 import os
 from pathlib import Path
 
-from colorgan.files import put_in_place
-from colorgan.schedule import Schedule
+import pytest
+
+from colorgan.files import atomic
+from colorgan.training.schedule import Schedule
 
 
 def test_what_a_run_goes_on_from_is_on_the_disk_before_it_has_its_name(smoke, monkeypatch):
@@ -34,7 +36,22 @@ def test_what_a_run_goes_on_from_is_on_the_disk_before_it_has_its_name(smoke, mo
 
 def test_content_and_name_change_together(tmp_path):
     (tmp_path / "file").write_text("old")
-    (tmp_path / ".file.tmp").write_text("new")
-    put_in_place(tmp_path / ".file.tmp", tmp_path / "file")
+    with atomic(tmp_path / "file") as temporary:
+        temporary.write_text("new")
+        assert (tmp_path / "file").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_text() == "new"
+
+
+def test_a_write_that_fails_leaves_the_old_content_and_nothing_else(tmp_path):
+    (tmp_path / "file").write_text("old")
+
+    def fail():
+        with atomic(tmp_path / "file") as temporary:
+            temporary.write_text("half")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fail()
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "old"

@@ -11,7 +11,7 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 
 from colorgan.errors import StoppedError
-from colorgan.files import put_in_place
+from colorgan.files import atomic
 from colorgan.stages.base import Stage
 
 
@@ -124,11 +124,12 @@ class ResumeCheckpoint(Checkpoint):
         self.stop.obey(signum, trainer, f"step {self.saved_step} of {self.path.parent.name} is saved")
 
     def _save(self, trainer: pl.Trainer) -> None:
-        temporary = self.path.with_name(f".{self.path.name}.tmp")
-        trainer.save_checkpoint(temporary)
         if trainer.is_global_zero:
-            if self.path.exists():
-                self.path.replace(self.path.with_name("previous.ckpt"))
-            put_in_place(temporary, self.path)
+            with atomic(self.path) as temporary:
+                trainer.save_checkpoint(temporary)
+                if self.path.exists():
+                    self.path.replace(self.path.with_name("previous.ckpt"))
+        else:
+            trainer.save_checkpoint(self.path)  # all processes gather what the first one writes
         trainer.strategy.barrier("resume checkpoint")
         self.saved_step = int(trainer.lightning_module.steps)  # type: ignore[arg-type]  # a `Stage`

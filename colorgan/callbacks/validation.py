@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from colorgan.color import to_uint8
-from colorgan.files import put_in_place, read_json_lines
+from colorgan.files import read_json_lines, write_text
+from colorgan.media.photo import save_photo
 from colorgan.stages.base import Stage
 
 Batch = dict[str, Tensor]
@@ -46,9 +47,7 @@ class Records:
         self._write([*self.read(), {"stage": self.stage, "step": step, "metrics": metrics}])
 
     def _write(self, records: list[dict[str, Any]]) -> None:
-        temporary = self.path.with_name(f".{self.path.name}.tmp")
-        temporary.write_text("".join(json.dumps(record, sort_keys=True) + "\n" for record in records))
-        put_in_place(temporary, self.path)
+        write_text(self.path, "".join(json.dumps(record, sort_keys=True) + "\n" for record in records))
 
 
 class ValidationMetrics(pl.Callback):
@@ -183,7 +182,4 @@ def save_grid(path: Path, rows: list[Tensor], *, at_least: int = 96) -> None:
     image = Image.fromarray(to_uint8(grid(rows)).permute(1, 2, 0).numpy())
     factor = -(-at_least // rows[0].shape[-1])
     image = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    image.save(temporary, format="PNG")
-    temporary.replace(path)
+    save_photo(image, path)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow
 
-from colorgan.checkpoint import file_hash
+from colorgan.files import file_hash, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ def seal_arrow(file: Path) -> None:
     """Write the hash of all columns but `pixels` beside an Arrow file that has none."""
     seal = _seal_of(file)
     if not seal.exists():
-        seal.write_text(_facts_hash(file))
+        write_text(seal, _facts_hash(file))
 
 
 def drop_damaged_arrow(file: Path) -> None:
@@ -34,7 +34,7 @@ def drop_damaged_arrow(file: Path) -> None:
 
 def seal_file(file: Path) -> None:
     """Write the hash of a whole file beside it."""
-    _seal_of(file).write_text(file_hash(file))
+    write_text(_seal_of(file), file_hash(file))
 
 
 def drop_damaged_file(file: Path) -> None:

@@ -1,6 +1,5 @@
 """Clips: folders of frames and video files, and photos that are moved in a known way."""
 
-import re
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
@@ -15,9 +14,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from colorgan.data.photo import EXTENSIONS, UnreadablePhotoError, read_photo
 from colorgan.data.sources import Row
+from colorgan.files import natural_order
 from colorgan.flow import Motion, inside, similarity_flow
+from colorgan.media.photo import EXTENSIONS, UnreadablePhotoError, read_photo
 
 VIDEO_EXTENSIONS = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v"})
 MOTIONS = ("pan", "zoom", "rotation", "noise")
@@ -101,7 +101,7 @@ def _find_clips(path: Path) -> dict[str, Path | list[Path]]:
     if path.is_file():
         return {path.name: path} if path.suffix.lower() in VIDEO_EXTENSIONS else {}
     places: dict[Path, Path | list[Path]] = {}
-    for file in sorted(path.rglob("*"), key=_natural):
+    for file in sorted(path.rglob("*"), key=natural_order):
         if file.suffix.lower() in VIDEO_EXTENSIONS and file.is_file():
             places[file] = file
         elif file.suffix.lower() in EXTENSIONS and file.is_file():
@@ -111,11 +111,6 @@ def _find_clips(path: Path) -> dict[str, Path | list[Path]]:
     # pictures beside the folders of others are a clip of their own, called `.`
     alone = list(places) == [path]
     return {path.name if alone else place.relative_to(path).as_posix(): files for place, files in places.items()}
-
-
-def _natural(file: Path) -> list[tuple[int, str]]:
-    """Sort key that puts frame10 behind frame9."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", file.as_posix())]
 
 
 def _pixels(file: Path) -> np.ndarray:

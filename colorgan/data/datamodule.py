@@ -17,9 +17,9 @@ from colorgan.color import recombine, rgb_to_gray
 from colorgan.data.degrade import Degradation
 from colorgan.data.library import PhotoLibrary, build_library
 from colorgan.data.order import SampleKey, StepBatchSampler, batch_keys
-from colorgan.data.photo import UnreadablePhotoError
 from colorgan.data.sources import Source
 from colorgan.data.transforms import center_view, random_view
+from colorgan.media.photo import UnreadablePhotoError
 
 Batch = dict[str, Tensor]
 _VALIDATION_BATCH = 32

@@ -18,12 +18,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from colorgan.checkpoint import file_hash
 from colorgan.color import colorfulness
 from colorgan.data.cache import checksum, drop_damaged_arrow, seal_arrow
-from colorgan.data.photo import UnreadablePhotoError
 from colorgan.data.sources import Row, Source
-from colorgan.files import put_in_place
+from colorgan.files import atomic, file_hash, write_text
+from colorgan.media.photo import UnreadablePhotoError
 
 logger = logging.getLogger(__name__)
 
@@ -205,14 +204,13 @@ def write_manifest(library: PhotoLibrary, path: Path) -> None:
     if damaged:
         logger.warning("%s is damaged; it is written again from the photos as they are now", path)
     if damaged or not path.exists():
-        temporary = path.with_suffix(".tmp")
-        with temporary.open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(columns)
-            writer.writerows(zip(*columns.values(), strict=True))
-        digest.unlink(missing_ok=True)
-        put_in_place(temporary, path)
-        digest.write_text(f"{file_hash(path)}  {path.name}\n")
+        with atomic(path) as temporary:
+            with temporary.open("w", newline="") as file:
+                writer = csv.writer(file)
+                writer.writerow(columns)
+                writer.writerows(zip(*columns.values(), strict=True))
+            digest.unlink(missing_ok=True)
+        write_text(digest, f"{file_hash(path)}  {path.name}\n")
         return
     with path.open(newline="") as file:
         before = {(row["name"], row["sha256"]) for row in csv.DictReader(file)}

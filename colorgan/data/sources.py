@@ -16,8 +16,8 @@ import numpy as np
 from datasets.utils.file_utils import xopen
 from PIL import Image
 
-from colorgan.data.photo import EXTENSIONS, UnreadablePhotoError, read_photo
 from colorgan.data.synthetic import draw_scene
+from colorgan.media.photo import EXTENSIONS, UnreadablePhotoError, read_photo
 
 Row = Mapping[str, Any]
 

@@ -24,6 +24,7 @@ from colorgan.data.cache import drop_damaged_file, seal_file
 from colorgan.data.datamodule import Batch, ColorizationDataModule, make_batch
 from colorgan.data.library import PhotoLibrary, Split, build_library, examine_photo, shrink, why_unusable
 from colorgan.data.sources import HubSource, Row, content_of
+from colorgan.files import atomic
 
 Item = tuple[tuple[int, int, int], Row]  # (epoch, block, place in it), and the photo as the stream gives it
 
@@ -296,10 +297,8 @@ def _why_none_held_out(seen: Mapping[str, int]) -> str:
 
 def _keep(rows: Iterator[dict[str, Any]], path: Path) -> None:
     kept = list(rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    datasets.Dataset.from_list(kept).to_parquet(str(temporary))
-    temporary.replace(path)
+    with atomic(path) as temporary:
+        datasets.Dataset.from_list(kept).to_parquet(str(temporary))
     seal_file(path)
 
 

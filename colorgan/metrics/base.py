@@ -11,7 +11,7 @@ from torchmetrics.utilities.data import dim_zero_cat
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from colorgan.color import quantize
-from colorgan.metrics.weights import FoundWeights
+from colorgan.networks.weights import FoundWeights
 
 _RANGE_ROUNDING = 1e-3  # of float pictures; a tenth of that would refuse honest half precision
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from colorgan.color import quantize, to_uint8
-from colorgan.metrics.weights import FoundWeights
+from colorgan.networks.weights import FoundWeights
 
 
 class FeatureNetwork(nn.Module):

@@ -10,8 +10,8 @@ from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from colorgan.color import rgb_to_chroma, rgb_to_lab
 from colorgan.metrics.base import MeanOverPictures
-from colorgan.metrics.weights import find_weights
 from colorgan.networks.perceptual import lpips_network
+from colorgan.networks.weights import find_weights
 
 
 class PSNR(MeanOverPictures):

@@ -1,6 +1,5 @@
 """The networks that judge sets of pictures, each with its own preparation of the picture."""
 
-import hashlib
 import io
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -11,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from colorgan.color import to_uint8
+from colorgan.files import file_hash
 from colorgan.metrics.features import FeatureNetwork
-from colorgan.metrics.weights import FoundWeights, find_weights
 from colorgan.networks.encoders import (
     fold_batch_norm,
     lite_package_state,
@@ -20,6 +19,7 @@ from colorgan.networks.encoders import (
     package_weights_path,
     read_state_dict,
 )
+from colorgan.networks.weights import FoundWeights, find_weights
 
 
 class EfficientNetLiteFeatures(FeatureNetwork):
@@ -36,7 +36,7 @@ class EfficientNetLiteFeatures(FeatureNetwork):
         network.load_state_dict(lite_package_state(f"tf_{name}"), strict=False)  # only num_batches_tracked is missing
         network.reset_classifier(0)
         fold_batch_norm(network)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = file_hash(path)
         super().__init__(name, FoundWeights(path, digest, True), f"bicubic {image_size}, (x-.5)/.5")
         self.network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         self.image_size = image_size

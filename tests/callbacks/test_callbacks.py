@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 
 from colorgan.callbacks import Records, save_grid
-from colorgan.schedule import Schedule
+from colorgan.training.schedule import Schedule
 
 
 def test_records_of_steps_that_run_again_are_dropped_and_others_stay(tmp_path):

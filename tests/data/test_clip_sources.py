@@ -8,8 +8,8 @@ from PIL import Image, ImageFilter
 
 from colorgan.data import ClipsSource
 from colorgan.data.clips import MOTIONS, input_noise, moved_photo
-from colorgan.data.photo import UnreadablePhotoError
 from colorgan.flow import warp
+from colorgan.media.photo import UnreadablePhotoError
 
 
 def draw_frames(folder, count, size=(40, 30)):

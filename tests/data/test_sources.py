@@ -8,8 +8,8 @@ from PIL import Image
 
 from colorgan.color import GRAY_RULES, rgb_to_gray
 from colorgan.data import FolderSource, HubSource, SamplesSource, SyntheticSource
-from colorgan.data.photo import UnreadablePhotoError
 from colorgan.data.synthetic import AMBIGUOUS_CHROMA, draw_scene
+from colorgan.media.photo import UnreadablePhotoError
 
 
 @pytest.fixture

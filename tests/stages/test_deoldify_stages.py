@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from test_stages import batches, fit
+from stage_fixture import batches, fit
 from torch import nn
 
 from colorgan.losses import BCEDiscriminatorLoss, BCEGeneratorLoss, NormalizedL1Loss
@@ -179,7 +179,7 @@ def test_critic_pretraining_sees_pictures_as_people_do():
 
 
 def test_unknown_ways_to_freeze_and_generators_without_groups_are_refused():
-    from test_stages import pretrain
+    from stage_fixture import pretrain
 
     with pytest.raises(ValueError, match="freeze_encoder='all' is unknown; allowed: true, false, convolutions"):
         pretrain(num_steps=1, freeze_encoder="all")

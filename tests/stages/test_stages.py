@@ -3,6 +3,7 @@
 import pytest
 import pytorch_lightning as pl
 import torch
+from stage_fixture import batches, fit
 from torch.utils.data import DataLoader
 
 from colorgan.losses import BCEDiscriminatorLoss, BCEGeneratorLoss, ColorfulnessLoss, L1Loss
@@ -28,26 +29,6 @@ def networks(norm="spectral"):
         "generator": UNetGenerator(encoder, widths=[8, 8, 8, 8, 8], norm=norm),
         "discriminator": PatchDiscriminator(width=8, num_blocks=2, conditional=True),
     }
-
-
-def batches(count, size=4):
-    generator = torch.Generator().manual_seed(1)
-    coarse = torch.rand(count * size, 3, 3, 3, generator=generator)
-    rgb = torch.nn.functional.interpolate(coarse, size=32, mode="bilinear").view(count, size, 3, 32, 32)
-    return [{"rgb": x, "gray": x.mean(1, keepdim=True)} for x in rgb]
-
-
-def fit(stage, data):
-    trainer = pl.Trainer(
-        accelerator="cpu",
-        max_epochs=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.fit(stage, DataLoader(data, batch_size=None))
-    return stage
 
 
 def weights(module):

@@ -1,0 +1,1 @@
+"""The `colorgan` command, one file a command."""

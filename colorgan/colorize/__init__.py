@@ -1,0 +1,1 @@
+"""Colour photos and films with a trained generator."""

@@ -1,0 +1,184 @@
+"""A trained generator as people use it: photos and frames of any size and mode."""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, islice
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from colorgan.checkpoint import find_checkpoint, load_generator, read_header
+from colorgan.color import recombine, rgb_to_gray, to_uint8
+from colorgan.media.photo import read_photo
+
+logger = logging.getLogger(__name__)
+
+
+class Colorizer:
+    """Colorizes at full resolution: the network works on a small copy, its chroma is brought up to the photo's size.
+
+    The luma of the photo is kept as it is, pixel by pixel; a colour photo is turned gray first.
+
+    Args:
+        generator: gray to rgb.
+        gray_rule: the rule of the generator's training.
+        working_size: shorter side, in pixels, at which the network works; smaller photos are not enlarged.
+        device: where to work.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        *,
+        gray_rule: str = "luma601",
+        working_size: int = 256,
+        device: str = "cpu",
+    ) -> None:
+        if working_size < 16:
+            raise ValueError(f"the working size must be at least 16 pixels, got {working_size} (--size)")
+        self.generator = generator.eval().to(device)
+        self.gray_rule, self.working_size, self.device = gray_rule, working_size, device
+
+    @classmethod
+    def load(cls, checkpoint: str | Path, *, working_size: int | None = None, device: str | None = None) -> "Colorizer":
+        """Load a checkpoint file or the final checkpoint of a run folder.
+
+        Args:
+            checkpoint: the file or folder.
+            working_size: see the class; by default twice the size of the training pictures.
+            device: by default CUDA where there is one.
+        """
+        header = read_header(find_checkpoint(checkpoint))
+        return cls(
+            load_generator(checkpoint),
+            gray_rule=header["gray_rule"],
+            working_size=working_size or 2 * header["image_size"],
+            device=choose_device(device),
+        )
+
+    def colorize(self, photo: Image.Image | Path) -> Image.Image:
+        """Colorize a photo of any size and mode (see `data.photo.read_photo`); transparency is kept.
+
+        Raises:
+            UnreadablePhotoError: the file is damaged or no photo.
+        """
+        image = read_photo(photo)
+        alpha = image.getchannel("A") if image.mode == "RGBA" else None
+        rgb = next(self.colorize_frames([np.asarray(image.convert("RGB"))]))
+        result = Image.fromarray(rgb)
+        if alpha is not None:
+            result.putalpha(alpha)
+        return result
+
+    def colorize_frames(self, frames: Iterable[np.ndarray], *, batch_size: int = 8) -> Iterator[np.ndarray]:
+        """Colorize frames one after the other, in batches, as a stream.
+
+        Where memory does not suffice, the batch is halved, with a warning.
+
+        Args:
+            frames: (H, W, 3) uint8, gray or colour, or (H, W) gray; neighbours of equal shape share a batch.
+            batch_size: frames that go through the network at once.
+
+        Raises:
+            ValueError: memory does not suffice for a single frame.
+        """
+        for _, same_shape in groupby(frames, key=lambda frame: frame.shape):
+            waiting: list[np.ndarray] = []
+            while waiting := waiting + list(islice(same_shape, max(0, batch_size - len(waiting)))):
+                batch, rest = waiting[:batch_size], waiting[batch_size:]
+                try:
+                    colored = self._colorize_batch(batch)
+                except (RuntimeError, MemoryError) as error:
+                    if not _is_out_of_memory(error):
+                        raise
+                    batch_size = self._smaller_batch(batch)
+                    continue
+                yield from colored
+                waiting = rest
+
+    @torch.inference_mode()
+    def _colorize_batch(self, frames: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The network sees all frames at once, what follows at full size takes one by one: less memory, and faster."""
+        grays = [self._gray(frame) for frame in frames]
+        working = self._working_size(grays[0])
+        if working is None:
+            return [to_array(rgb) for rgb in self.generator(torch.cat(grays)).split(1)]
+        small = torch.cat([_shrink(gray, working) for gray in grays])
+        proposals = self.generator(small).split(1)
+        return [to_array(self._bring_up(gray, rgb)) for gray, rgb in zip(grays, proposals, strict=True)]
+
+    def _gray(self, frame: np.ndarray) -> Tensor:
+        """(1, 1, H, W) in [0, 1] of (H, W, 3) or (H, W) uint8."""
+        values = torch.tensor(np.ascontiguousarray(frame), device=self.device)[None].float() / 255
+        if frame.ndim == 3:
+            return rgb_to_gray(values.permute(0, 3, 1, 2), self.gray_rule)
+        gray = values[None]
+        return gray if self.gray_rule == "luma601" else rgb_to_gray(gray.expand(-1, 3, -1, -1), self.gray_rule)
+
+    def _smaller_batch(self, batch: Sequence[np.ndarray]) -> int:
+        if len(batch) == 1:
+            height, width = batch[0].shape[:2]
+            raise ValueError(
+                f"memory does not suffice for one frame of {width}x{height} at a working size of "
+                f"{self.working_size}; give a smaller --size"
+            )
+        if self.device.startswith("cuda"):
+            torch.cuda.empty_cache()
+        logger.warning("memory does not suffice for %d frames at once; going on with %d", len(batch), len(batch) // 2)
+        return len(batch) // 2
+
+    @torch.inference_mode()
+    def colorize_gray(self, gray: Tensor) -> Tensor:
+        """Colorize (N, 1, H, W) in [0, 1]; returns (N, 3, H, W) whose gray is the input."""
+        working = self._working_size(gray)
+        if working is None:
+            return self.generator(gray)  # type: ignore[no-any-return]
+        return self._bring_up(gray, self.generator(_shrink(gray, working)))
+
+    def _working_size(self, gray: Tensor) -> tuple[int, int] | None:
+        height, width = gray.shape[-2:]
+        scale = self.working_size / min(height, width)
+        return (max(1, round(height * scale)), max(1, round(width * scale))) if scale < 1 else None
+
+    def _bring_up(self, gray: Tensor, rgb: Tensor) -> Tensor:
+        """Chroma of the small `rgb` on the full `gray`."""
+        chroma = F.interpolate(rgb, size=gray.shape[-2:], mode="bicubic", align_corners=False)
+        return recombine(gray, chroma, self.gray_rule)
+
+
+def _shrink(gray: Tensor, size: tuple[int, int]) -> Tensor:
+    small = F.interpolate(gray, size=size, mode="bilinear", antialias=True, align_corners=False)
+    return small.clamp(0, 1)
+
+
+def to_array(rgb: Tensor) -> np.ndarray:
+    """(1, 3, H, W) in [0, 1] to (H, W, 3) uint8."""
+    array: np.ndarray = to_uint8(rgb)[0].permute(1, 2, 0).cpu().numpy()
+    return array
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """CUDA has a class for it; the CPU's allocator and MPS raise a plain RuntimeError."""
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or any(word in str(error) for word in words)
+
+
+def choose_device(device: str | None) -> str:
+    """The device that is asked for, or by default CUDA where there is one.
+
+    Raises:
+        ValueError: there is no such device here.
+    """
+    if device is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # an unknown name; a torch without it
+        raise ValueError(
+            f"device={device!r} cannot be used here; allowed: cpu, cuda, mps, where there is one"
+        ) from error
+    return device

@@ -1,0 +1,272 @@
+"""What an evaluation says: a table on the screen, CSV, and a Markdown report."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from colorgan.evaluation.clips import ClipProtocol
+from colorgan.files import atomic
+from colorgan.metrics.base import MissingMetric, PictureMetric
+from colorgan.evaluation.protocol import Protocol
+from colorgan.evaluation.results import Record, Results, paired_difference
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows measured on the same photos under the same protocol.
+
+    Attributes:
+        title: what the photos are.
+        records: rows in order: baselines, checkpoints, truth.
+        metrics: by name, in the order of the columns.
+        missing: metrics that cannot be measured here.
+        objective: the metric that ranks checkpoints; None if it was not measured.
+        protocol: with the rows of others that stand beside ours.
+        left_out: how many photos of the data set were not measured, by reason.
+        results: where resampled sets are stored.
+        unit: what a row is a mean over: `photos` or `clips`.
+    """
+
+    title: str
+    records: list[Record]
+    metrics: Mapping[str, PictureMetric]
+    missing: Mapping[str, MissingMetric]
+    objective: str | None
+    protocol: Protocol | ClipProtocol
+    left_out: Mapping[str, int]
+    results: Results
+    unit: str = "photos"
+
+    def columns(self) -> dict[str, "Metric"]:
+        """What was measured, and of the rest what others have published."""
+        published = {name for row in self.published() for name in row}
+        return {**self.metrics, **{name: m.kind for name, m in self.missing.items() if name in published}}
+
+    def published(self) -> Sequence[Mapping[str, Any]]:
+        """Rows of others; none without truth, as all they measure needs it."""
+        return self.protocol.published if self.records[0]["protocol"]["with_truth"] else ()
+
+    def checkpoints(self) -> list[Record]:
+        """The rows that are checkpoints."""
+        return [record for record in self.records if "checkpoint" in record]
+
+    def best(self) -> Record | None:
+        """The checkpoint that the objective ranks first; None if it ranks none."""
+        if self.objective is None:
+            return None
+        name, sign = self.objective, -1 if self.metrics[self.objective].higher_is_better else 1
+        ranked = [record for record in self.checkpoints() if record["metrics"][name] is not None]
+        return min(ranked, key=lambda record: sign * record["metrics"][name], default=None)
+
+    def against_best(self) -> dict[str, dict[str, dict[str, float]]]:
+        """For each checkpoint but the best, by metric: how it differs from the best (see `paired_difference`)."""
+        best = self.best()
+        if best is None:
+            return {}
+        reference = self.results.arrays(best["key"])
+        tests: dict[str, dict[str, dict[str, float]]] = {}
+        for record in self.checkpoints():
+            if record["key"] == best["key"]:
+                continue
+            arrays = self.results.arrays(record["key"])
+            found = {
+                name: paired_difference(reference, arrays, name, higher_is_better=metric.higher_is_better)
+                for name, metric in self.metrics.items()
+            }
+            tests[record["name"]] = {name: test for name, test in found.items() if test is not None}
+        return tests
+
+    def frame(self) -> "pd.DataFrame":
+        """The table for notebooks: values with half the width of their 95 % intervals."""
+        import pandas as pd
+
+        rows = {
+            record["name"]: {
+                heading(name, metric): _cell(record, name, metric).replace("\n", " ")
+                for name, metric in self.columns().items()
+            }
+            for record in self.records
+        }
+        return pd.DataFrame.from_dict(rows, orient="index")
+
+    def paired_tests(self, metrics: Sequence[str] | None = None) -> "pd.DataFrame":
+        """`against_best` for notebooks: a row a checkpoint and metric.
+
+        Args:
+            metrics: which; None for all.
+        """
+        import pandas as pd
+
+        rows = [
+            {"checkpoint": row, "metric": name, **test}
+            for row, tests in self.against_best().items()
+            for name, test in tests.items()
+            if metrics is None or name in metrics
+        ]
+        frame = pd.DataFrame(rows, columns=["checkpoint", "metric", "difference", "low", "high", "confidence"])
+        return frame.set_index(["checkpoint", "metric"]).round(4)
+
+    def count(self) -> int:
+        """How many photos or clips."""
+        count: int = self.records[0]["protocol"][f"num_{self.unit}"]
+        return count
+
+    def notes(self) -> list[str]:
+        """What a reader must know of the numbers."""
+        needs = dict.fromkeys(metric.needs for metric in self.missing.values())
+        lines = [
+            f"{', '.join(m for m, metric in self.missing.items() if metric.needs == need)}: {need}" for need in needs
+        ]
+        few = [name for name, metric in self.metrics.items() if self.count() < metric.least_photos]
+        if few:
+            least = max(self.metrics[name].least_photos for name in few)
+            lines.append(f"{', '.join(few)}: descriptive only below {least:,} photos; here are {self.count()}")
+        if self.left_out:
+            lines.append(
+                f"{self.unit} left out: " + ", ".join(f"{count} {reason}" for reason, count in self.left_out.items())
+            )
+        if self.published():
+            lines.append(f"published rows: {self.protocol.source}. {self.protocol.caveat}".strip())
+        if any(record.get("judged_by_its_teacher") for record in self.records):
+            lines.append("*: the judge is a network that the generator was trained through: not an independent number")
+        return lines
+
+
+Metric = PictureMetric | type[PictureMetric]
+
+
+def heading(name: str, metric: Metric) -> str:
+    """A column's head: the name and the better direction."""
+    return name + {True: " ↑", False: " ↓", None: ""}[metric.higher_is_better]
+
+
+def _number(value: float | None, metric: Metric) -> str:
+    return "-" if value is None else f"{value:.{metric.decimals}f}"
+
+
+def _cell(record: Record, name: str, metric: Metric) -> str:
+    interval = record["intervals"].get(name)
+    spread = f"\n±{_number((interval[1] - interval[0]) / 2, metric)}" if interval and interval[1] > interval[0] else ""
+    flag = "*" if name in record.get("judged_by_its_teacher", []) else ""
+    return f"{_number(record['metrics'].get(name), metric)}{flag}{spread}"
+
+
+def _published_cell(row: Mapping[str, Any], name: str, metric: Metric) -> str:
+    return _number(row.get(name), metric) if name in row else ""
+
+
+def print_table(table: Table) -> None:
+    """Print the table with half the width of each 95 % interval, and its notes."""
+    from rich import box
+    from rich.console import Console
+    from rich.measure import Measurement
+    from rich.table import Table as RichTable
+
+    shown = RichTable(box=box.SIMPLE_HEAD)
+    shown.add_column("")
+    for name, metric in table.columns().items():
+        shown.add_column(heading(name, metric).replace("_", "\n"), justify="right")
+    for record in table.records:
+        cells = [_cell(record, name, metric) for name, metric in table.columns().items()]
+        shown.add_row(record["name"], *cells, style="bold" if "checkpoint" in record else None)
+    for row in table.published():
+        cells = [_published_cell(row, name, metric) for name, metric in table.columns().items()]
+        shown.add_row(f"{row['name']} (published)", *cells, style="dim")
+    console = Console()
+    console.print(table.title, style="bold", highlight=False, soft_wrap=True)
+    wanted = Measurement.get(console, console.options.update(max_width=1000), shown).maximum
+    Console(width=max(console.width, wanted)).print(shown)  # a narrow screen breaks lines, it does not cut numbers
+    for note in table.notes():
+        console.print(note, highlight=False, soft_wrap=True)
+
+
+def write_csv(path: Path, tables: Sequence[Table]) -> None:
+    """All rows of all tables, each metric with the bounds of its 95 % interval."""
+    names = list(dict.fromkeys(name for table in tables for name in table.metrics))
+    fields = ["data", "protocol", "num_photos", "num_clips", "image_size", "row", "checkpoint", "stage", "step"]
+    fields += [column for name in names for column in (name, f"{name}_low", f"{name}_high")]
+    with atomic(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=fields)
+        writer.writeheader()
+        for table in tables:
+            writer.writerows(_csv_row(table, record) for record in table.records)
+
+
+def _csv_row(table: Table, record: Record) -> dict[str, Any]:
+    protocol, checkpoint = record["protocol"], record.get("checkpoint", {})
+    row = {"data": table.title, "protocol": protocol["name"]}
+    row |= {key: protocol[key] for key in ("num_photos", "num_clips") if key in protocol}
+    row |= {"image_size": protocol.get("image_size"), "row": record["name"], "checkpoint": checkpoint.get("path")}
+    row |= {"stage": checkpoint.get("stage"), "step": checkpoint.get("step")}
+    for name in table.metrics:
+        low, high = record["intervals"][name] or (None, None)
+        row |= {name: record["metrics"][name], f"{name}_low": low, f"{name}_high": high}
+    return row
+
+
+def markdown(table: Table, figures: Mapping[str, str]) -> str:
+    """One section of a report.
+
+    Args:
+        table: its rows.
+        figures: picture files, relative to the report, by caption.
+    """
+    head = ["", *(heading(name, metric) for name, metric in table.columns().items())]
+    rows = [[r["name"], *(_with_interval(r, name, m) for name, m in table.columns().items())] for r in table.records]
+    rows += [
+        [f"{row['name']} (published)", *(_published_cell(row, name, m) for name, m in table.columns().items())]
+        for row in table.published()
+    ]
+    parts = [f"## {table.title}", _grid(head, rows), f"Brackets: 95 % bootstrap interval over {table.unit}."]
+    lines = table.notes()
+    parts += ["\n".join(f"- {line}" for line in lines)] if lines else []
+    parts += _paired_section(table)
+    parts += [f"![{caption}]({file})\n\n*{caption}*" for caption, file in figures.items()]
+    protocol = table.records[0]["protocol"]
+    stated = ", ".join(f"{key} {value}" for key, value in protocol.items() if value is not None)
+    parts.append(f"Protocol: {stated}. Exact values, weights and versions: `metrics.jsonl`.")
+    return "\n\n".join(parts) + "\n"
+
+
+def _with_interval(record: Record, name: str, metric: Metric) -> str:
+    interval = record["intervals"].get(name)
+    flag = "*" if name in record.get("judged_by_its_teacher", []) else ""
+    value = _number(record["metrics"].get(name), metric) + flag
+    if interval is None or interval[0] == interval[1]:
+        return value
+    return f"{value} [{_number(interval[0], metric)}, {_number(interval[1], metric)}]"
+
+
+def _paired_section(table: Table) -> list[str]:
+    best, tests = table.best(), table.against_best()
+    if best is None or not any(tests.values()):
+        return []
+    head = ["", *(heading(name, metric) for name, metric in table.metrics.items())]
+    rows = [
+        [row, *(_difference(found.get(name), metric) for name, metric in table.metrics.items())]
+        for row, found in tests.items()
+    ]
+    text = (
+        f"Difference to **{best['name']}**, the best by {table.objective}, in resampled sets of the same {table.unit}: "
+        "95 % interval, and the share of sets in which the row is better. Where checkpoints were chosen on "
+        "these, measure the chosen one on others."
+    )
+    return ["### Paired tests", text, _grid(head, rows)]
+
+
+def _difference(test: Mapping[str, float] | None, metric: PictureMetric) -> str:
+    if test is None:
+        return "-"
+    digits = metric.decimals
+    text = f"{test['difference']:+.{digits}f} [{test['low']:+.{digits}f}, {test['high']:+.{digits}f}]"
+    return f"{text} {test['confidence']:.0%}" if "confidence" in test else text
+
+
+def _grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(cells) + " |" for cells in (head, *rows)]
+    return "\n".join([lines[0], "| --- |" + " ---: |" * (len(head) - 1), *lines[1:]])

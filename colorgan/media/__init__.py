@@ -1,0 +1,1 @@
+"""Photos and films as files: read and written, no networks."""

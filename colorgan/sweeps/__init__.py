@@ -1,0 +1,1 @@
+"""Many runs from one command, and the table that compares them."""

@@ -1,0 +1,101 @@
+"""What is wrong with a run is said before anything runs, not hours later."""
+
+from collections.abc import Sequence
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torchmetrics import MetricCollection
+
+from colorgan.training.plan import PlannedStage
+from colorgan.training.processes import Processes
+
+_SHARDING = ("fsdp", "deepspeed", "modelparallel")  # Lightning's names of strategies, and of their classes
+
+
+def check_config(config: DictConfig) -> None:
+    """Refuse a config that lacks values, or names what only other commands read.
+
+    Raises:
+        ValueError: names the key.
+    """
+    if missing := sorted(OmegaConf.missing_keys(config), key=len):
+        raise ValueError(f"the config needs a value for {missing[0]}: give {missing[0]}=...")
+    if "sweep" in config:
+        raise ValueError("sweep=wandb is no choice: configs/sweep/wandb.yaml is for `wandb sweep`, as its head says")
+    strategy = str(config.trainer.get("strategy"))
+    if any(word in strategy.lower() for word in _SHARDING):
+        raise ValueError(
+            f"trainer.strategy={strategy}: networks are not sharded here, as torch refuses the copy of a sharded "
+            "generator that its moving average needs, and checkpoints are written by one process, from whole "
+            "networks; take trainer=ddp, and where memory is short +schedule.stages.STAGE.module.accumulate=2"
+        )
+
+
+def check_objective(objective: str, metrics: MetricCollection) -> None:
+    """Refuse an objective that is not measured.
+
+    Raises:
+        ValueError: names those that are.
+    """
+    if objective not in metrics:
+        raise ValueError(f"objective={objective!r} must be one of the metrics: {_names(metrics)}")
+
+
+def check_processes(processes: Processes, trainer: DictConfig) -> None:
+    """Refuse several processes where nobody would start or join them.
+
+    Raises:
+        ValueError: names the choice to take.
+    """
+    devices = trainer.get("devices")
+    if processes.count == 1:
+        return
+    if trainer.get("strategy") is None:
+        raise ValueError(f"trainer.devices={devices}: several processes need trainer=ddp or trainer=ddp_multinode")
+    if processes.are_ours_to_start and HydraConfig.initialized() and HydraConfig.get().mode is not RunMode.RUN:
+        raise ValueError(
+            f"trainer.devices={devices} does not go with -m: a trial starts one process only; "
+            "take hydra/launcher=submitit_slurm, whose jobs have several, or one command a trial"
+        )
+
+
+def check_stage(stage: PlannedStage, *, losses: Sequence[str], metrics: MetricCollection, num_processes: int) -> None:
+    """Refuse what a stage would fail on only when its turn comes.
+
+    Args:
+        stage: the planned stage.
+        losses: names in the loss group.
+        metrics: of validation.
+        num_processes: that share its batches.
+
+    Raises:
+        ValueError: names the key.
+    """
+    where, entry = f"schedule.stages.{stage.name}", stage.entry
+    if entry.batch_size % num_processes:
+        raise ValueError(f"{where}.batch_size={entry.batch_size} cannot be shared by {num_processes} processes")
+    if unknown := sorted(name for name in entry.module.get("loss_weights", {}) if name not in losses):
+        raise ValueError(f"{where}.module.loss_weights names {unknown}; the loss group has {list(losses)}")
+    for key in ("batch_size", "image_size", "validate_every"):
+        if getattr(entry, key) < 1:
+            raise ValueError(f"{where}.{key} must be at least 1, got {getattr(entry, key)}")
+    if entry.handover != "last":
+        _check_handover(stage, where, metrics)
+
+
+def _check_handover(stage: PlannedStage, where: str, metrics: MetricCollection) -> None:
+    name = stage.entry.handover
+    if name not in metrics:
+        raise ValueError(f"{where}.handover={name!r} must be last or one of the metrics: {_names(metrics)}")
+    if "generator" not in instantiate(stage.entry.module, _partial_=True).func.trains:
+        raise ValueError(f"{where}.handover must be last: the stage does not train the generator")
+    if metrics[name].higher_is_better is None:
+        raise ValueError(f"{where}.handover={name!r} has no better direction; take another metric")
+    if not stage.entry.snapshots:
+        raise ValueError(f"{where}.handover={name!r} needs {where}.snapshots=true")
+
+
+def _names(metrics: MetricCollection) -> str:
+    return ", ".join(map(str, metrics))

@@ -1,0 +1,181 @@
+"""What a schedule will cost, without training: a table of its stages with operations and time."""
+
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from colorgan.checkpoint import without_weights
+from colorgan.stages.base import Stage, trainable
+from colorgan.training.build import make_stage
+from colorgan.training.plan import PlannedStage, StageEntry, plain
+
+Networks = dict[str, nn.Module | None]
+_CALIBRATION_SIZE = 64  # pixels
+_LONG_ENOUGH = 0.3  # seconds
+_COUNTED_BATCH = 2  # batch norm in training needs more than one value a channel
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """One row of the table.
+
+    Attributes:
+        stage: the planned stage.
+        trainable: parameters that it trains, by network.
+        step_flop: of one step; multiplications and additions counted apart, forward and backward.
+        step_seconds: of one step, estimated for this machine.
+    """
+
+    stage: PlannedStage
+    trainable: dict[str, int]
+    step_flop: float
+    step_seconds: float
+
+
+def schedule_costs(config: DictConfig, plan: list[PlannedStage]) -> list[StageCost]:
+    """Estimate every stage of a plan; no weights are fetched and nothing is trained.
+
+    Operations are counted on shapes alone (torch's `FlopCounterMode` over tensors of device `meta`) for the step that
+    the stage itself would take: convolutions, matrix products and attention, forward and backward, losses
+    included. Time is operations times what one takes here, measured for generator and discriminator in the first
+    stage that trains them: loss and gradients at 64 px, the better of two steps, with a batch doubled until a step
+    takes 0.3 s or the stage's batch is reached. Not in it: the optimizer's own work, loading data, validation and
+    saving; other work on the machine makes it longer. A GAN step counts as half a step of each network, whatever the
+    turns will be.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    needs = {name for stage in plan for name in instantiate(stage.entry.module, _partial_=True).func.needs}
+    networks: Networks = {name: None for name in ("generator", "discriminator")}
+    for name in needs:
+        networks[name] = instantiate(without_weights(plain(config[name])), _convert_="all")
+    names = {name for stage in plan for name in stage.entry.module.loss_weights}
+    losses = {name: instantiate(without_weights(plain(config.loss[name])), _convert_="all") for name in names}
+
+    def module_of(stage: PlannedStage, device: str) -> Stage:
+        for loss in losses.values():
+            loss.to(device)
+        return make_stage(config, stage, networks, losses).to(device)
+
+    stages = {stage.name: stage for stage in plan}
+    rates: dict[str, float] = {}
+    for stage in stages.values():
+        module = module_of(stage, device)
+        for player in module.step_losses():
+            if player not in rates:
+                rates[player] = _calibrate(module, player, stage.entry, config)
+    costs: dict[str, StageCost] = {}
+    for stage in stages.values():
+        module = module_of(stage, "meta")
+        flops, seconds = [], []
+        for player in module.step_losses():
+            flop = _count(module, player, _batch(_COUNTED_BATCH, stage.entry.image_size, "meta"))
+            flops.append(flop * stage.entry.batch_size / _COUNTED_BATCH)
+            seconds.append(rates[player] * flops[-1])
+        sizes = {name: sum(p.numel() for p in trainable(getattr(module, name))) for name in module.trains}
+        costs[stage.name] = StageCost(stage, sizes, sum(flops) / len(flops), sum(seconds) / len(seconds))
+    return [StageCost(s, costs[s.name].trainable, costs[s.name].step_flop, costs[s.name].step_seconds) for s in plan]
+
+
+def _batch(size: int, image_size: int, device: str) -> dict[str, Tensor]:
+    rgb = torch.rand(size, 3, image_size, image_size, device=device)
+    return {"rgb": rgb, "gray": rgb.mean(dim=1, keepdim=True)}
+
+
+@contextmanager
+def _no_logging() -> Iterator[None]:
+    with warnings.catch_warnings():  # a stage outside of a trainer says that it logs nowhere
+        warnings.filterwarnings("ignore", message="You are trying to `self.log")
+        yield
+
+
+def _step(module: Stage, player: str, batch: dict[str, Tensor], precision: str = "32-true") -> None:
+    module.set_modes((player,))
+    frozen = [p for name in module.trains if name != player for p in trainable(getattr(module, name))]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    with _no_logging():
+        device = batch["rgb"].device.type
+        with torch.autocast("cpu" if device == "meta" else device, torch.bfloat16, enabled="bf16" in precision):
+            loss = module.step_losses()[player](batch)
+        torch.autograd.backward(loss)
+    module.zero_grad(set_to_none=True)
+    for parameter in frozen:
+        parameter.requires_grad_(True)
+
+
+def _count(module: Stage, player: str, batch: dict[str, Tensor]) -> float:
+    with FlopCounterMode(display=False) as counter:
+        _step(module, player, batch)
+    return float(counter.get_total_flops())
+
+
+def _calibrate(module: Stage, player: str, entry: StageEntry, config: DictConfig) -> float:
+    """Seconds an operation takes in a step: the better of two steps, with a batch that takes a while."""
+    memory_format = torch.channels_last if config.channels_last else torch.contiguous_format
+    module.to(memory_format=memory_format)
+    size, image_size = _COUNTED_BATCH, min(_CALIBRATION_SIZE, entry.image_size)
+    while True:
+        images = _batch(size, image_size, str(module.device))
+        batch = {key: value.to(memory_format=memory_format) for key, value in images.items()}
+        flop = _count(module, player, batch)  # counts, and warms up
+        seconds = min(_seconds_of(module, player, batch, config) for _ in range(2))
+        if seconds >= _LONG_ENOUGH or size >= entry.batch_size:
+            return seconds / flop
+        size *= 2
+
+
+def _seconds_of(module: Stage, player: str, batch: dict[str, Tensor], config: DictConfig) -> float:
+    def wait() -> None:
+        if module.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    wait()
+    started = time.perf_counter()
+    _step(module, player, batch, str(config.trainer.get("precision", "32-true")))
+    wait()
+    return time.perf_counter() - started
+
+
+def cost_table(costs: list[StageCost], *, num_photos: int) -> Any:
+    """The costs as a rich table, a row for each stage, and their sum."""
+    from rich.table import Table
+
+    table = Table(title=f"{num_photos:,} training photos")
+    table.add_column("stage", overflow="fold")
+    for name in ("px", "batch", "steps", "images", "trainable parameters", "TFLOP a step", "PFLOP", "time here"):
+        table.add_column(name, justify="right")
+    flop = seconds = 0.0
+    for cost in costs:
+        entry = cost.stage.entry
+        flop += entry.steps * cost.step_flop
+        seconds += entry.steps * cost.step_seconds
+        table.add_row(
+            f"{cost.stage.index} {cost.stage.name}",
+            str(entry.image_size),
+            str(entry.batch_size),
+            f"{entry.steps:,}",
+            f"{entry.steps * entry.batch_size:,}",
+            " + ".join(f"{count:,}" for count in cost.trainable.values()),
+            f"{cost.step_flop / 1e12:.3g}",
+            f"{entry.steps * cost.step_flop / 1e15:.3g}",
+            _duration(entry.steps * cost.step_seconds),
+        )
+    total = sum(cost.stage.entry.steps for cost in costs)
+    table.add_row("all", "", "", f"{total:,}", "", "", "", f"{flop / 1e15:.3g}", _duration(seconds), style="bold")
+    return table
+
+
+def _duration(seconds: float) -> str:
+    for unit, name in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.3g} {name}"
+    return f"{seconds:.2g} s"

@@ -1,0 +1,122 @@
+"""The files by which a run knows itself again: its config, and which of its stages are done."""
+
+import errno
+import fcntl
+import json
+import logging
+import os
+import socket
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from colorgan.files import file_hash, write_text
+from colorgan.training.plan import PlannedStage, config_differences
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a run folder; the kernel gives the lock back, however this process ends.
+
+    A lock of the process (`lockf`), not of the open file: a data worker that outlives a kill does not keep it.
+
+    Raises:
+        ValueError: another process is at work in the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a+") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EAGAIN):
+                logger.warning("%s cannot be locked (%s): do not start this run twice", folder, error.strerror)
+            else:
+                file.seek(0)
+                raise ValueError(
+                    f"another process is at work in {folder} ({file.read().strip() or 'unknown'}); "
+                    "wait for it, stop it, or give this run its own folder with name=..."
+                ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
+
+
+def claim_folder(folder: Path, config: dict[str, Any]) -> None:
+    """Begin a run folder, or check that the one that is there belongs to this config.
+
+    A folder without a manifest and without a stage holds no run yet: its photos were refused, and the error's advice is
+    to change the config.
+
+    Raises:
+        ValueError: it holds a run with another config.
+    """
+    path = folder / "config.yaml"
+    if path.exists() and ((folder / "manifest.csv").exists() or any(folder.glob("[0-9][0-9]-*"))):
+        before = _read_config(path)
+        if differences := config_differences(before, config):
+            raise ValueError(
+                f"{folder} holds a run with another config ({'; '.join(differences)}); "
+                "give this run its own folder with name=..., or the old values to go on"
+            )
+        return
+    write_text(path, yaml.safe_dump(config, sort_keys=False))
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError):
+        config = None
+    if not isinstance(config, dict):
+        raise ValueError(f"{path} is damaged; delete it if you are sure that the command is the one the run began with")
+    return config
+
+
+def is_done(stage: PlannedStage) -> bool:
+    """Whether a stage has ended and its hand-over file is whole."""
+    done, handover = stage.folder / "done.json", stage.folder / "handover.safetensors"
+    if not done.exists():
+        return False
+    try:
+        expected = json.loads(done.read_text())["handover"]
+    except (ValueError, KeyError, TypeError):
+        logger.warning("%s is damaged; its stage runs again", done)
+        return False
+    if not handover.exists() or expected != file_hash(handover):
+        logger.warning("%s is missing or damaged; its stage runs again", handover)
+        return False
+    return True
+
+
+def resume_file(folder: Path) -> Path | None:
+    """The newest whole file to resume a stage from: `last.ckpt`, or the one before it; None to begin the stage."""
+    names = ("last.ckpt", "previous.ckpt")
+    for path in (folder / name for name in names):
+        if not path.exists():
+            continue
+        if _is_whole(path):
+            return path
+        logger.warning("%s is damaged; the save before it counts", path)
+    return None
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether the content fits the checksums that torch writes into the file, which is a zip archive."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except Exception:  # zipfile stumbles over damage in many ways
+        return False
+
+
+def remove_resume_files(folder: Path) -> None:
+    """Remove what a finished stage has no use for."""
+    for name in ("previous.ckpt", "last.ckpt"):
+        (folder / name).unlink(missing_ok=True)

@@ -1,0 +1,267 @@
+"""Runs the stages of a recipe in order inside a run folder; knows files, order, hand-over and resume.
+
+    runs/<name>/  config.yaml  manifest.csv  metrics.jsonl  final.safetensors
+        01-generator_pretrain/  last.ckpt  handover.safetensors  done.json  images/  snapshots/
+        02-critic_pretrain/     ...
+
+A stage always begins from the hand-over file of the one before, in one process or after a restart, and `done.json`
+is written last: whatever moment a run is stopped at, running it again ends in the same bits.
+"""
+
+import logging
+import pickle
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from pytorch_lightning.loggers import Logger
+
+from colorgan.callbacks import Records, StopRequest
+from colorgan.checkpoint import find_checkpoint, read_header
+from colorgan.data.library import PhotoLibrary, Split, write_manifest
+from colorgan.evaluation.clips import ClipProtocol, MotionClips, MotionPanel
+from colorgan.evaluation.protocol import Protocol, TestPhotos
+from colorgan.files import copy_file, file_hash, write_json
+from colorgan.stages.base import DivergedError, Stage
+from colorgan.training.build import build_stage
+from colorgan.training.checks import check_config, check_objective, check_processes, check_stage
+from colorgan.training.handover import hand_over, save_networks, snapshot_file
+from colorgan.training.plan import PlannedStage, build_datamodule, build_metrics, gray_rule_of, plain, plan_stages
+from colorgan.training.processes import Processes
+from colorgan.training.run_folder import claim_folder, is_done, locked, remove_resume_files, resume_file
+from colorgan.training.trainers import build_stage_trainer, build_trainer, stage_callbacks, validation_metrics
+
+logger = logging.getLogger(__name__)
+
+
+class Schedule:
+    """A run: its config, its folder, its stages.
+
+    Args:
+        config: the composed config of `train.py`.
+    """
+
+    def __init__(self, config: DictConfig) -> None:
+        check_config(config)
+        self.config = config
+        self.folder: Path = Path(config.runs_dir) / str(config.name)
+        self.plan = self.plan_for(None)
+        self.gray_rule = gray_rule_of(config)
+        self.datamodule = build_datamodule(config.data, seed=config.seed, gray_rule=self.gray_rule)
+        self.metrics = build_metrics(config.metrics)
+        self.motion: MotionPanel | None = instantiate(config.motion, _convert_="all") if "motion" in config else None
+        self.clip_metrics = build_metrics(config.clip_metrics)
+        check_objective(config.objective, self.metrics)
+        self.stop = StopRequest()
+        self.processes = Processes(build_trainer(config.trainer, logger=False))
+        check_processes(self.processes, config.trainer)
+        for stage in self.plan:
+            check_stage(stage, losses=list(config.loss), metrics=self.metrics, num_processes=self.processes.count)
+
+    def run(self) -> Path:
+        """Run what is not done yet; returns the path of `final.safetensors`.
+
+        Of several processes only the first one writes; it prepares the folder before the others start.
+
+        Raises:
+            ValueError: the folder holds a run with another config or other photos, or another process works in it.
+        """
+        if not self.processes.first:
+            logging.getLogger("colorgan").setLevel(logging.ERROR)
+            self.processes.start()
+            self._examine()
+            return self._run_stages()
+        with locked(self.folder):
+            claim_folder(self.folder, plain(self.config))
+            write_manifest(self._examine(), self.folder / "manifest.csv")
+            try:
+                self.processes.start()
+                return self._run_stages()
+            except BaseException:
+                self.processes.kill()
+                raise
+
+    def _examine(self) -> PhotoLibrary:
+        library = self.datamodule.examine(min_size=self.largest_size)
+        self.plan = self.plan_for(self.datamodule.num_training())
+        if unknown := [stage.name for stage in self.plan if not stage.entry.steps]:
+            raise ValueError(
+                f"schedule.stages.{unknown[0]} counts epochs, but nobody knows how many photos a stream holds; give "
+                f"schedule.stages.{unknown[0]}.steps"
+            )
+        logger.info(library.summary())
+        logger.info(
+            "%s: %s",
+            self.folder,
+            ", ".join(f"{s.name} {s.entry.steps}x{s.entry.batch_size} at {s.entry.image_size} px" for s in self.plan),
+        )
+        return library
+
+    def _count_skipped(self) -> None:
+        path = self.folder / "skipped.txt"
+        if path.exists():
+            names = set(path.read_text().splitlines())
+            logger.warning("%d photos could not be read in training and were replaced: %s", len(names), path)
+
+    def _run_stages(self) -> Path:
+        run_logger: Logger | bool | None = None
+        handover = self.init_from
+        for stage in self.plan:
+            if not self.processes.agree(self.processes.first and is_done(stage)):
+                run_logger = self._build_logger() if run_logger is None else run_logger
+                self._run_stage(stage, handover, run_logger)
+            handover = stage.folder / "handover.safetensors"
+        final: Path = self.folder / "final.safetensors"
+        assert handover is not None
+        if self.processes.first:
+            copy_file(handover, final)
+            self._count_skipped()
+            if isinstance(run_logger, Logger):
+                run_logger.finalize("success")
+        self.processes.end()
+        return final
+
+    @property
+    def init_from(self) -> Path | None:
+        """The checkpoint that the first stage begins with; None to begin afresh."""
+        return find_checkpoint(self.config.init_from) if self.config.init_from else None
+
+    def splits(self) -> list[dict[str, Any]]:
+        """What this run, and those it started from, hold out; with which photos were left out of all."""
+        library = self.datamodule.library
+        assert library is not None
+        assert library.split is not None
+        limits = {"min_size": self.largest_size, "min_colorfulness": self.datamodule.min_colorfulness}
+        before = read_header(start).get("splits", []) if (start := self.init_from) else []
+        kind = {"kind": self.datamodule.source.describe()["kind"]}  # clips and photos have nothing in common
+        own = {**asdict(library.split), **limits, **kind}
+        return [own, *(split for split in before if split != own)]
+
+    def test_photos(self, image_size: int) -> TestPhotos:
+        """The photos that this run holds out, at a size; of more than a thousand, `evaluate.py` tells."""
+        assert self.datamodule.library is not None
+        protocol = Protocol(image_size=image_size, gray_rule=self.gray_rule, first=1000)
+        rules = [Split(split["seed"], split["threshold"]) for split in self.splits()]
+        return TestPhotos(self.datamodule.library, protocol, self.datamodule.source.describe(), rules)
+
+    def moved_photos(self, image_size: int) -> MotionClips | None:
+        """The motion panel over these photos; None without one."""
+        return self.motion.over(self.test_photos(image_size), ClipProtocol()) if self.motion else None
+
+    @property
+    def largest_size(self) -> int:
+        """Height and width of the largest training pictures."""
+        return max(stage.entry.image_size for stage in self.plan)
+
+    def plan_for(self, num_photos: int | None) -> list[PlannedStage]:
+        """The stages, with the steps that so many training photos make."""
+        return plan_stages(self.config.schedule, self.folder, num_photos=num_photos)
+
+    def planned_photos(self) -> int:
+        """Training photos that `plan` asks about: those of the run's data, or a number of them without any data.
+
+        Raises:
+            ValueError: `plan` is something else.
+        """
+        wanted = self.config.plan
+        if wanted is not True:
+            if not isinstance(wanted, int) or wanted < 1:
+                raise ValueError(f"plan={wanted} must be true, false or a number of training photos")
+            return wanted
+        self.datamodule.examine(min_size=self.largest_size)
+        num_photos = self.datamodule.num_training()
+        if num_photos is None:
+            raise ValueError("plan=true: nobody knows how many photos a stream holds; give plan=NUMBER")
+        return num_photos
+
+    def _build_logger(self) -> Logger | bool:
+        if not self.processes.first:
+            return False
+        built: Logger = instantiate(self.config.logger, save_dir=str(self.folder))
+        built.log_hyperparams(plain(self.config))
+        return built
+
+    def _run_stage(self, stage: PlannedStage, handover: Path | None, run_logger: Logger | bool) -> None:
+        started, entry = time.monotonic(), stage.entry
+        stage.folder.mkdir(parents=True, exist_ok=True)
+        module = build_stage(self.config, stage, handover)
+        records = Records(self.folder / "metrics.jsonl", stage.folder.name)
+        trainer = self._build_trainer(stage, module, records, run_logger)
+        self.datamodule.skipped_file = self.folder / "skipped.txt"
+        self.datamodule.begin_stage(
+            image_size=entry.image_size,
+            batch_size=entry.batch_size,
+            num_steps=entry.steps,
+            stage_index=stage.index,
+            share=entry.share,
+            degrade=entry.degrade,
+        )
+        self._fit(stage, trainer, module)
+        if module.steps < entry.steps:
+            raise ValueError(
+                f"{stage.folder.name} ended at step {module.steps} of {entry.steps} (trainer.max_time, ...)"
+            )
+        if trainer.is_global_zero:
+            path = hand_over(
+                stage, records.of_stage(), self.metrics, lambda *where: self._save_networks(stage, module, *where)
+            )
+            facts = {"seconds": round(time.monotonic() - started, 1), **module.counts()}
+            write_json(stage.folder / "done.json", {**facts, "handover": file_hash(path)})
+            remove_resume_files(stage.folder)
+        self.stop.obey(self.stop.agreed(trainer), trainer, f"{stage.folder.name} is done")  # it came in the last step
+        trainer.strategy.barrier("stage done")
+
+    def _fit(self, stage: PlannedStage, trainer: pl.Trainer, module: Stage) -> None:
+        saved = self.processes.agree(resume_file(stage.folder) if self.processes.first else None)
+        try:
+            trainer.fit(module, datamodule=self.datamodule, ckpt_path=saved, weights_only=True)
+        except SystemExit as stop:  # Lightning's answer to Ctrl-C
+            raise KeyboardInterrupt from stop
+        except pickle.UnpicklingError as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"{saved} is no file of this run, and is not opened: {reason}; delete it") from error
+        except DivergedError as error:
+            where = f"schedule.stages.{stage.name}.module"
+            names = ", ".join(self.datamodule.names_of_step(module.steps))
+            raise ValueError(
+                f"{stage.folder.name} diverged in step {module.steps + 1}: {error}; "
+                f"{f'its photos: {names}; ' if names else ''}what was saved before is finite and stays; "
+                f"try a smaller rate ({', '.join(_rates(where, stage.entry.module))}) or {where}.gradient_clip=1, with "
+                "another name="
+            ) from error
+
+    def _build_trainer(
+        self, stage: PlannedStage, module: Stage, records: Records, run_logger: Logger | bool
+    ) -> pl.Trainer:
+        def save_snapshot(step: int, values: dict[str, float]) -> None:
+            self._save_networks(stage, module, snapshot_file(stage, step), values)
+
+        validation = validation_metrics(
+            self.metrics,
+            records,
+            save_snapshot if stage.entry.snapshots else None,
+            self.moved_photos(stage.entry.image_size),
+            self.clip_metrics,
+        )
+        callbacks = stage_callbacks(
+            self.config,
+            stage,
+            validation,
+            self.stop,
+            num_stages=len(self.plan),
+            trains_generator="generator" in module.trains,
+        )
+        return build_stage_trainer(self.config.trainer, stage, callbacks, run_logger)
+
+    def _save_networks(self, stage: PlannedStage, module: Stage, path: Path, metrics: Mapping[str, float]) -> None:
+        save_networks(path, stage, module, metrics, config=self.config, splits=self.splits())
+
+
+def _rates(where: str, module: DictConfig) -> list[str]:
+    """Keys of the learning rates of a stage."""
+    return [f"{where}.{key!s}.lr" for key, node in module.items() if isinstance(node, DictConfig) and "lr" in node]

@@ -1,0 +1,169 @@
+"""Clips measured through `evaluate.py`, and the panel of moved photos in a run."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import evaluate
+from colorgan.evaluation.clips import ClipProtocol, FilmClips, MotionPanel
+from colorgan.data import ClipsSource
+from colorgan.data.library import Split
+
+ROWS = ["gray", "mean tint", "shuffled", "run", "truth"]
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """Two pans over photos, of 6 and 9 frames and two sizes, and one that is too short."""
+    from skimage.data import astronaut, coffee
+
+    folder = tmp_path_factory.mktemp("clips")
+    shots = {"one": (astronaut(), 6, (60, 40)), "two": (coffee(), 9, (48, 64)), "short": (coffee(), 2, (32, 32))}
+    for name, (photo, count, size) in shots.items():
+        (folder / name).mkdir()
+        for t in range(count):
+            frame = Image.fromarray(photo[:300, 10 * t : 10 * t + 300]).resize(size)
+            frame.save(folder / name / f"{t:05d}.png")
+    return folder
+
+
+def lines_of(folder):
+    return {r["name"]: r for r in map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())}
+
+
+def test_clips_get_a_table_a_report_and_strips(run, clips, tmp_path, script):
+    out = tmp_path / "out"
+    wanted = (f"checkpoints={run}", "data=clips", f"data.path={clips}", f"out={out}")
+    code, printed, _ = script(evaluate, *wanted)
+    assert code == 0
+    assert "2 clips, 256 px, protocol clips" in printed
+    assert "clips left out: 1 too short" in printed
+    lines = lines_of(out)
+    assert list(lines) == ROWS
+    assert lines["gray"]["metrics"]["chroma_flicker"] < 1e-2
+    assert lines["gray"]["metrics"]["colorfulness"] < 1e-3
+    assert lines["truth"]["metrics"]["psnr"] == 100
+    assert 0 < lines["truth"]["metrics"]["cdc"] < math.log(2)
+    assert lines["run"]["metrics"]["chroma_flicker"] > lines["gray"]["metrics"]["chroma_flicker"]
+    protocol = lines["run"]["protocol"]
+    assert (protocol["num_clips"], protocol["flow"], protocol["network_size"]) == (2, "dis_medium", 64)
+    assert "95 % bootstrap interval over clips" in (out / "report.md").read_text()
+    assert {file.name for file in (out / "figures").iterdir()} == {"clip-1.png", "clip-2.png", "colors.png"}
+    before = (out / "metrics.jsonl").read_bytes()
+    assert script(evaluate, *wanted)[0] == 0
+    assert (out / "metrics.jsonl").read_bytes() == before
+
+
+def test_smoothing_lowers_the_flicker_that_is_measured(run, clips, tmp_path, script):
+    flicker = {}
+    for strength in (0.0, 0.9):
+        out = tmp_path / str(strength)
+        code, _, _ = script(
+            evaluate, f"checkpoints={run}", "data=clips", f"data.path={clips}/one", f"out={out}",
+            f"clip_protocol.smooth={strength}",
+        )  # fmt: skip
+        assert code == 0
+        flicker[strength] = lines_of(out)["run"]["metrics"]["chroma_flicker"]
+    assert flicker[0.9] < flicker[0.0]
+
+
+def test_moved_photos_need_no_clip(run, photos, tmp_path, script):
+    out = tmp_path / "out"
+    code, printed, _ = script(
+        evaluate, f"checkpoints={run}", "motion=panel", "motion.num_photos=2", "motion.num_frames=5", "data=folder",
+        f"data.path={photos}", f"data.cache_dir={tmp_path}/cache", f"out={out}",
+    )  # fmt: skip
+    assert code == 0
+    assert "8 clips, 32 px, protocol motion" in printed
+    lines = lines_of(out)
+    assert list(lines) == ROWS
+    assert lines["truth"]["protocol"]["flow"] == "exact"
+    assert lines["truth"]["protocol"]["network_size"] == 32
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.path=nowhere", "no folder or video nowhere"),
+        ("clip_protocol.smooth=1", "smooth must be in [0, 1), got 1"),
+        ("clip_protocol.image_size=4", "image_size must be at least 16 or null, got 4"),
+        ("clip_protocol.flow=farneback", "flow='farneback' is unknown; allowed: dis, raft"),
+        ("clip_protocol.flow=raft", "raft_large_C_T_SKHT_V2-ff5fadd5.pth"),
+        ("clip_protocol.gray_rule=red", "gray_rule='red' is unknown"),
+        ("data.max_frames=3", "none of 3 clips"),
+        ("+clip_metrics.cdc.steps=[0]", "steps must be numbers of at least 1"),
+    ],
+)
+def test_mistakes_are_said_in_a_line(run, clips, tmp_path, script, monkeypatch, override, message):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    code, _, error = script(
+        evaluate, f"checkpoints={run}", "data=clips", f"data.path={clips}", f"out={tmp_path}/out", override
+    )
+    assert code == 2
+    assert message in error.strip().splitlines()[-1]
+    assert "Traceback" not in error
+
+
+def test_clips_and_moved_photos_exclude_each_other(run, clips, tmp_path, script):
+    code, _, error = script(evaluate, f"checkpoints={run}", "data=clips", f"data.path={clips}", "motion=panel")
+    assert code == 2
+    assert "motion=panel moves photos; data=clips moves by itself" in error
+
+
+def test_clips_that_a_run_trained_on_are_not_measured(clips):
+    source, protocol = ClipsSource(str(clips)), ClipProtocol(network_size=32, gray_rule="luma601")
+    splits = [Split(seed, "8" + 63 * "0") for seed in range(40)]
+    held_out = next(s for s in splits if s.holds_out("one") and not s.holds_out("two"))
+    film = FilmClips(source, protocol, [held_out])
+    assert film.names == ["one"]
+    assert film.left_out()["trained on"] >= 1
+    with pytest.raises(ValueError, match="trained on all clips"):
+        FilmClips(source, protocol, [Split(0, "")])
+
+
+def test_another_photo_lends_its_colours_under_the_same_motion(photos):
+    from colorgan.evaluation.clips import MotionClips
+
+    pixels = {str(n): np.full((60, 60, 3), 40 * n + 20, np.uint8) for n in range(3)}
+    protocol = ClipProtocol(image_size=24, network_size=24, gray_rule="luma601")
+    panel = MotionClips(pixels, protocol, num_frames=5, motions=["pan", "zoom"], data={})
+    for position in range(len(panel)):
+        assert panel._other(position) // 2 != position // 2
+        assert panel._other(position) % 2 == position % 2
+    assert panel.num_subjects == 3
+
+
+def test_frames_keep_their_aspect_and_are_not_enlarged(clips):
+    frame = ClipsSource(str(clips)).frames("one")[0]
+    assert ClipProtocol(image_size=20).view(frame).shape == (20, 30, 3)
+    assert ClipProtocol(image_size=256).view(frame).shape == (40, 60, 3)
+    assert ClipProtocol(image_size=None).view(frame).shape == (40, 60, 3)
+
+
+def test_a_panel_of_too_few_frames_is_refused():
+    with pytest.raises(ValueError, match=r"num_frames of at least 5, got 8 and 4 \(motion\.num_photos"):
+        MotionPanel(num_frames=4)
+
+
+def test_a_run_measures_moved_photos_after_each_validation_and_at_its_end(smoke, tmp_path, capsys):
+    from colorgan.checkpoint import read_header
+    from train import train
+
+    train(smoke("motion=panel", "motion.num_photos=1", "motion.num_frames=5"))
+    folder = tmp_path / "runs" / "run"
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    for line in lines:
+        measured = {name for name in line["metrics"] if name.startswith("motion_")}
+        assert bool(measured) == (line["stage"] != "02-critic_pretrain")
+    assert {"motion_cdc", "motion_warp_error", "motion_chroma_flicker", "motion_colorfulness"} <= measured
+    snapshot = sorted((folder / "03-gan" / "snapshots").iterdir())[-1]
+    assert read_header(snapshot)["metrics"]["motion_cdc"] == lines[-1]["metrics"]["motion_cdc"]
+    # the last validation and the table at the end measure the same thing
+    final = [r for r in map(json.loads, (folder / "evaluation" / "metrics.jsonl").read_text().splitlines())]
+    (table,) = [r for r in final if r["protocol"]["name"] == "motion" and r["name"] == "final"]
+    known = {line["step"]: line["metrics"]["motion_chroma_flicker"] for line in lines if line["stage"] == "03-gan"}
+    assert any(abs(table["metrics"]["chroma_flicker"] - value) < 1e-4 for value in known.values())
+    assert "protocol motion" in capsys.readouterr().out

@@ -1,0 +1,215 @@
+import io
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image, ImageCms
+
+from colorgan.media.photo import UnreadablePhotoError, read_photo
+
+TRANSPOSED = {  # EXIF orientation: what a viewer does with the stored pixels
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: lambda a: np.rot90(a),
+}
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    return np.ascontiguousarray(skimage.data.astronaut()[:96:4, :160:4])
+
+
+def encoded(image, file_format, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+def srgb_profile():
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "BMP", "TIFF", "PPM", "WEBP"])
+def test_lossless_formats_keep_every_pixel(tmp_path, pixels, file_format):
+    path = tmp_path / "photo"
+    path.write_bytes(
+        encoded(Image.fromarray(pixels), file_format, **({"lossless": True} if file_format == "WEBP" else {}))
+    )
+    photo = read_photo(path)
+    assert photo.mode == "RGB"
+    assert np.array_equal(np.asarray(photo), pixels)
+
+
+def test_bytes_and_open_images_are_read_like_files(tmp_path, pixels):
+    content = encoded(Image.fromarray(pixels), "PNG")
+    for file in (content, Image.open(io.BytesIO(content))):
+        assert np.array_equal(np.asarray(read_photo(file)), pixels)
+
+
+@pytest.mark.parametrize("orientation", TRANSPOSED)
+def test_exif_orientation_is_applied(pixels, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    photo = read_photo(encoded(Image.fromarray(pixels), "PNG", exif=exif))
+    assert np.array_equal(np.asarray(photo), TRANSPOSED[orientation](pixels))
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32])
+def test_sixteen_bit_gray_is_scaled_and_rounded(tmp_path, dtype):
+    values = np.array([[0, 128, 129, 257, 40000, 65535]], dtype=dtype)
+    path = tmp_path / "gray.tif"
+    Image.fromarray(values).save(path)
+    photo = read_photo(path)
+    assert photo.mode == "RGB"
+    assert np.asarray(photo)[0].tolist() == [[v] * 3 for v in (0, 0, 1, 1, 156, 255)]  # 257 levels of 16 bits to one
+
+
+def test_sixteen_bit_png_is_scaled():
+    gray = np.linspace(0, 65535, 24).astype(np.uint16).reshape(4, 6)
+    photo = read_photo(encoded(Image.fromarray(gray), "PNG"))
+    assert np.array_equal(np.asarray(photo)[..., 1], np.rint(gray / 257))
+
+
+@pytest.mark.parametrize("top", [1, 255])
+def test_float_tiff_of_either_scale_is_read(top):
+    gray = np.linspace(0, 1, 24, dtype=np.float32).reshape(4, 6)
+    photo = read_photo(encoded(Image.fromarray(top * gray), "TIFF"))
+    assert np.array_equal(np.asarray(photo)[..., 0], np.rint(255 * gray))
+
+
+def test_palette_with_transparency_keeps_colours_and_alpha(pixels):
+    indices = np.arange(24, dtype=np.uint8).reshape(4, 6) % 3
+    image = Image.fromarray(indices, mode="P")
+    image.putpalette([255, 0, 0, 0, 255, 0, 10, 20, 30])
+    photo = read_photo(encoded(image, "PNG", transparency=1))
+    assert photo.mode == "RGBA"
+    colors = np.array([[255, 0, 0, 255], [0, 255, 0, 0], [10, 20, 30, 255]])
+    assert np.array_equal(np.asarray(photo), colors[indices])
+
+
+def test_palette_without_transparency_is_rgb():
+    image = Image.fromarray(np.array([[0, 1]], dtype=np.uint8), mode="P")
+    image.putpalette([255, 0, 0, 10, 20, 30])
+    photo = read_photo(encoded(image, "GIF"))
+    assert (photo.mode, np.asarray(photo)[0].tolist()) == ("RGB", [[255, 0, 0], [10, 20, 30]])
+
+
+def test_gray_with_alpha_keeps_its_alpha():
+    image = Image.fromarray(np.array([[[7, 255], [200, 50]]], dtype=np.uint8), mode="LA")
+    photo = read_photo(encoded(image, "PNG"))
+    assert (photo.mode, np.asarray(photo)[0].tolist()) == ("RGBA", [[7, 7, 7, 255], [200, 200, 200, 50]])
+
+
+def test_cmyk_jpeg_shows_the_colours_it_was_made_from():
+    flat = Image.new("RGB", (32, 32), (200, 120, 40))
+    photo = read_photo(encoded(flat.convert("CMYK"), "JPEG", quality=95))
+    assert photo.mode == "RGB"
+    np.testing.assert_allclose(np.asarray(photo)[16, 16], (200, 120, 40), atol=4)  # JPEG
+
+
+@pytest.mark.parametrize("mode", ["1", "L"])
+def test_black_and_white_modes_become_rgb(mode):
+    photo = read_photo(encoded(Image.fromarray(np.array([[0, 255]], dtype=np.uint8)).convert(mode), "PNG"))
+    assert (photo.mode, np.asarray(photo)[0].tolist()) == ("RGB", [[0] * 3, [255] * 3])
+
+
+def test_one_pixel_is_a_photo():
+    photo = read_photo(encoded(Image.new("RGB", (1, 1), (1, 2, 3)), "PNG"))
+    assert (photo.size, photo.getpixel((0, 0))) == ((1, 1), (1, 2, 3))
+
+
+def test_first_frame_of_an_animation_is_taken():
+    frames = [Image.new("RGB", (4, 4), color) for color in ("red", "lime")]
+    photo = read_photo(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+    assert photo.getpixel((0, 0)) == (255, 0, 0)
+
+
+def swapped_profile():
+    """SRGB with the primaries of red and green exchanged in the table of tags."""
+    content = srgb_profile()
+    return content.replace(b"rXYZ", b"?XYZ", 1).replace(b"gXYZ", b"rXYZ", 1).replace(b"?XYZ", b"gXYZ", 1)
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
+def test_colour_profile_is_converted_to_srgb(pixels, file_format):
+    photo = read_photo(encoded(Image.fromarray(pixels), file_format, icc_profile=swapped_profile()))
+    assert photo.mode == "RGB"
+    expected = pixels[..., [1, 0, 2]].astype(int)
+    np.testing.assert_allclose(np.asarray(photo, dtype=int), expected, atol=2)  # the profile's 16-bit tables
+
+
+def test_srgb_profile_changes_nothing(pixels):
+    photo = read_photo(encoded(Image.fromarray(pixels), "PNG", icc_profile=srgb_profile()))
+    np.testing.assert_allclose(np.asarray(photo, dtype=int), pixels.astype(int), atol=1)
+
+
+@pytest.mark.parametrize("profile", [b"no profile at all", srgb_profile()[:200]])
+def test_broken_colour_profile_leaves_the_numbers(pixels, profile):
+    photo = read_photo(encoded(Image.fromarray(pixels), "PNG", icc_profile=profile))
+    assert np.array_equal(np.asarray(photo), pixels)
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "AVIF"])
+def test_truncated_photo_is_unreadable(tmp_path, file_format):
+    path = tmp_path / "half.photo"
+    content = encoded(Image.fromarray(skimage.data.astronaut()[:128, :128]), file_format)
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(UnreadablePhotoError, match=r"half\.photo cannot be read as a photo: ."):
+        read_photo(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"dear diary", b"<html></html>", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n"])
+def test_other_files_are_unreadable(tmp_path, content):
+    path = tmp_path / "other.jpg"
+    path.write_bytes(content)
+    with pytest.raises(UnreadablePhotoError, match=r"other\.jpg cannot be read as a photo: ."):
+        read_photo(path)
+
+
+@pytest.mark.filterwarnings("ignore")  # PIL warns of what it repairs
+@pytest.mark.parametrize("file_format", ["JPEG", "TIFF", "AVIF"])
+def test_damaged_bytes_raise_nothing_else(file_format):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "camera"
+    image = Image.fromarray(skimage.data.astronaut()[:32, :32])
+    content = encoded(image, file_format, **({} if file_format == "TIFF" else {"exif": exif}))
+    rng = np.random.default_rng(0)
+    unreadable = 0
+    for _ in range(150):
+        damaged = bytearray(content)
+        for place in rng.integers(min(len(content), 500), size=4):
+            damaged[place] = rng.integers(256)
+        try:
+            read_photo(bytes(damaged))
+        except UnreadablePhotoError:
+            unreadable += 1
+    assert 0 < unreadable < 150
+
+
+def test_damaged_orientation_is_unreadable():
+    # the orientation stored as three bytes of text: PIL fails with struct.error when it writes the tag back
+    exif = Image.Exif()
+    exif[0x0112], exif[0x0100] = 6, 7
+    content = bytearray(encoded(Image.new("RGB", (8, 8)), "JPEG", exif=exif))
+    entry = content.index(b"\x01\x00", content.index(b"Exif"))
+    content[entry + 2 : entry + 4] = b"\x00\x02"
+    with pytest.raises(UnreadablePhotoError):
+        read_photo(bytes(content))
+
+
+def test_absurdly_large_photo_is_unreadable(monkeypatch, pixels):
+    content = encoded(Image.fromarray(pixels), "PNG")
+    for limit in (700, 200):  # PIL warns above its limit and raises above twice the limit
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+        with pytest.raises(UnreadablePhotoError, match="decompression bomb"):
+            read_photo(content)
+
+
+def test_missing_file_is_missing_not_unreadable(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_photo(tmp_path / "nothing.jpg")

@@ -1,0 +1,150 @@
+"""Sweeps as people type them: `python train.py -m ...`; grid, joblib and Optuna, killed and resumed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+import train
+from colorgan.sweeps.sweepers import trial_name
+
+optuna = pytest.importorskip("optuna", reason="pip install -e .[sweep]")
+ROOT = Path(__file__).parents[2]
+STAGE = "schedule.stages.generator_pretrain"
+
+
+@pytest.fixture
+def words(tmp_path):
+    """A smoke run of one stage of two steps."""
+    places = [f"runs_dir={tmp_path}/runs", f"data.cache_dir={tmp_path}/cache", "trainer.enable_progress_bar=false"]
+    return ["experiment=smoke", *places, "schedule.cycles=0", f"{STAGE}.steps=2"]
+
+
+def test_names_follow_from_values_not_from_the_order_typed():
+    assert trial_name({"seed": "0", "a.rate": "0.5"}) == trial_name({"a.rate": "0.5", "seed": "0"}) == "rate=0.5,seed=0"
+
+
+def test_names_tell_apart_what_file_systems_cannot():
+    assert trial_name({"a.lr": "1", "b.lr": "1"}) == "a.lr=1,b.lr=1"
+    names = {trial_name({"path": value}) for value in ("a/b", "a b", "a_b", "x" * 500, "x" * 501)}
+    assert len(names) == 5
+    assert all("/" not in name and len(name) < 140 for name in names)
+
+
+def test_a_failing_trial_stops_no_other_and_the_table_follows(script, words, tmp_path):
+    code, out, err = script(train, "-m", *words, "name=heads", "generator.head=hsv,lab")
+    assert code == 1, err
+    assert "1 of 2 trials failed" in err
+    good, bad = (tmp_path / "runs" / "heads" / f"head={head}" for head in ("lab", "hsv"))
+    assert f"{bad}: failed: head='hsv' is unknown; allowed: chroma, lab, rgb" in out
+    assert str(good) in out.splitlines()[-4] + out.splitlines()[-3] + out.splitlines()[-2]
+    assert "Traceback" in json.loads((bad / "failed.json").read_text())["traceback"]
+    before = (good / "final.safetensors").stat().st_mtime_ns, (good / "metrics.jsonl").stat().st_mtime_ns
+
+    config = yaml.safe_load((good / "config.yaml").read_text())
+    assert config["trial"]["sweep"] == "heads"
+    single = [*words, "generator.head=lab", "name=alone"]
+    assert script(train, *single)[0] == 0  # the same run without a sweep: the same networks
+    alone = tmp_path / "runs" / "alone" / "final.safetensors"
+    assert alone.read_bytes() == (good / "final.safetensors").read_bytes()
+    code, _, err = script(train, *single[:-1], "name='heads/head=lab'")
+    assert code == 0, err  # and it is recognised as finished under its own name
+    assert (good / "metrics.jsonl").stat().st_mtime_ns == before[1]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["seed=interval(0,1)"], "seed is an interval, which only sweep=optuna can search"),
+        (["name=a,b"], "name cannot be swept"),
+        (["sweep=optuna", "seed=0,1"], "sweep=optuna has nothing to search"),
+        (["sweep=optuna", "hydra.sweeper.num_trials=0", "generator.head=lab,rgb"], "num_trials=0"),
+        (["generatr.head=lab,rgb"], "generatr"),
+        (["hydra/launcher=dask", "seed=0,1"], "pip install -e .[sweep]"),
+    ],
+)
+def test_mistakes_get_one_line(script, words, given, message):
+    code, _, err = script(train, "-m", *words, *given)
+    assert code == 2, err
+    assert message in err.splitlines()[-1]
+    assert "Traceback" not in err
+
+
+def test_a_run_is_no_folder_for_a_sweep(script, words, tmp_path):
+    (tmp_path / "runs" / "run").mkdir(parents=True)
+    (tmp_path / "runs" / "run" / "config.yaml").write_text("{}")
+    code, _, err = script(train, "-m", *words, "name=run", "seed=0,1")
+    assert code == 2
+    assert "is a run; give the sweep its own folder" in err
+
+
+def launch(*words):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "train.py", "-m", *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=environment, start_new_session=True,
+    )  # fmt: skip
+
+
+def kill_when(process, condition):
+    """SIGKILL to the command and all it started, as soon as something is on disk."""
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["grid", "joblib", "optuna"])
+def test_eight_trials_killed_once_all_finish_and_none_is_done_twice(words, tmp_path, way):
+    rate = f"{STAGE}.module.optimizer.lr"
+    searched = [f"{rate}=1e-4,1e-3", "generator.head=chroma,lab", "seed=0,1"]
+    if way == "optuna":
+        searched = ["generator.head=chroma,lab", f"{rate}=interval(1e-4,1e-3)", "seed=0,1"]
+        searched += ["hydra.sweeper.num_trials=4", "hydra.sweeper.prune=false"]
+    command = [f"sweep={way}", *words, "save_every=1", "name=sweep", *searched]
+    folder = tmp_path / "runs" / "sweep"
+
+    kill_when(launch(*command), lambda: [*folder.glob("*/final.png")] and [*folder.glob("*/0*/last.ckpt")])
+    finished = {path: path.stat().st_mtime_ns for path in folder.glob("*/03-gan/done.json")}
+    again = launch(*command)
+    out, err = again.communicate()
+    assert again.returncode == 0, err
+    trials = sorted(path.parent for path in folder.glob("*/final.safetensors"))
+    assert len(trials) == 8
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    table = out.splitlines()[-6:]
+    assert sum("±" in line and "seed=0" in line for line in table) == 4, out
+    assert sum("(best)" in line for line in table) == 1
+    if way == "optuna":
+        study = optuna.load_study(study_name="sweep", storage=f"sqlite:///{folder}/study.db")
+        assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 4
+        best = next(line for line in table if "(best)" in line)
+        assert str(study.best_params[rate]) in best
+
+
+@pytest.mark.slow
+def test_optuna_prunes_by_validation_and_records_failures(script, words, tmp_path):
+    command = ["-m", "sweep=optuna", *words, "name=study"]
+    command += ["generator.head=chroma,hsv", "loss/pixel=l1,charbonnier", "hydra.sweeper.num_trials=14"]
+    code, _, err = script(train, *command)
+    assert code == 1, err
+    study = optuna.load_study(study_name="study", storage=f"sqlite:///{tmp_path}/runs/study/study.db")
+    states = [trial.state.name for trial in study.trials]
+    assert len(states) == 14
+    assert all((trial.params["generator.head"] == "hsv") == (trial.state.name == "FAIL") for trial in study.trials)
+    complete = [trial for trial in study.trials if trial.state.name == "COMPLETE"]
+    assert complete
+    assert all(trial.intermediate_values.keys() == {2} for trial in complete[:1])
+    code, _, err = script(train, *command, "seed=5")
+    assert code == 2
+    assert "holds a sweep with another seed: 0, not 5" in err

@@ -1,0 +1,46 @@
+"""kill -9 of the real command at random steps of each stage, with 0 and 2 data workers."""
+
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+STEPS = {1: 6, 2: 6, 3: 8}  # of the smoke experiment
+KILLS = [
+    (stage, step)
+    for stage, steps in STEPS.items()
+    for step in sorted(random.Random(stage).sample(range(1, steps + 1), 3))
+]
+
+
+def train(tmp_path, name, *, die_at=None, workers=0):
+    script = ["tests/fixtures/train_and_die.py", *map(str, die_at)] if die_at else ["train.py"]
+    overrides = [
+        f"runs_dir={tmp_path}",
+        f"name={name}",
+        f"data.cache_dir={tmp_path}/cache",
+        f"data.num_workers={workers}",
+    ]
+    command = [sys.executable, *script, "experiment=smoke", *overrides]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_killed_nine_times_a_run_ends_in_the_bits_of_the_uninterrupted_one(tmp_path):
+    """Each command goes on where the one before it was killed, with 0 and 2 workers in all four successions."""
+    assert train(tmp_path, "whole").returncode == 0
+    for number, kill in enumerate(KILLS):
+        killed = train(tmp_path, "killed", die_at=kill, workers=2 * (number // 2 % 2))
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert not (tmp_path / "killed" / "final.safetensors").exists()
+    result = train(tmp_path, "killed", workers=2)
+    assert result.returncode == 0, result.stderr
+    for stage in ("01-generator_pretrain", "02-critic_pretrain", "03-gan"):
+        ends = [(tmp_path / name / stage / "handover.safetensors").read_bytes() for name in ("whole", "killed")]
+        assert ends[0] == ends[1], stage
+    measured = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "killed")]
+    assert measured[0] == measured[1]
