@@ -64,39 +64,3 @@ def measure():
         return metric.compute().item()
 
     return measured
-
-
-@pytest.fixture(scope="session")
-def lpips_weights(tmp_path_factory):
-    """Files of random backbones in torchvision's layout, and these, by LPIPS's name; without the large classifiers."""
-    from torchvision.models import alexnet, vgg
-
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("lpips")
-    backbones = {"alex": alexnet(weights=None).features, "vgg": vgg.make_layers(vgg.cfgs["D"])}
-    for name, features in backbones.items():
-        torch.save({f"features.{key}": tensor for key, tensor in features.state_dict().items()}, folder / name)
-    return {name: (str(folder / name), features) for name, features in backbones.items()}
-
-
-@pytest.fixture(scope="session")
-def inception_weights(tmp_path_factory):
-    """Random weights of FID's Inception in the official layout, under the official name.
-
-    Batch norms hold the statistics of noise, so that features neither vanish nor saturate.
-    """
-    from torchvision.models import inception_v3
-
-    torch.manual_seed(0)
-    network = inception_v3(weights=None, num_classes=1008, aux_logits=False, init_weights=False)
-    for module in network.modules():
-        if isinstance(module, torch.nn.Conv2d):
-            torch.nn.init.kaiming_normal_(module.weight)
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = None  # running statistics become those of this one batch
-    noise = torch.nn.functional.interpolate(torch.randn(4, 3, 20, 20), (299, 299), mode="bilinear")
-    with torch.no_grad():
-        network.train()(noise)
-    path = tmp_path_factory.mktemp("inception") / "weights-inception-2015-12-05-6726825d.pth"
-    torch.save(network.state_dict(), path)
-    return path

@@ -3,32 +3,11 @@
 import pytest
 import pytorch_lightning as pl
 import torch
-from stage_fixture import batches, fit
+from stage_fixture import LOSSES, adam, batches, fit, gan, networks, pretrain
 from torch.utils.data import DataLoader
 
-from colorgan.losses import BCEDiscriminatorLoss, BCEGeneratorLoss, ColorfulnessLoss, L1Loss
-from colorgan.networks import PatchDiscriminator, TimmPyramid, UNetGenerator
-from colorgan.stages import AdaptiveTurns, CriticPretrainStage, FixedTurns, GANStage, GeneratorPretrainStage
-
-LOSSES = {
-    "pixel": L1Loss(),
-    "colorfulness": ColorfulnessLoss(),
-    "adversarial": BCEGeneratorLoss(),
-    "discriminator": BCEDiscriminatorLoss(),
-}
-
-
-def adam(parameters):
-    return torch.optim.Adam(parameters, lr=1e-3)
-
-
-def networks(norm="spectral"):
-    torch.manual_seed(0)
-    encoder = TimmPyramid("tf_efficientnet_lite0", weights=None)
-    return {
-        "generator": UNetGenerator(encoder, widths=[8, 8, 8, 8, 8], norm=norm),
-        "discriminator": PatchDiscriminator(width=8, num_blocks=2, conditional=True),
-    }
+from colorgan.losses import L1Loss
+from colorgan.stages import CriticPretrainStage, FixedTurns
 
 
 def weights(module):
@@ -37,29 +16,6 @@ def weights(module):
 
 def unchanged(before, module):
     return all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
-
-
-def pretrain(norm="spectral", **options):
-    return GeneratorPretrainStage(
-        **networks(norm),
-        losses=LOSSES,
-        loss_weights=options.pop("loss_weights", {"pixel": 1.0}),
-        optimizer=adam,
-        **options,
-    )
-
-
-def gan(**options):
-    loss_weights = {"pixel": 1.0, "adversarial": 0.5, "discriminator": 1.0}
-    options = {"turns": AdaptiveTurns(max_wait=1), **options}
-    return GANStage(
-        **networks(),
-        losses=LOSSES,
-        loss_weights=loss_weights,
-        optimizer_generator=adam,
-        optimizer_discriminator=adam,
-        **options,
-    )
 
 
 def test_generator_pretrain_overfits_a_few_images_and_counts_its_steps():
