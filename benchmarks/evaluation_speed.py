@@ -19,10 +19,10 @@ from torch import nn
 
 from colorgan import evaluation
 from colorgan.checkpoint import find_checkpoint, load_generator
+from colorgan.config import build_available_metrics
 from colorgan.evaluation.measure import evaluate_checkpoints
 from colorgan.evaluation.results import Results
 from colorgan.metrics.features import FeatureStore
-from colorgan.training.plan import build_available_metrics
 
 
 def main() -> None:

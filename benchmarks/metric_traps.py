@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from colorgan.color import chroma_to_rgb, lab_to_rgb, recombine, rgb_to_chroma, rgb_to_lab
+from colorgan.config import build_available_metrics
 from colorgan.evaluation.measure import Batch, Method, baselines, evaluate
 from colorgan.evaluation.report import heading
-from colorgan.training.plan import build_available_metrics
 
 
 def with_chroma_times(factor: float) -> Method:

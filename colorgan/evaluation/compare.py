@@ -6,8 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import get_class, instantiate
-from omegaconf import DictConfig, OmegaConf
 from torchmetrics import MetricCollection
 
 from colorgan.checkpoint import find_checkpoints, read_header
@@ -20,7 +18,7 @@ from colorgan.evaluation.figures import save_figures
 from colorgan.files import write_text
 from colorgan.metrics.base import MissingMetric
 from colorgan.metrics.features import FeatureStore
-from colorgan.training.plan import build_available_metrics, build_datamodule
+from colorgan.config import Config, build, build_available_metrics, build_datamodule, check_complete, class_of
 from colorgan.evaluation.protocol import TestPhotos
 from colorgan.evaluation.report import Table, markdown, write_csv
 from colorgan.evaluation.results import Results
@@ -29,21 +27,20 @@ from colorgan.evaluation.strips import save_clip_figures
 _RANKS = "kid_efficientnet_lite2"
 
 
-def compare(config: DictConfig) -> list[tuple[Table, TestPhotos | TestClips]]:
+def compare(config: Config) -> list[tuple[Table, TestPhotos | TestClips]]:
     """Measure what a config of `evaluate.py` asks for; one table a data set, with its photos or clips.
 
     Raises:
         ValueError: checkpoints that cannot share a table, an unknown choice, no photo.
         FileNotFoundError: no checkpoint, no data.
     """
-    if missing := sorted(OmegaConf.missing_keys(config), key=len):
-        raise ValueError(f"the config needs a value for {missing[0]}: give {missing[0]}=...")
+    check_complete(config)
     patterns = [config.checkpoints] if isinstance(config.checkpoints, str) else list(config.checkpoints)
     checkpoints = find_checkpoints(patterns)
     headers = {name: read_header(path) for name, path in checkpoints.items()}
     _check_checkpoints(headers)
-    over_time = "motion" in config or get_class(config.data.source._target_) is ClipsSource
-    if "motion" in config and get_class(config.data.source._target_) is ClipsSource:
+    over_time = "motion" in config or class_of(config.data.source) is ClipsSource
+    if "motion" in config and class_of(config.data.source) is ClipsSource:
         raise ValueError("motion=panel moves photos; data=clips moves by itself: give one of them")
     metrics, missing_metrics = build_available_metrics(config.clip_metrics if over_time else config.metrics)
     if config.objective is not None and config.objective not in metrics:
@@ -53,7 +50,7 @@ def compare(config: DictConfig) -> list[tuple[Table, TestPhotos | TestClips]]:
             f"objective={config.objective!r} must be one of the metrics that can be measured: {names}{needs}"
         )
     paths = config.data.get("path")
-    paths = list(paths) if OmegaConf.is_list(paths) else [paths]
+    paths = [paths] if paths is None or isinstance(paths, str) else list(paths)
     if not paths:
         raise ValueError("data.path is an empty list: give a folder, or several as [a,b]")
     Path(config.out).mkdir(parents=True, exist_ok=True)  # what cannot be written should fail before hours of measuring
@@ -148,7 +145,7 @@ def _check_checkpoints(headers: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _examine(
-    config: DictConfig, headers: Mapping[str, Mapping[str, Any]], path: str | None
+    config: Config, headers: Mapping[str, Mapping[str, Any]], path: str | None
 ) -> tuple[ColorizationDataModule, TestPhotos | TestClips]:
     """The photos of a data set, for `val` those that the runs of all checkpoints hold out; or its clips, all of them.
 
@@ -157,22 +154,22 @@ def _examine(
     config = copy.deepcopy(config)  # the source looks its path up in the whole config
     data = config.data
     data.update({"validation_share": 1.0, "store_size": None, **({} if path is None else {"path": path})})
-    if get_class(data.source._target_) is ClipsSource:
-        clip_protocol = instantiate(config.clip_protocol, _convert_="all").resolved(list(headers.values()))
+    if class_of(data.source) is ClipsSource:
+        clip_protocol = build(config.clip_protocol).resolved(list(headers.values()))
         datamodule = build_datamodule(data, seed=0, gray_rule=clip_protocol.gray_rule)
         assert isinstance(datamodule.source, ClipsSource)
         return datamodule, FilmClips(datamodule.source, clip_protocol, _clip_splits(headers))
     datamodule, photos = _examine_photos(config, headers)
     if "motion" not in config:
         return datamodule, photos
-    panel: MotionPanel = instantiate(config.motion, _convert_="all")
-    return datamodule, panel.over(photos, instantiate(config.clip_protocol, _convert_="all"))
+    panel: MotionPanel = build(config.motion)
+    return datamodule, panel.over(photos, build(config.clip_protocol))
 
 
 def _examine_photos(
-    config: DictConfig, headers: Mapping[str, Mapping[str, Any]]
+    config: Config, headers: Mapping[str, Mapping[str, Any]]
 ) -> tuple[ColorizationDataModule, TestPhotos]:
-    data, protocol = config.data, instantiate(config.protocol, _convert_="all")
+    data, protocol = config.data, build(config.protocol)
     if not config.truth:
         protocol = replace(protocol, photos="all", keep_gray=True)
     protocol = resolve_protocol(protocol, list(headers.values()))

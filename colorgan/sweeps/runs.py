@@ -14,9 +14,9 @@ from typing import Any
 import yaml
 from hydra.utils import get_class
 
+from colorgan.config import flat_values
 from colorgan.evaluation.results import Results
 from colorgan.files import atomic, file_hash
-from colorgan.training.plan import flat_values
 
 
 @dataclass(frozen=True)

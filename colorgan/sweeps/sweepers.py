@@ -218,7 +218,7 @@ class StudySweeper(TrialSweeper):
 
     def _check_study(self, study: "optuna.Study", swept: Mapping[str, Override]) -> None:
         """Refuse to add trials that cannot be compared with those of the study."""
-        from colorgan.training.plan import flat_values, plain
+        from colorgan.config import flat_values, plain
 
         config = plain(OmegaConf.masked_copy(self.common, [str(key) for key in self.common if key != "hydra"]))
         searched = {f"sweep of {key}": str(o.input_line).partition("=")[2] for key, o in swept.items()}

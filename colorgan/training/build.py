@@ -9,8 +9,9 @@ from omegaconf import DictConfig
 from torch import nn
 
 from colorgan.checkpoint import build_network, load_network, read_header, without_weights
+from colorgan.config import differences, plain
 from colorgan.stages.base import Stage
-from colorgan.training.plan import PlannedStage, config_differences, plain
+from colorgan.training.plan import PlannedStage
 
 
 def build_stage(config: DictConfig, stage: PlannedStage, handover: Path | None) -> Stage:
@@ -27,8 +28,8 @@ def build_stage(config: DictConfig, stage: PlannedStage, handover: Path | None) 
         if name in stored:
             assert handover is not None
             wanted = plain(config[name])
-            if differences := config_differences(without_weights(stored[name]), without_weights(wanted)):
-                raise ValueError(f"{handover} does not fit the config: {name} differs in {'; '.join(differences)}")
+            if changed := differences(without_weights(stored[name]), without_weights(wanted)):
+                raise ValueError(f"{handover} does not fit the config: {name} differs in {'; '.join(changed)}")
             network = build_network(wanted)
             load_network(network, handover, name)
             networks[name] = network

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torchmetrics import MetricCollection
 
+from colorgan.config import check_complete
 from colorgan.training.plan import PlannedStage
 from colorgan.training.processes import Processes
 
@@ -20,8 +21,7 @@ def check_config(config: DictConfig) -> None:
     Raises:
         ValueError: names the key.
     """
-    if missing := sorted(OmegaConf.missing_keys(config), key=len):
-        raise ValueError(f"the config needs a value for {missing[0]}: give {missing[0]}=...")
+    check_complete(config)
     if "sweep" in config:
         raise ValueError("sweep=wandb is no choice: configs/sweep/wandb.yaml is for `wandb sweep`, as its head says")
     strategy = str(config.trainer.get("strategy"))

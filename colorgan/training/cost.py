@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from colorgan.checkpoint import without_weights
+from colorgan.config import plain
 from colorgan.stages.base import Stage, trainable
 from colorgan.training.build import make_stage
-from colorgan.training.plan import PlannedStage, StageEntry, plain
+from colorgan.training.plan import PlannedStage, StageEntry
 
 Networks = dict[str, nn.Module | None]
 _CALIBRATION_SIZE = 64  # pixels

@@ -9,9 +9,10 @@ from omegaconf import DictConfig
 from torchmetrics import MetricCollection
 
 from colorgan.checkpoint import save_checkpoint
+from colorgan.config import plain
 from colorgan.files import copy_file
 from colorgan.stages.base import Stage
-from colorgan.training.plan import PlannedStage, gray_rule_of, plain, trained_through
+from colorgan.training.plan import PlannedStage, gray_rule_of, trained_through
 
 logger = logging.getLogger(__name__)
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import yaml
 
+from colorgan.config import differences
 from colorgan.files import file_hash, write_text
-from colorgan.training.plan import PlannedStage, config_differences
+from colorgan.training.plan import PlannedStage
 
 logger = logging.getLogger(__name__)
 
@@ -60,9 +61,9 @@ def claim_folder(folder: Path, config: dict[str, Any]) -> None:
     path = folder / "config.yaml"
     if path.exists() and ((folder / "manifest.csv").exists() or any(folder.glob("[0-9][0-9]-*"))):
         before = _read_config(path)
-        if differences := config_differences(before, config):
+        if changed := differences(before, config):
             raise ValueError(
-                f"{folder} holds a run with another config ({'; '.join(differences)}); "
+                f"{folder} holds a run with another config ({'; '.join(changed)}); "
                 "give this run its own folder with name=..., or the old values to go on"
             )
         return

@@ -23,6 +23,7 @@ from pytorch_lightning.loggers import Logger
 
 from colorgan.callbacks import Records, StopRequest
 from colorgan.checkpoint import find_checkpoint, read_header
+from colorgan.config import build_datamodule, build_metrics, plain
 from colorgan.data.library import PhotoLibrary, Split, write_manifest
 from colorgan.evaluation.clips import ClipProtocol, MotionClips, MotionPanel
 from colorgan.evaluation.protocol import Protocol, TestPhotos
@@ -31,7 +32,7 @@ from colorgan.stages.base import DivergedError, Stage
 from colorgan.training.build import build_stage
 from colorgan.training.checks import check_config, check_objective, check_processes, check_stage
 from colorgan.training.handover import hand_over, save_networks, snapshot_file
-from colorgan.training.plan import PlannedStage, build_datamodule, build_metrics, gray_rule_of, plain, plan_stages
+from colorgan.training.plan import PlannedStage, gray_rule_of, plan_stages
 from colorgan.training.processes import Processes
 from colorgan.training.run_folder import claim_folder, is_done, locked, remove_resume_files, resume_file
 from colorgan.training.trainers import build_stage_trainer, build_trainer, stage_callbacks, validation_metrics

@@ -67,7 +67,7 @@ def test_the_header_says_where_it_comes_from(imported):
 
 def test_the_config_is_the_one_of_the_yaml(compose, imported):
     from colorgan.checkpoint import without_weights
-    from colorgan.training.plan import plain
+    from colorgan.config import plain
 
     header = read_header(imported)["networks"]
     config = compose("scale=deoldify", "experiment=nogan_artistic", "discriminator.width=8")

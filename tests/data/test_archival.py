@@ -9,8 +9,9 @@ from hydra.utils import instantiate
 
 import train
 from colorgan.color import rgb_to_gray
+from colorgan.config import build_datamodule
 from colorgan.data.datamodule import TrainingViews
-from colorgan.training.plan import build_datamodule, plan_stages
+from colorgan.training.plan import plan_stages
 
 TINY = [
     "experiment=nogan_archival", "data=synthetic_tiny", "generator.encoder.weights=null", "discriminator.width=8",

@@ -11,10 +11,10 @@ import torch
 from omegaconf import OmegaConf
 from safetensors.torch import save_file
 
+from colorgan.config import build_available_metrics, build_metrics
 from colorgan.metrics import LPIPS
 from colorgan.metrics.judges import InceptionFeatures, TorchvisionInceptionFeatures
 from colorgan.networks.weights import OFFICIAL, WeightsNotFoundError, find_weights
-from colorgan.training.plan import build_available_metrics, build_metrics
 
 
 @pytest.fixture(autouse=True)

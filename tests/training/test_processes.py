@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import load_file
 
 from colorgan.checkpoint import load_generator
+from colorgan.config import build_metrics
 from colorgan.data.order import StepBatchSampler
-from colorgan.training.plan import build_metrics
 
 ROOT = Path(__file__).parents[2]
 STAGES = ("01-generator_pretrain", "02-critic_pretrain", "03-gan")
@@ -90,7 +90,7 @@ def test_two_processes_end_where_one_does(tmp_path):
 def measure(run, step, tmp_path):
     from omegaconf import OmegaConf
 
-    from colorgan.training.plan import build_datamodule
+    from colorgan.config import build_datamodule
 
     config = OmegaConf.load(run / "config.yaml")
     config.data.cache_dir = f"{tmp_path}/cache"

@@ -11,8 +11,9 @@ from stopping import run_and_stop
 
 from colorgan.callbacks import ResumeCheckpoint
 from colorgan.checkpoint import read_header
+from colorgan.config import differences
 from colorgan.stages.base import Stage
-from colorgan.training.plan import config_differences, plan_stages
+from colorgan.training.plan import plan_stages
 from colorgan.training.schedule import Schedule
 
 STAGES = ("01-generator_pretrain", "02-critic_pretrain", "03-gan")
@@ -112,7 +113,7 @@ def test_another_config_is_refused_and_says_what_differs(finished, smoke_in, ref
 def test_workers_and_logger_may_change_when_a_run_goes_on():
     before = {"data": {"num_workers": 0, "path": "a"}, "logger": {"_target_": "x"}}
     after = {"data": {"num_workers": 2, "path": "b"}, "logger": {"_target_": "y"}}
-    assert config_differences(before, after) == ["data.path: a -> b"]
+    assert differences(before, after) == ["data.path: a -> b"]
 
 
 def test_a_damaged_handover_is_made_again(smoke, finished, tmp_path):

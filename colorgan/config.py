@@ -1,0 +1,153 @@
+"""Turn a config into objects, and compare configs."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import get_class, instantiate
+from omegaconf import DictConfig, OmegaConf
+from torchmetrics import Metric, MetricCollection
+
+from colorgan.metrics.base import MissingMetric, PictureMetric
+from colorgan.networks.weights import WeightsNotFoundError
+
+if TYPE_CHECKING:
+    from colorgan.data import ColorizationDataModule
+
+Config = DictConfig
+
+# A run may go on with other values of these: they change where and how fast, not what comes out.
+_FREE_KEYS = (
+    "data.num_workers",
+    "data.cache_dir",
+    "logger",
+    "runs_dir",
+    "name",
+    "plan",
+    "save_every",
+    "objective",
+    "trial",
+    "trainer.devices",
+    "trainer.num_nodes",
+    "trainer.strategy",
+    "trainer.plugins",
+    "trainer.enable_progress_bar",
+    "trainer.log_every_n_steps",
+)
+
+
+def build(node: Config, **arguments: Any) -> Any:
+    """Build the object that a node describes; its `_target_` is called with the node's values and `arguments`."""
+    return instantiate(node, _convert_="all", **arguments)
+
+
+def factory(node: Config) -> Callable[..., Any]:
+    """Prepare what a node describes, to be called with the arguments that only the caller knows."""
+    made: Callable[..., Any] = instantiate(node, _partial_=True, _convert_="all")
+    return made
+
+
+def class_of(node: Config) -> Any:
+    """Find the class or function that a node's `_target_` names, without calling it."""
+    return get_class(node._target_)
+
+
+def check_complete(config: Config) -> None:
+    """Refuse a config that lacks values.
+
+    Raises:
+        ValueError: names the key.
+    """
+    if missing := sorted(OmegaConf.missing_keys(config), key=len):
+        raise ValueError(f"the config needs a value for {missing[0]}: give {missing[0]}=...")
+
+
+def plain(config: Config) -> Any:
+    """A config as plain containers, interpolations resolved."""
+    return OmegaConf.to_container(config, resolve=True)
+
+
+def build_datamodule(data: Config, *, seed: int, gray_rule: str) -> "ColorizationDataModule":
+    """The data module of a config; keys that `data.source` takes by interpolation are not the module's own."""
+    source = build(data.source)
+    borrowed = {"source", *data.source} - {"_target_"}
+    options = {key: value for key, value in data.items() if key not in borrowed}
+    module: ColorizationDataModule = factory(options)(source=source, gray_rule=gray_rule, seed=seed)
+    return module
+
+
+def build_metrics(metrics: Config) -> MetricCollection:
+    """The metrics of a config, under their names there.
+
+    Raises:
+        ValueError: the weights of a metric are not on this machine.
+    """
+    built, missing = build_available_metrics(metrics)
+    if missing:
+        name, metric = next(iter(missing.items()))
+        raise ValueError(f"metrics.{name} {metric.needs}")
+    return built
+
+
+def build_available_metrics(metrics: Config) -> tuple[MetricCollection, dict[str, MissingMetric]]:
+    """The metrics of a config whose weights are on this machine; of the others, what they need.
+
+    A metric whose weights are not the published file gets the beginning of their hash into its name, so that no
+    number of a stand-in bears an official name.
+    """
+    built: dict[str, Metric] = {}
+    missing: dict[str, MissingMetric] = {}
+    for key, node in metrics.items():
+        name = str(key)
+        try:
+            metric = build(node)
+        except InstantiationException as error:
+            if not isinstance(error.__cause__, WeightsNotFoundError):
+                raise
+            missing[name] = MissingMetric(get_class(node._target_), str(error.__cause__))
+            continue
+        _check_name(name, metric)
+        weights = getattr(metric, "weights", None)
+        stand_in = "" if weights is None or weights.official else f"@{weights.sha256[:8]}"
+        built[f"{name}{stand_in}"] = metric
+    # Compute groups would let metrics whose states happen to be equal after one batch share them for good.
+    return MetricCollection(built, compute_groups=False), missing  # type: ignore[arg-type]
+
+
+def _check_name(name: str, metric: Metric) -> None:
+    """Refuse a name that promises another network or another distance than the metric has."""
+    if not isinstance(metric, PictureMetric):
+        raise ValueError(f"metrics.{name} must be a colorgan.metrics.PictureMetric, got {type(metric).__name__}")
+    judge, facts = metric.judge(), metric.describe()
+    official: dict[str, dict[str, Any]] = {
+        "fid": {"class": "FrechetDistance", "feature_network": "inception"},
+        "kid": {"class": "KernelDistance", "feature_network": "inception", "paired": False},
+    }
+    wanted: dict[str, Any] = official.get(name, {})
+    if wrong := {key: facts.get(key) for key, value in wanted.items() if facts.get(key) != value}:
+        raise ValueError(f"metrics.{name} must have {wanted}, got {wrong}; give this metric another name")
+    if judge is not None and not wanted and not name.endswith(judge):
+        raise ValueError(f"metrics.{name} is judged by {judge}: its name must end so, for example x_{judge}")
+
+
+def differences(before: Any, after: Any, key: str = "") -> list[str]:
+    """What differs between two plain configs, as `key: before -> after`, free keys left out."""
+    if key in _FREE_KEYS:
+        return []
+    if isinstance(before, dict) and isinstance(after, dict):
+        keys = sorted(before.keys() | after.keys())
+        parts = (
+            differences(before.get(k, "<absent>"), after.get(k, "<absent>"), f"{key}.{k}".lstrip(".")) for k in keys
+        )
+        return [difference for part in parts for difference in part]
+    return [] if before == after else [f"{key}: {before} -> {after}"]
+
+
+def flat_values(config: Any, key: str = "") -> dict[str, Any]:
+    """The leaves of a plain config by dotted key, free keys left out."""
+    if key in _FREE_KEYS:
+        return {}
+    if not isinstance(config, dict) or not config:
+        return {key: config}
+    parts = (flat_values(value, f"{key}.{name}".lstrip(".")) for name, value in config.items())
+    return {leaf: value for part in parts for leaf, value in part.items()}
