@@ -17,8 +17,8 @@ from omegaconf import DictConfig
 from colorgan.errors import one_line_errors
 
 if TYPE_CHECKING:
-    from colorgan.evaluation.clips import TestClips
-    from colorgan.evaluation.protocol import TestPhotos
+    from colorgan.evaluation.clips import ClipSet
+    from colorgan.evaluation.protocol import PhotoSet
     from colorgan.evaluation.report import Table
     from colorgan.training.schedule import Schedule
 
@@ -70,7 +70,7 @@ def train(config: DictConfig) -> float | None:
     results = Results(schedule.folder / "evaluation")
     table = tabulate(checkpoints, photos, schedule.metrics, results, objective=config.objective)
     print_table(table)
-    tables: list[tuple[Table, TestPhotos | TestClips]] = [(table, photos)]
+    tables: list[tuple[Table, PhotoSet | ClipSet]] = [(table, photos)]
     if clips is not None:
         tables.append((tabulate(checkpoints, clips, schedule.clip_metrics, results), clips))
         print_table(tables[-1][0])
@@ -86,7 +86,7 @@ def train(config: DictConfig) -> float | None:
     return value
 
 
-def colorize_at_the_end(film: str, checkpoint: Path, photos: "TestPhotos", out: Path) -> None:
+def colorize_at_the_end(film: str, checkpoint: Path, photos: "PhotoSet", out: Path) -> None:
     """Colorize a film, gray and colour side by side; for `moved` one with grain is made from the first test photo."""
     from tempfile import TemporaryDirectory
 

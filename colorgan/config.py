@@ -1,6 +1,6 @@
 """Turn a config into objects, and compare configs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hydra.errors import InstantiationException
@@ -41,7 +41,7 @@ def build(node: Config, **arguments: Any) -> Any:
     return instantiate(node, _convert_="all", **arguments)
 
 
-def factory(node: Config) -> Callable[..., Any]:
+def factory(node: Config | Mapping[Any, Any]) -> Callable[..., Any]:
     """Prepare what a node describes, to be called with the arguments that only the caller knows."""
     made: Callable[..., Any] = instantiate(node, _partial_=True, _convert_="all")
     return made

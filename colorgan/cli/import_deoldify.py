@@ -1,11 +1,30 @@
-"""From DeOldify's weight files to one of our checkpoints."""
+"""`colorgan import-deoldify`: DeOldify's weight files as one of our checkpoints."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
-from colorgan.checkpoint import save_checkpoint
-from colorgan.files import file_hash
-from colorgan.networks.deoldify_weights import ImportedNetwork, from_deoldify, read_pth
+import typer
+
+
+def import_deoldify(
+    file: Annotated[Path, typer.Argument(help="DeOldify's .pth: a generator (Deep, Wide) or a critic.")],
+    out: Annotated[Path, typer.Argument(help="The .safetensors checkpoint to write.")],
+    critic: Annotated[
+        Path | None, typer.Option(help="With a generator: the .pth of its critic, for a checkpoint to train on.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a checkpoint that exists.")] = False,
+) -> None:
+    """Turn DeOldify's published weights into a checkpoint that colorizes, evaluates and trains on (init_from=).
+
+    Which network it is follows from the names and shapes of the tensors. Nothing but tensors is read from the file.
+    """
+    if out.suffix != ".safetensors":
+        raise ValueError(f"OUT must end in .safetensors, got {out}")
+    if out.exists() and not overwrite:
+        raise ValueError(f"{out} exists; use --overwrite or another OUT")
+    typer.echo(import_weights([file, *([critic] if critic else [])], out))
+
 
 # What the header of a run's checkpoint says, for weights that no run of ours made.
 _FACTS = {
@@ -30,6 +49,10 @@ def import_weights(files: Sequence[Path], out: Path) -> str:
         FileNotFoundError: a file is missing.
         ValueError: a file holds something else, or two files the same kind of network.
     """
+    from colorgan.checkpoint import save_checkpoint
+    from colorgan.files import file_hash
+    from colorgan.networks.deoldify_weights import ImportedNetwork, from_deoldify, read_pth
+
     networks: dict[str, ImportedNetwork] = {}
     for file in files:
         state = read_pth(file)

@@ -18,7 +18,7 @@ from colorgan.data.clips import MOTIONS, ClipsSource, input_noise, moved_photo
 from colorgan.data.datamodule import views_to_rgb
 from colorgan.data.library import Split
 from colorgan.flow import Motion, build_estimator, estimate_motion
-from colorgan.evaluation.protocol import TestPhotos, common_gray_rule
+from colorgan.evaluation.protocol import PhotoSet, common_gray_rule
 from colorgan.colorize.smoothing import ChromaSmoother
 
 ClipBatch = Mapping[str, Any]  # gray (T, 1, H, W), rgb (T, 3, H, W), position (1,), motion
@@ -104,7 +104,7 @@ class ClipProtocol:
         return picture
 
 
-class TestClips:
+class ClipSet:
     """Clips as batches `{"gray", "rgb", "position", "motion"}`, one clip each; they are read anew each time.
 
     Args:
@@ -114,7 +114,6 @@ class TestClips:
         left_out: how many clips are not measured, by reason.
     """
 
-    __test__ = False  # not a test of pytest's
     unit = "clips"
 
     def __init__(
@@ -160,7 +159,7 @@ class TestClips:
         return (position + len(self) // 2) % len(self)
 
 
-class FilmClips(TestClips):
+class FilmClips(ClipSet):
     """Real clips, with the optical flow of their luma.
 
     Args:
@@ -214,7 +213,7 @@ class FilmClips(TestClips):
         return motion
 
 
-class MotionClips(TestClips):
+class MotionClips(ClipSet):
     """Photos that move in a known way; the flow is exact, and noise is on the input alone.
 
     The truth of a noisy input is the photo's chroma on that input, as in training: all rows share the noisy luma.
@@ -294,7 +293,7 @@ class MotionPanel:
         if unknown := set(self.motions) - set(MOTIONS):
             raise ValueError(f"unknown motions {sorted(unknown)}; allowed: {', '.join(MOTIONS)} (motion.motions)")
 
-    def over(self, photos: TestPhotos, protocol: ClipProtocol) -> MotionClips:
+    def over(self, photos: PhotoSet, protocol: ClipProtocol) -> MotionClips:
         """The clips over the first photos of a set, at the size at which the photos are measured.
 
         Args:
@@ -309,7 +308,7 @@ class MotionPanel:
         return MotionClips(pixels, resolved, num_frames=self.num_frames, motions=self.motions, data=photos.data)
 
 
-def grainy_pan(photos: TestPhotos) -> Iterator[Image.Image]:
+def grainy_pan(photos: PhotoSet) -> Iterator[Image.Image]:
     """Three seconds of a gray film with grain: a pan over the first photo of a set."""
     pixels = photos.library.original(photos.indices[0])
     frames, _ = moved_photo(pixels, _FILM_SIZE, "pan", _FILM_FRAMES)

@@ -9,7 +9,7 @@ from typing import Any
 from torchmetrics import MetricCollection
 
 from colorgan.checkpoint import find_checkpoints, read_header
-from colorgan.evaluation.clips import FilmClips, MotionPanel, TestClips
+from colorgan.evaluation.clips import FilmClips, MotionPanel, ClipSet
 from colorgan.colorize.colorizer import choose_device
 from colorgan.data import ClipsSource, ColorizationDataModule
 from colorgan.data.library import Split
@@ -19,7 +19,7 @@ from colorgan.files import write_text
 from colorgan.metrics.base import MissingMetric
 from colorgan.metrics.features import FeatureStore
 from colorgan.config import Config, build, build_available_metrics, build_datamodule, check_complete, class_of
-from colorgan.evaluation.protocol import TestPhotos
+from colorgan.evaluation.protocol import PhotoSet
 from colorgan.evaluation.report import Table, markdown, write_csv
 from colorgan.evaluation.results import Results
 from colorgan.evaluation.strips import save_clip_figures
@@ -27,7 +27,7 @@ from colorgan.evaluation.strips import save_clip_figures
 _RANKS = "kid_efficientnet_lite2"
 
 
-def compare(config: Config) -> list[tuple[Table, TestPhotos | TestClips]]:
+def compare(config: Config) -> list[tuple[Table, PhotoSet | ClipSet]]:
     """Measure what a config of `evaluate.py` asks for; one table a data set, with its photos or clips.
 
     Raises:
@@ -75,7 +75,7 @@ def compare(config: Config) -> list[tuple[Table, TestPhotos | TestClips]]:
 
 def tabulate(
     checkpoints: Mapping[str, Path],
-    photos: TestPhotos | TestClips,
+    photos: PhotoSet | ClipSet,
     metrics: MetricCollection,
     results: Results,
     *,
@@ -114,7 +114,7 @@ def tabulate(
 
 
 def write_report(
-    tables: Sequence[tuple[Table, TestPhotos | TestClips]], folder: Path, *, with_truth: bool = True
+    tables: Sequence[tuple[Table, PhotoSet | ClipSet]], folder: Path, *, with_truth: bool = True
 ) -> Path:
     """Write `metrics.csv`, the pictures and `report.md`; returns the report's path."""
     sections = []
@@ -123,7 +123,7 @@ def write_report(
         place = folder / "figures"
         pictures = (
             save_clip_figures(table, photos, place, prefix, with_truth=with_truth)
-            if isinstance(photos, TestClips)
+            if isinstance(photos, ClipSet)
             else save_figures(table, photos, place, prefix, with_truth=with_truth)
         )
         figures = {caption: path.relative_to(folder).as_posix() for caption, path in pictures.items()}
@@ -146,7 +146,7 @@ def _check_checkpoints(headers: Mapping[str, Mapping[str, Any]]) -> None:
 
 def _examine(
     config: Config, headers: Mapping[str, Mapping[str, Any]], path: str | None
-) -> tuple[ColorizationDataModule, TestPhotos | TestClips]:
+) -> tuple[ColorizationDataModule, PhotoSet | ClipSet]:
     """The photos of a data set, for `val` those that the runs of all checkpoints hold out; or its clips, all of them.
 
     Clips come from films, or are photos under known motion.
@@ -168,7 +168,7 @@ def _examine(
 
 def _examine_photos(
     config: Config, headers: Mapping[str, Mapping[str, Any]]
-) -> tuple[ColorizationDataModule, TestPhotos]:
+) -> tuple[ColorizationDataModule, PhotoSet]:
     data, protocol = config.data, build(config.protocol)
     if not config.truth:
         protocol = replace(protocol, photos="all", keep_gray=True)
@@ -179,7 +179,7 @@ def _examine_photos(
     datamodule = build_datamodule(data, seed=0, gray_rule=str(protocol.gray_rule))
     library = datamodule.examine(min_size=max([1, *(split["min_size"] for split in splits)]))
     rules = [Split(split["seed"], split["threshold"]) for split in splits]
-    return datamodule, TestPhotos(library, protocol, datamodule.source.describe(), rules)
+    return datamodule, PhotoSet(library, protocol, datamodule.source.describe(), rules)
 
 
 def _clip_splits(headers: Mapping[str, Mapping[str, Any]]) -> list[Split]:

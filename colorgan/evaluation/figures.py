@@ -15,7 +15,7 @@ from colorgan.color import to_uint8
 from colorgan.files import atomic
 from colorgan.media.photo import save_photo
 from colorgan.metrics.histograms import CHROMA_LIMIT, HUE_BINS
-from colorgan.evaluation.protocol import TestPhotos
+from colorgan.evaluation.protocol import PhotoSet
 from colorgan.evaluation.report import Table, heading
 from colorgan.evaluation.results import Record
 
@@ -42,7 +42,7 @@ def photos_that_differ(table: Table, count: int) -> list[int]:
     return list(range(min(count, table.count())))
 
 
-def photo_values(table: Table, photos: TestPhotos, positions: Sequence[int]) -> "pd.DataFrame":
+def photo_values(table: Table, photos: PhotoSet, positions: Sequence[int]) -> "pd.DataFrame":
     """What each checkpoint scores on single photos, by those metrics that are a mean over photos."""
     import pandas as pd
 
@@ -58,7 +58,7 @@ def photo_values(table: Table, photos: TestPhotos, positions: Sequence[int]) -> 
 
 @torch.no_grad()
 def contact_sheet(
-    table: Table, photos: TestPhotos, positions: Sequence[int], *, with_truth: bool = True
+    table: Table, photos: PhotoSet, positions: Sequence[int], *, with_truth: bool = True
 ) -> Image.Image:
     """A labelled row a photo: gray | each checkpoint | truth; of many checkpoints, some evenly spaced ones."""
     chosen = shown_evenly(table.checkpoints())
@@ -174,7 +174,7 @@ def _figure(rows: int, columns: int) -> tuple["Figure", np.ndarray]:
 
 
 def save_figures(
-    table: Table, photos: TestPhotos, folder: Path, prefix: str, *, with_truth: bool = True, rows: int = 8
+    table: Table, photos: PhotoSet, folder: Path, prefix: str, *, with_truth: bool = True, rows: int = 8
 ) -> Mapping[str, Path]:
     """Write all pictures of a table as PNG; returns the files by caption."""
     folder.mkdir(parents=True, exist_ok=True)

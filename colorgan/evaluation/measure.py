@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from colorgan.checkpoint import load_generator, read_header
-from colorgan.evaluation.clips import TestClips
+from colorgan.evaluation.clips import ClipSet
 from colorgan.color import chroma_to_rgb, recombine, rgb_to_chroma
 from colorgan.files import file_hash
 from colorgan.metrics.base import MeanOverPictures, PictureMetric, resampling_counts
 from colorgan.metrics.features import FeatureNetwork, FeatureStore
 from colorgan.metrics.histograms import hue_and_chroma
-from colorgan.evaluation.protocol import Protocol, TestPhotos, common_gray_rule
+from colorgan.evaluation.protocol import Protocol, PhotoSet, common_gray_rule
 from colorgan.evaluation.results import Record, Results, measurement_key
 
 Batch = Mapping[str, Tensor]
@@ -52,7 +52,7 @@ def evaluate(method: Method | nn.Module, batches: Iterable[Batch], metrics: Metr
     return {name: float(value) for name, value in metrics.compute().items()}
 
 
-def baselines(photos: TestPhotos | TestClips) -> dict[str, Method]:
+def baselines(photos: PhotoSet | ClipSet) -> dict[str, Method]:
     """The four rows that every table needs, since each published metric is fooled by one of them.
 
     `gray` is the untouched input, `mean tint` puts the mean chroma of all these photos on each, `shuffled` the
@@ -96,7 +96,7 @@ def resolve_protocol(protocol: Protocol, headers: list[Mapping[str, Any]]) -> Pr
 
 def evaluate_checkpoints(
     checkpoints: Mapping[str, Path],
-    photos: TestPhotos | TestClips,
+    photos: PhotoSet | ClipSet,
     metrics: MetricCollection,
     results: Results,
     *,
@@ -145,7 +145,7 @@ class _Measurement:
 
     def __init__(
         self,
-        photos: TestPhotos | TestClips,
+        photos: PhotoSet | ClipSet,
         metrics: MetricCollection,
         results: Results,
         device: str,

@@ -144,7 +144,7 @@ def common_gray_rule(headers: Sequence[Mapping[str, Any]], group: str) -> str:
     return rules.pop()
 
 
-class TestPhotos(Dataset[dict[str, Tensor]]):
+class PhotoSet(Dataset[dict[str, Tensor]]):
     """The photos of a protocol as batches `{"gray", "rgb", "position"}`; they are read anew each time.
 
     Args:
@@ -157,7 +157,6 @@ class TestPhotos(Dataset[dict[str, Tensor]]):
         ValueError: there is no photo.
     """
 
-    __test__ = False  # not a test of pytest's
     unit = "photos"
 
     def __init__(

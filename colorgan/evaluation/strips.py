@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from colorgan.checkpoint import load_generator
-from colorgan.evaluation.clips import TestClips
+from colorgan.evaluation.clips import ClipSet
 from colorgan.media.photo import save_photo
 from colorgan.color import to_uint8
 from colorgan.evaluation.figures import save_curves, shown_evenly
@@ -20,7 +20,7 @@ _FRAMES, _GAP, _HEIGHT, _LABEL = 4, 4, 120, 150
 
 
 @torch.no_grad()
-def clip_strip(table: Table, clips: TestClips, position: int, *, with_truth: bool = True) -> Image.Image:
+def clip_strip(table: Table, clips: ClipSet, position: int, *, with_truth: bool = True) -> Image.Image:
     """One clip: a row for the gray, for each checkpoint (of many, some), and for the truth.
 
     A row has four frames, and a slice: the middle line of each frame, the first frame's on top.
@@ -61,7 +61,7 @@ def _image(rgb: Tensor) -> Image.Image:
 
 
 def save_clip_figures(
-    table: Table, clips: TestClips, folder: Path, prefix: str, *, with_truth: bool = True, count: int = 4
+    table: Table, clips: ClipSet, folder: Path, prefix: str, *, with_truth: bool = True, count: int = 4
 ) -> Mapping[str, Path]:
     """Write strips of some clips, and metrics over steps, as PNG; returns the files by caption."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -161,6 +161,8 @@ class DeOldifyGenerator(nn.Module):
         variant: `deep` or `wide`.
     """
 
+    gray_rule = "luma601"
+
     def __init__(self, encoder: Pyramid, *, variant: str = "deep") -> None:
         super().__init__()
         if encoder.strides != _STRIDES:

@@ -26,7 +26,7 @@ from colorgan.checkpoint import find_checkpoint, read_header
 from colorgan.config import build_datamodule, build_metrics, plain
 from colorgan.data.library import PhotoLibrary, Split, write_manifest
 from colorgan.evaluation.clips import ClipProtocol, MotionClips, MotionPanel
-from colorgan.evaluation.protocol import Protocol, TestPhotos
+from colorgan.evaluation.protocol import PhotoSet, Protocol
 from colorgan.files import copy_file, file_hash, write_json
 from colorgan.stages.base import DivergedError, Stage
 from colorgan.training.build import build_stage
@@ -143,12 +143,12 @@ class Schedule:
         own = {**asdict(library.split), **limits, **kind}
         return [own, *(split for split in before if split != own)]
 
-    def test_photos(self, image_size: int) -> TestPhotos:
+    def test_photos(self, image_size: int) -> PhotoSet:
         """The photos that this run holds out, at a size; of more than a thousand, `evaluate.py` tells."""
         assert self.datamodule.library is not None
         protocol = Protocol(image_size=image_size, gray_rule=self.gray_rule, first=1000)
         rules = [Split(split["seed"], split["threshold"]) for split in self.splits()]
-        return TestPhotos(self.datamodule.library, protocol, self.datamodule.source.describe(), rules)
+        return PhotoSet(self.datamodule.library, protocol, self.datamodule.source.describe(), rules)
 
     def moved_photos(self, image_size: int) -> MotionClips | None:
         """The motion panel over these photos; None without one."""

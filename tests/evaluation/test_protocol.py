@@ -12,7 +12,7 @@ from colorgan.color import chroma_to_rgb, rgb_to_gray
 from colorgan.data.library import build_library
 from colorgan.data.sources import FolderSource
 from colorgan.evaluation.measure import resolve_protocol
-from colorgan.evaluation.protocol import Protocol, TestPhotos
+from colorgan.evaluation.protocol import Protocol, PhotoSet
 from colorgan.colorize.deoldify import merge_yuv
 
 SIZES = {
@@ -60,7 +60,7 @@ def photos(library):
 
     def of(**options):
         protocol = Protocol(**{"photos": "all", "image_size": 32, "gray_rule": "luma601", **options})
-        return TestPhotos(library(), protocol, {"kind": "folder"})
+        return PhotoSet(library(), protocol, {"kind": "folder"})
 
     return of
 
@@ -111,7 +111,7 @@ def test_first_takes_the_first_by_file_name_that_are_large_enough(photos, librar
     try:
         assert photos(first=5).names == ["a.png", "b.png", "c/e.png", "g.png", "0/z.png"]
         split = library(validation_share=0.5)
-        held_out = TestPhotos(split, Protocol(image_size=20, gray_rule="luma601", first=2), {}, [split.split])
+        held_out = PhotoSet(split, Protocol(image_size=20, gray_rule="luma601", first=2), {}, [split.split])
         assert held_out.indices == list(split.splits["val"][:2])  # the panel of validation in training
     finally:
         (folder / "0" / "z.png").rename(folder / "f.png")
@@ -129,7 +129,7 @@ def test_val_takes_the_photos_that_are_never_trained_on_and_all_takes_all(librar
     split = library(validation_share=0.5)
     protocol = {"image_size": 20, "gray_rule": "luma601"}
     val, everything = (
-        TestPhotos(split, Protocol(photos=choice, **protocol), {}, [split.split]) for choice in ("val", "all")
+        PhotoSet(split, Protocol(photos=choice, **protocol), {}, [split.split]) for choice in ("val", "all")
     )
     assert val.indices == list(split.splits["val"])
     assert len(val) == 3
@@ -140,7 +140,7 @@ def test_val_takes_the_photos_that_are_never_trained_on_and_all_takes_all(librar
 def test_val_takes_what_all_runs_hold_out_whatever_else_is_in_the_folder(library, folder, tmp_path):
     split, other = library(validation_share=0.5), library(validation_share=0.5, seed=1)
     protocol = Protocol(image_size=20, gray_rule="luma601")
-    both = TestPhotos(split, protocol, {}, [split.split, other.split])
+    both = PhotoSet(split, protocol, {}, [split.split, other.split])
     assert both.indices == sorted(set(split.splits["val"]) & set(other.splits["val"]))
     names = split.table["name"]
     trained = [names[index] for index in split.splits["train"]]
@@ -150,11 +150,11 @@ def test_val_takes_what_all_runs_hold_out_whatever_else_is_in_the_folder(library
         (part / name).write_bytes((folder / name).read_bytes())
     options = {"min_size": 1, "store_size": None, "min_colorfulness": 0, "max_validation": 100, "seed": 0}
     whole = build_library(FolderSource(str(part)), validation_share=1, cache_dir=tmp_path, **options)
-    assert TestPhotos(whole, protocol, {}, [split.split]).names == [names[split.splits["val"][0]]]
+    assert PhotoSet(whole, protocol, {}, [split.split]).names == [names[split.splits["val"][0]]]
     (part / names[split.splits["val"][0]]).unlink()
     whole = build_library(FolderSource(str(part)), validation_share=1, cache_dir=tmp_path, **options)
     with pytest.raises(ValueError, match="hold out none of the 3 photos"):
-        TestPhotos(whole, protocol, {}, [split.split])
+        PhotoSet(whole, protocol, {}, [split.split])
 
 
 def test_batches_hold_all_photos_in_order_with_their_gray_and_position(photos):
