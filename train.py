@@ -90,8 +90,8 @@ def colorize_at_the_end(film: str, checkpoint: Path, photos: "PhotoSet", out: Pa
     """Colorize a film, gray and colour side by side; for `moved` one with grain is made from the first test photo."""
     from tempfile import TemporaryDirectory
 
-    from colorgan.cli.film import colorize_film
     from colorgan.colorize.colorizer import Colorizer
+    from colorgan.colorize.film import FilmOptions, colorize_film
     from colorgan.evaluation.clips import grainy_pan
 
     if out.exists():
@@ -102,18 +102,8 @@ def colorize_at_the_end(film: str, checkpoint: Path, photos: "PhotoSet", out: Pa
             source = Path(folder)
             for number, frame in enumerate(grainy_pan(photos)):
                 frame.save(source / f"{number:05d}.png")
-        colorize_film(
-            source,
-            out,
-            lambda: Colorizer.load(checkpoint),
-            checkpoint=str(checkpoint),
-            batch=8,
-            smooth=0.0,
-            fps=None,
-            compare=True,
-            resume=False,
-            overwrite=True,
-        )
+        options = FilmOptions(compare=True, overwrite=True)
+        colorize_film(source, out, lambda: Colorizer.load(checkpoint), checkpoint, options)
 
 
 def print_costs(schedule: "Schedule") -> None:

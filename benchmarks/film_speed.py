@@ -26,11 +26,10 @@ from rich.console import Console
 from rich.table import Table
 from skimage.data import coffee
 
-from colorgan.cli.film import leave_a_core
 from colorgan.colorize.colorizer import Colorizer
-from colorgan.colorize.film import Colored, colorize_segments
+from colorgan.colorize.pipeline import Colored, colorize_segments, leave_a_core
 from colorgan.media.film_reader import FilmReader
-from colorgan.media.film_writer import FilmPartWriter
+from colorgan.media.film_writer import FilmWriter
 
 _RUN = """
 import resource, runpy, sys, json
@@ -107,11 +106,11 @@ def time_parts(film: Path, options: argparse.Namespace, folder: Path) -> dict[st
         seconds[name] = (time.perf_counter() - started) / count
     torch.set_num_threads(every_core)
     started = time.perf_counter()
-    writer = FilmPartWriter(folder / "alone.mp4", reader.facts, options.out)
-    for item in items:
-        if isinstance(item, Colored):
-            writer.write(*item)
-    writer.close()
+    writer = FilmWriter(reader, folder / f"alone{options.out}", folder)
+    with writer.segment(0, frames_before=0):
+        for item in items:
+            if isinstance(item, Colored):
+                writer.write(*item)
     seconds["encode"] = (time.perf_counter() - started) / count
     return seconds
 

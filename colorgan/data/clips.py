@@ -6,7 +6,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import av
 import datasets
 import numpy as np
 import torch
@@ -17,9 +16,9 @@ from torch import Tensor
 from colorgan.data.sources import Row
 from colorgan.files import natural_order
 from colorgan.flow import Motion, inside, similarity_flow
-from colorgan.media.photo import EXTENSIONS, UnreadablePhotoError, read_photo
+from colorgan.media.film_reader import FILM_ENDINGS, FilmReader
+from colorgan.media.photo import PHOTO_ENDINGS, UnreadablePhotoError, read_photo
 
-VIDEO_EXTENSIONS = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v"})
 MOTIONS = ("pan", "zoom", "rotation", "noise")
 _MARGIN = 1.5  # side of the cut-out that moves are made in, in sides of the frame
 _PAN = (2.0, 1.0)  # pixels a frame: whole ones, so that nothing is resampled and the truth is exact
@@ -47,7 +46,7 @@ class ClipsSource:
         self.clips = _find_clips(self.path)
         if not self.clips:
             raise FileNotFoundError(
-                f"no clips in {self.path}; looked for {' '.join(sorted(VIDEO_EXTENSIONS))} and for folders of pictures "
+                f"no clips in {self.path}; looked for {' '.join(sorted(FILM_ENDINGS))} and for folders of pictures "
                 "(data.path)"
             )
         self._read = lru_cache(maxsize=2)(self._frames)  # a listing asks for the frames of a clip one by one
@@ -99,12 +98,12 @@ class ClipsSource:
 
 def _find_clips(path: Path) -> dict[str, Path | list[Path]]:
     if path.is_file():
-        return {path.name: path} if path.suffix.lower() in VIDEO_EXTENSIONS else {}
+        return {path.name: path} if path.suffix.lower() in FILM_ENDINGS else {}
     places: dict[Path, Path | list[Path]] = {}
     for file in sorted(path.rglob("*"), key=natural_order):
-        if file.suffix.lower() in VIDEO_EXTENSIONS and file.is_file():
+        if file.suffix.lower() in FILM_ENDINGS and file.is_file():
             places[file] = file
-        elif file.suffix.lower() in EXTENSIONS and file.is_file():
+        elif file.suffix.lower() in PHOTO_ENDINGS and file.is_file():
             frames = places.setdefault(file.parent, [])
             assert isinstance(frames, list)  # a folder is no file
             frames.append(file)
@@ -119,13 +118,12 @@ def _pixels(file: Path) -> np.ndarray:
 
 def _decode(file: Path) -> Iterator[np.ndarray]:
     try:
-        with av.open(str(file)) as container:
-            if not container.streams.video:
-                raise UnreadablePhotoError(f"{file} has no pictures")
-            for frame in container.decode(video=0):
-                yield frame.to_ndarray(format="rgb24")
-    except av.FFmpegError as error:
-        raise UnreadablePhotoError(f"{file} is damaged or no video ({error.strerror})") from error
+        reader = FilmReader(file)
+    except ValueError as error:
+        raise UnreadablePhotoError(str(error)) from error
+    yield from reader.colors()
+    if reader.damage:
+        raise UnreadablePhotoError(f"{file} is damaged: {reader.damage}")
 
 
 def moved_photo(pixels: np.ndarray, size: int, motion: str, num_frames: int) -> tuple[Tensor, Motion]:

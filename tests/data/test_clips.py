@@ -82,7 +82,7 @@ def test_what_is_no_clip_is_said_in_a_line(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no clips in .*\.mp4.*data\.path"):
         ClipsSource(str(tmp_path))
     (tmp_path / "broken.mp4").write_bytes(b"no film at all")
-    with pytest.raises(UnreadablePhotoError, match=r"broken\.mp4 is damaged or no video"):
+    with pytest.raises(UnreadablePhotoError, match=r"broken\.mp4 cannot be read as a film"):
         ClipsSource(str(tmp_path)).frames("broken.mp4")
 
 
