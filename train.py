@@ -35,6 +35,7 @@ def main(config: DictConfig) -> float | None:
 def train(config: DictConfig) -> float | None:
     """Train, evaluate, report."""
     # Heavy imports wait until here, so that --help answers at once.
+    from colorgan.checkpoint import read_header
     from colorgan.evaluation.compare import tabulate, write_report
     from colorgan.evaluation.figures import contact_sheet
     from colorgan.evaluation.report import print_table
@@ -66,7 +67,8 @@ def train(config: DictConfig) -> float | None:
     first = schedule.plan[0]
     checkpoints = {first.name: first.folder / "handover.safetensors", "final": final}
     size = schedule.plan[-1].entry.image_size
-    photos, clips = schedule.test_photos(size), schedule.moved_photos(size)
+    gray_rule = read_header(final)["gray_rule"]
+    photos, clips = schedule.test_photos(size, gray_rule), schedule.moved_photos(size, gray_rule)
     results = Results(schedule.folder / "evaluation")
     table = tabulate(checkpoints, photos, schedule.metrics, results, objective=config.objective)
     print_table(table)

@@ -61,7 +61,8 @@ def begin(folder: Path, cache: Path, options: argparse.Namespace) -> Colorizatio
     )
     module.examine(min_size=options.size)
     steps = len(module.library.splits["train"]) // options.batch  # type: ignore[union-attr]
-    module.begin_stage(image_size=options.size, batch_size=options.batch, num_steps=steps, stage_index=1)
+    sizes = {"image_size": options.size, "batch_size": options.batch, "num_steps": steps}
+    module.begin_stage(gray_rule="luma601", stage_index=1, **sizes)
     step = SimpleNamespace(steps=0)
     module.trainer = SimpleNamespace(global_rank=0, world_size=1, lightning_module=step)  # type: ignore[assignment]
     return module
@@ -78,7 +79,7 @@ def decoding(sizes: tuple[tuple[int, int], ...] = ((256, 256), (500, 375))) -> N
         row = {"bytes": buffer.getvalue(), "name": ""}
         for label, work in (
             ("decode and crop", lambda row=row: random_view(
-                np.asarray(Image.open(io.BytesIO(row["bytes"])).convert("RGB")), 128, rng, min_crop=0.6, lighting=0.0)),
+                np.asarray(Image.open(io.BytesIO(row["bytes"])).convert("RGB")), 128, rng, min_crop=0.6)),
             ("examine", lambda row=row, source=source: examine_photo(row, source)),
         ):  # fmt: skip
             start = time.process_time()

@@ -1,4 +1,4 @@
-"""The network checkpoint: one `.safetensors` file with the networks and, in its header, how to rebuild them.
+"""Save and load networks: one `.safetensors` file that holds them and, in its header, how to rebuild them.
 
 Opening such a file never runs code from it: tensors are plain, the header is JSON, and only this package's own
 network classes can be built from it.
@@ -37,7 +37,8 @@ def save_checkpoint(
         path: the `.safetensors` file.
         networks: `generator`, and `discriminator` if there is one.
         configs: for each network its resolved config (`_target_` and arguments), as plain containers.
-        facts: what else the header says, as JSON values: stage, step, counts, metrics, image_size, gray_rule.
+        facts: what else the header says, as JSON values: stage, step, counts, metrics, image_size; the generator's
+            gray rule is added.
     """
     from safetensors.torch import save_file
 
@@ -50,6 +51,7 @@ def save_checkpoint(
         "format": FORMAT,
         "networks": {name: configs[name] for name in networks},
         **facts,
+        **({"gray_rule": networks["generator"].gray_rule} if "generator" in networks else {}),
         "content": {name: _content_hash(_of_network(tensors, name)) for name in networks},
         "versions": {package: version(package) for package in ("colorgan", "torch", "timm")},
     }
@@ -60,7 +62,7 @@ def save_checkpoint(
 
 
 def find_checkpoint(run_or_file: str | Path) -> Path:
-    """The checkpoint that a user means: a file, or the `final.safetensors` of a run folder.
+    """Find the checkpoint that a user means: a file, or the `final.safetensors` of a run folder.
 
     Raises:
         FileNotFoundError: there is none; says what was looked for.
@@ -79,7 +81,7 @@ def find_checkpoint(run_or_file: str | Path) -> Path:
 
 
 def find_checkpoints(patterns: Sequence[str]) -> dict[str, Path]:
-    """The checkpoints of files, run folders and patterns with `*`, under the names of their rows in a table.
+    """Find the checkpoints of files, run folders and patterns with `*`, under the names of their rows in a table.
 
     Raises:
         FileNotFoundError: one of them finds nothing.
@@ -93,7 +95,7 @@ def find_checkpoints(patterns: Sequence[str]) -> dict[str, Path]:
 
 
 def _short_name(file: Path) -> str:
-    """Many runs end in a `final.safetensors`: the folder tells them apart."""
+    """Name a checkpoint in a table: many runs end in a `final.safetensors`, and the folder tells them apart."""
     return file.resolve().parent.name if file.stem in ("final", "handover") else file.stem
 
 
@@ -109,7 +111,7 @@ def _matching(pattern: str) -> list[Path]:
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """The header of a checkpoint, without its tensors.
+    """Read the header of a checkpoint, without its tensors.
 
     Raises:
         CheckpointError: the file is not a network checkpoint.
@@ -141,7 +143,7 @@ def read_header(path: Path) -> dict[str, Any]:
 
 
 def read_tensors(path: Path, network: str) -> dict[str, Tensor]:
-    """The tensors of one network, by their names inside it.
+    """Read the tensors of one network, by their names inside it.
 
     Raises:
         CheckpointError: their hash is not the one in the header; files before version 0.2 have none.
@@ -164,7 +166,7 @@ def _of_network(tensors: Mapping[str, Tensor], network: str) -> dict[str, Tensor
 
 
 def _content_hash(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 of names, types, shapes and values."""
+    """Compute the SHA-256 of names, types, shapes and values."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
@@ -225,7 +227,7 @@ def load_generator(path: str | Path) -> nn.Module:
 
 @lru_cache(maxsize=8)  # all snapshots of a run have one config, and spectral norm takes 70 ms a layer on `meta`
 def _empty_tensors(config: str) -> dict[str, Tensor]:
-    """Names and shapes in a network, from its config as JSON; costs no memory, whatever sizes a stranger asks for."""
+    """List names and shapes in a network from its config as JSON; costs no memory, whatever sizes it asks for."""
     with torch.device("meta"):
         return dict(build_network(json.loads(config)).state_dict())
 
@@ -272,7 +274,7 @@ def _check_config(node: Any) -> None:
 
 
 def _is_own_network(target: str) -> bool:
-    """Whether a target is a network class defined here; what our modules import would lead to any function."""
+    """Tell whether a target is a network class defined here; what our modules import would lead to any function."""
     package, _, name = target.rpartition(".")
     if package != _NETWORKS and not package.startswith(f"{_NETWORKS}."):
         return False
@@ -284,7 +286,7 @@ def _is_own_network(target: str) -> bool:
 
 
 def without_weights(node: Any) -> Any:
-    """A config with every `weights` that names a file or a source set to None: what is left once its tensors are there.
+    """Copy a config with every `weights` that names a file or a source set to None: a checkpoint holds the tensors.
 
     Numbers under that name stay: the weights of a loss's terms.
     """

@@ -67,12 +67,12 @@ def plain(config: Config) -> Any:
     return OmegaConf.to_container(config, resolve=True)
 
 
-def build_datamodule(data: Config, *, seed: int, gray_rule: str) -> "ColorizationDataModule":
-    """The data module of a config; keys that `data.source` takes by interpolation are not the module's own."""
+def build_datamodule(data: Config, *, seed: int) -> "ColorizationDataModule":
+    """Build the data module of a config; keys that `data.source` takes by interpolation are not the module's own."""
     source = build(data.source)
     borrowed = {"source", *data.source} - {"_target_"}
     options = {key: value for key, value in data.items() if key not in borrowed}
-    module: ColorizationDataModule = factory(options)(source=source, gray_rule=gray_rule, seed=seed)
+    module: ColorizationDataModule = factory(options)(source=source, seed=seed)
     return module
 
 

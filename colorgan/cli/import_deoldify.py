@@ -33,7 +33,6 @@ _FACTS = {
     "total_step": 0,
     "metrics": {},
     "image_size": 192,  # DeOldify's last training size
-    "gray_rule": "luma601",
     "splits": [],  # ImageNet's photos, and nobody knows which
 }
 

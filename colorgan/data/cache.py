@@ -1,4 +1,4 @@
-"""Checksums of the cache of examined photos: a disk may cut off its files, or flip bits in them."""
+"""Seal the cache of examined photos with hashes, as a disk may cut off its files or damage what is in them."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 def checksum(pixels: bytes | pyarrow.Buffer) -> int:
-    """CRC-32 of the pixels of a photo, as kept beside them; a start does not read them, training does."""
+    """Compute the CRC-32 of a photo's pixels. A start is too short to read them all: each is checked when it is used."""
     return zlib.crc32(pixels)
 
 
@@ -55,7 +55,7 @@ def _seal_of(file: Path) -> Path:
 
 
 def _facts_hash(file: Path) -> str:
-    """Hash of an Arrow file without its pixels; empty if it cannot be read."""
+    """Compute the hash of an Arrow file without its pixels; empty if it cannot be read."""
     try:
         table = pyarrow.ipc.open_stream(pyarrow.memory_map(str(file))).read_all()
         table.validate(full=True)

@@ -1,4 +1,4 @@
-"""Batches of gray and colour for training and validation."""
+"""Load photos as batches of gray and colour, for training and validation."""
 
 import logging
 from array import array
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 class ColorizationDataModule(pl.LightningDataModule):
-    """Photos of one source as batches `{"gray": (N, 1, H, W), "rgb": (N, 3, H, W)}`, float32 in [0, 1].
+    """Load the photos of one source as batches `{"gray": (N, 1, H, W), "rgb": (N, 3, H, W)}`, float32 in [0, 1].
 
     One object serves all stages of a run; `begin_stage` says what the next one wants. The order of the training
     data is a pure function of (seed, step), and what happens to a sample one of (seed, epoch, position): results
@@ -43,10 +43,8 @@ class ColorizationDataModule(pl.LightningDataModule):
         min_colorfulness: photos less colourful than this are left out as gray.
         store_size: shorter side at which decoded photos are cached; None decodes the file each time.
         min_crop: smallest random square, as a share of the shorter side.
-        lighting: spread of random brightness and contrast.
         degradation: damage to the gray of training samples; the target keeps the photo's chroma on that gray.
         num_workers: loader processes; 0 loads in the training process.
-        gray_rule: how gray is made from colour; must be the generator's.
         seed: of split, order and augmentation.
         cache_dir: where examined photos are kept; by default beside the caches of Hugging Face datasets.
     """
@@ -61,10 +59,8 @@ class ColorizationDataModule(pl.LightningDataModule):
         min_colorfulness: float = 5.0,
         store_size: int | None = None,
         min_crop: float = 0.6,
-        lighting: float = 0.0,
         degradation: Degradation | None = None,
         num_workers: int = 0,
-        gray_rule: str = "luma601",
         seed: int = 0,
         cache_dir: str | None = None,
     ) -> None:
@@ -76,13 +72,13 @@ class ColorizationDataModule(pl.LightningDataModule):
         self.source, self.store_size = source, store_size
         self.validation_share, self.max_validation = validation_share, max_validation
         self.validation_panel, self.min_colorfulness = validation_panel, min_colorfulness
-        self.min_crop, self.lighting, self.degradation = min_crop, lighting, degradation
-        self.num_workers, self.gray_rule, self.seed = num_workers, gray_rule, seed
+        self.min_crop, self.degradation = min_crop, degradation
+        self.num_workers, self.seed = num_workers, seed
         self.cache_dir = Path(cache_dir) if cache_dir else Path(datasets.config.HF_DATASETS_CACHE) / "colorgan"
         self.library: PhotoLibrary | None = None
-        self._panels: dict[tuple[int, int | None], ValidationViews] = {}
+        self._panels: dict[tuple[int, str, int | None], ValidationViews] = {}
         self.image_size, self.batch_size, self.num_steps, self.stage_seed = 0, 0, 0, 0
-        self.share, self.degrade = 1.0, True
+        self.gray_rule, self.share, self.degrade = "", 1.0, True
         self.skipped_file: Path | None = None  # where photos are listed that could not be read in training
 
     def examine(self, min_size: int) -> PhotoLibrary:
@@ -103,6 +99,7 @@ class ColorizationDataModule(pl.LightningDataModule):
     def begin_stage(
         self,
         *,
+        gray_rule: str,
         image_size: int,
         batch_size: int,
         num_steps: int,
@@ -110,13 +107,24 @@ class ColorizationDataModule(pl.LightningDataModule):
         share: float = 1.0,
         degrade: bool = True,
     ) -> None:
-        """Set what the next stage's batches look like; `stage_index` makes its order differ from other stages'."""
-        self.image_size, self.batch_size, self.num_steps = image_size, batch_size, num_steps
+        """Set what the next stage's batches look like.
+
+        Args:
+            gray_rule: how gray is made from colour; the generator's.
+            image_size: height and width.
+            batch_size: photos a step, over all processes.
+            num_steps: of the stage.
+            stage_index: makes the order of the photos differ from other stages'.
+            share: part of the training photos to draw from.
+            degrade: whether to damage the gray, where there is a degradation.
+        """
+        self.gray_rule, self.image_size = gray_rule, image_size
+        self.batch_size, self.num_steps = batch_size, num_steps
         self.stage_seed = self.seed * 1000 + stage_index
         self.share, self.degrade = share, degrade
 
     def training_photos(self) -> Sequence[int]:
-        """Indices of the photos that this stage draws from: all of the split, or a seeded share of it."""
+        """List the photos that this stage draws from, by index: all of the split, or a seeded share of it."""
         assert self.library is not None
         photos = self.library.splits["train"]
         if self.share == 1:
@@ -125,29 +133,28 @@ class ColorizationDataModule(pl.LightningDataModule):
         return array("q", (photos[i] for i in sorted(chosen[: max(1, int(len(photos) * self.share))])))
 
     def num_training(self) -> int | None:
-        """Photos to train on; None if nobody knows."""
+        """Count the photos to train on; None for streams."""
         assert self.library is not None
         return len(self.library.splits["train"])
 
     def view_options(self) -> dict[str, Any]:
-        """What `make_batch` makes of the photos of this stage."""
+        """Collect the options of `make_batch` for this stage."""
         return {
             "image_size": self.image_size,
             "gray_rule": self.gray_rule,
             "min_crop": self.min_crop,
-            "lighting": self.lighting,
             "degradation": self.degradation if self.degrade else None,
         }
 
     def names_of_step(self, step: int) -> list[str]:
-        """Names of the photos in the batch of a step; none where nobody can tell."""
+        """List the photos in the batch of a step, by name; none for streams."""
         assert self.library is not None
         photos = self.training_photos()
         keys = batch_keys(num_items=len(photos), batch_size=self.batch_size, seed=self.stage_seed, step=step)
         return [str(self.library.table[photos[position]]["name"]) for _, position in keys]
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Batches of this stage from the step its module has reached."""
+        """Load the batches of this stage from the step its module has reached."""
         trainer = self.trainer
         assert trainer is not None
         assert self.library is not None
@@ -172,18 +179,19 @@ class ColorizationDataModule(pl.LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """The fixed panel of validation photos, centre crops without degradation."""
+        """Load the fixed panel of validation photos: centre crops without degradation."""
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         return self.validation_loader(self.image_size, limit=self.validation_panel, rank=rank, world_size=world_size)
 
     def validation_loader(
         self, image_size: int, *, limit: int | None = None, rank: int = 0, world_size: int = 1
     ) -> DataLoader[Batch]:
-        """Validation photos in a fixed order at any size; their views stay in memory for the next time."""
+        """Load validation photos in a fixed order at any size; their views stay in memory for the next time."""
         assert self.library is not None
-        if (image_size, limit) not in self._panels:
-            self._panels[image_size, limit] = ValidationViews(self.library, image_size, self.gray_rule, limit)
-        dataset = self._panels[image_size, limit]
+        panel = (image_size, self.gray_rule, limit)
+        if panel not in self._panels:
+            self._panels[panel] = ValidationViews(self.library, *panel)
+        dataset = self._panels[panel]
         if len(dataset) < world_size:
             raise ValueError(
                 f"{len(dataset)} validation photos cannot be shared by {world_size} processes (data.validation_panel)"
@@ -202,12 +210,12 @@ def _already_a_batch(batch: Any) -> Batch:
 
 
 def views_to_rgb(views: list[np.ndarray]) -> Tensor:
-    """Images (H, W, 3) uint8 of one size as a batch (N, 3, H, W) in [0, 1]."""
+    """Stack images (H, W, 3) uint8 of one size into a batch (N, 3, H, W) in [0, 1]."""
     return torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2).contiguous().float() / 255
 
 
 class TrainingViews(Dataset[Batch]):
-    """Random views; one fetch makes a whole batch, so that gray is derived once for all of it."""
+    """Random views of the training photos; one fetch makes a whole batch, so that gray is derived once for it."""
 
     def __init__(self, library: PhotoLibrary, module: ColorizationDataModule) -> None:
         self.library, self.indices = library, module.training_photos()
@@ -225,7 +233,7 @@ class TrainingViews(Dataset[Batch]):
         return make_batch([self._pixels(key) for key in keys], rngs, **self.options)
 
     def _pixels(self, key: SampleKey) -> np.ndarray:
-        """The photo of a sample; in place of one that cannot be read any more another, chosen by the sample alone."""
+        """Read the photo of a sample, or in place of one that became unreadable another, chosen by the sample alone."""
         others = np.random.default_rng([self.seed, *key, 1]).integers(len(self), size=_TRIES - 1)
         for position in (key[1], *others):
             index = self.indices[int(position)]
@@ -253,14 +261,10 @@ def make_batch(
     image_size: int,
     gray_rule: str,
     min_crop: float,
-    lighting: float,
     degradation: Degradation | None,
 ) -> Batch:
-    """A random view of each photo (H, W, 3) uint8, and its gray, damaged if a degradation is given."""
-    views = [
-        random_view(photo, image_size, rng, min_crop=min_crop, lighting=lighting)
-        for photo, rng in zip(photos, rngs, strict=True)
-    ]
+    """Take a random view of each photo (H, W, 3) uint8, and its gray, damaged if a degradation is given."""
+    views = [random_view(photo, image_size, rng, min_crop=min_crop) for photo, rng in zip(photos, rngs, strict=True)]
     rgb = views_to_rgb(views)
     gray = rgb_to_gray(rgb, gray_rule)
     if degradation is not None:

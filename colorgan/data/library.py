@@ -1,4 +1,4 @@
-"""The photos of a run: examined once, kept in a cache on disk, split by the hash of their content."""
+"""Keep the photos of a run: examined once, kept in a cache on disk, split by the hash of their content."""
 
 import csv
 import hashlib
@@ -65,7 +65,7 @@ class Split:
     threshold: str
 
     def holds_out(self, group: str) -> bool:
-        """Whether photos of this group are never trained on."""
+        """Tell whether photos of this group are never trained on."""
         return _rank(self.seed, group) <= self.threshold
 
 
@@ -96,7 +96,7 @@ class PhotoLibrary:
     store_size: int | None
 
     def pixels(self, index: int) -> np.ndarray:
-        """The photo of a row as it is kept for training, (H, W, 3) uint8."""
+        """Read the photo of a row as it is kept for training, (H, W, 3) uint8."""
         if self.store_size is None:
             return self.original(index)
         row = self._mapped[index]
@@ -112,21 +112,21 @@ class PhotoLibrary:
         return self.table.with_format("arrow")
 
     def original(self, index: int) -> np.ndarray:
-        """The photo of a row at its full size, (H, W, 3) uint8."""
+        """Decode the photo of a row at its full size, (H, W, 3) uint8."""
         return np.asarray(self._open(index))
 
     def _open(self, index: int) -> Image.Image:
         return self.source.open(self.listing[self.table["position"][index]]).convert("RGB")
 
     def manifest(self) -> dict[str, list[str]]:
-        """Every used photo with its split and hash, by columns."""
+        """List every used photo with its split and hash, by columns."""
         held_out = set(self.splits["val"])
         splits = ["val" if index in held_out else "train" for index in range(len(self.table))]
         columns = read_columns(self.table, "name", "group", "sha256", "width", "height")
         return {"split": splits, **{key: [str(value) for value in values] for key, values in columns.items()}}
 
     def summary(self) -> str:
-        """One line: how many photos are used, and how many were left out, why."""
+        """Say in one line how many photos are used, and how many were left out, why."""
         used = ", ".join(f"{len(indices)} {split}" for split, indices in self.splits.items())
         left_out = ", ".join(f"{count} {reason}" for reason, count in self.dropped.items()) or "none"
         return f"photos: {used}; left out: {left_out}"

@@ -1,4 +1,4 @@
-"""Photos that are read as they come, for sets too large to list, examine or keep: order, checks, place to go on from.
+"""Load photos from a stream, for sets too large to list, examine or keep; go on at any step.
 
 The order cannot be a function of (seed, step) alone, as nobody knows what a stream holds before it is read. It is one
 of (stream, seed, step): the stream is read in blocks, each is shuffled under its own seed, and beside a step stands
@@ -111,17 +111,15 @@ class StreamViews(Dataset[Batch]):
         self.seed, self.options = module.stage_seed, module.view_options()
 
     def __getitems__(self, items: list[Item]) -> Batch:
-        pixels, left_out = [], Counter[str]()
-        for number, (_, row) in enumerate(items):
-            photo, reason = self._decode({**row, "name": f"photo {number} of a batch"})
-            pixels.append(photo)
-            left_out.update([reason] if reason else [])
+        decoded = [self._decode({**row, "name": f"photo {n} of a batch"}) for n, (_, row) in enumerate(items)]
+        pixels = [photo for photo, _ in decoded]
         usable = [photo for photo in pixels if photo is not None]
         if not usable:
-            raise ValueError(f"no photo of a batch can be used: {dict(left_out)} (data.path, data.min_colorfulness)")
+            reasons = dict(Counter(reason for _, reason in decoded))
+            raise ValueError(f"no photo of a batch can be used: {reasons} (data.path, data.min_colorfulness)")
         chosen = [usable[n % len(usable)] if photo is None else photo for n, photo in enumerate(pixels)]
         rngs = [np.random.default_rng([self.seed, *key]) for key, _ in items]
-        return {**make_batch(chosen, rngs, **self.options), "left_out": left_out}  # type: ignore[dict-item]
+        return make_batch(chosen, rngs, **self.options)
 
     def _decode(self, row: Row) -> tuple[np.ndarray | None, str | None]:
         image, facts = examine_photo(row, self.source)
@@ -134,11 +132,11 @@ class StreamViews(Dataset[Batch]):
 
 
 class StreamingDataModule(ColorizationDataModule):
-    """Batches from a stream: nothing is scanned beforehand, and memory holds a block of undecoded photos.
+    """Load batches from a stream: nothing is scanned beforehand, and memory holds a block of undecoded photos.
 
     A photo is held out if its hash lies in the lowest `validation_share` of all hashes; the first `max_validation`
     of these are the validation photos, and none of the others is trained on either. Unreadable, small and near-gray
-    photos are left out as they come, and counted in `left_out`. Photos that come twice are seen twice.
+    photos are left out as they come. Photos that come twice are seen twice.
 
     Several processes share out the files of the stream, or, where files cannot be shared evenly, its photos; a run
     goes on under as many processes as it had.
@@ -156,16 +154,15 @@ class StreamingDataModule(ColorizationDataModule):
         if self.validation_share >= 1:
             raise ValueError("a stream cannot be all validation: data.validation_share must be below 1")
         self.stream_source, self.block_size = source, block_size
-        self.left_out: Counter[str] = Counter()
         self._sampler: StreamBatchSampler | None = None
         self._places: list[dict[str, Any]] | None = None
 
     def num_training(self) -> int | None:
-        """Nobody knows."""
+        """Return None: nobody knows how many photos a stream holds."""
         return None
 
     def names_of_step(self, step: int) -> list[str]:
-        """None: the photos of a stream have no names that would find them again."""
+        """Return none: the photos of a stream have no names that would find them again."""
         return []
 
     def examine(self, min_size: int) -> PhotoLibrary:
@@ -214,8 +211,8 @@ class StreamingDataModule(ColorizationDataModule):
         super().begin_stage(**options)
         self._sampler = self._places = None
 
-    def train_dataloader(self) -> "_Counted":  # type: ignore[override]  # Lightning takes any iterable with a length
-        """Batches of this stage from the step its module has reached."""
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Load the batches of this stage from the step its module has reached."""
         trainer = self.trainer
         assert trainer is not None
         assert self.library is not None
@@ -236,16 +233,15 @@ class StreamingDataModule(ColorizationDataModule):
             block_size=self.block_size,
             place=self._places[rank] if self._places else None,
         )
-        loader = DataLoader(
+        return DataLoader(
             StreamViews(self, self.library.split, self._min_size),
             batch_sampler=self._sampler,
             collate_fn=_as_it_is,
             num_workers=self.num_workers,
         )
-        return _Counted(loader, self.left_out)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where each process goes on."""
+        """Gather where each process goes on."""
         trainer = self.trainer
         assert trainer is not None
         if self._sampler is None:
@@ -259,21 +255,6 @@ class StreamingDataModule(ColorizationDataModule):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up the places."""
         self._places = state_dict.get("places")
-
-
-class _Counted:
-    """A loader that takes what was left out from each batch and adds it up."""
-
-    def __init__(self, loader: DataLoader[Batch], left_out: Counter[str]) -> None:
-        self.loader, self.left_out = loader, left_out
-
-    def __len__(self) -> int:
-        return len(self.loader)
-
-    def __iter__(self) -> Iterator[Batch]:
-        for batch in self.loader:
-            self.left_out.update(batch.pop("left_out"))
-            yield batch
 
 
 class _HeldOut(HubSource):

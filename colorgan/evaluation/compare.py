@@ -156,7 +156,7 @@ def _examine(
     data.update({"validation_share": 1.0, "store_size": None, **({} if path is None else {"path": path})})
     if class_of(data.source) is ClipsSource:
         clip_protocol = build(config.clip_protocol).resolved(list(headers.values()))
-        datamodule = build_datamodule(data, seed=0, gray_rule=clip_protocol.gray_rule)
+        datamodule = build_datamodule(data, seed=0)
         assert isinstance(datamodule.source, ClipsSource)
         return datamodule, FilmClips(datamodule.source, clip_protocol, _clip_splits(headers))
     datamodule, photos = _examine_photos(config, headers)
@@ -176,7 +176,7 @@ def _examine_photos(
     splits = _splits(headers) if protocol.photos == "val" else []
     least_colorful = max([config.data.min_colorfulness, *(split["min_colorfulness"] for split in splits)])
     data.min_colorfulness = 0.0 if protocol.keep_gray else least_colorful
-    datamodule = build_datamodule(data, seed=0, gray_rule=str(protocol.gray_rule))
+    datamodule = build_datamodule(data, seed=0)
     library = datamodule.examine(min_size=max([1, *(split["min_size"] for split in splits)]))
     rules = [Split(split["seed"], split["threshold"]) for split in splits]
     return datamodule, PhotoSet(library, protocol, datamodule.source.describe(), rules)

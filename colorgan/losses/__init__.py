@@ -1,4 +1,4 @@
-"""Losses: one class, one scalar, no weight inside; weights stand in the stage's yaml."""
+"""Losses that stages train on; each declares the network it trains and the inputs it wants (see `base.Loss`)."""
 
 from colorgan.losses.adversarial import (
     BCEDiscriminatorLoss,
@@ -8,6 +8,7 @@ from colorgan.losses.adversarial import (
     LeastSquaresDiscriminatorLoss,
     LeastSquaresGeneratorLoss,
 )
+from colorgan.losses.base import Loss
 from colorgan.losses.chroma import ColorfulnessLoss
 from colorgan.losses.feature import FeatureLoss, LPIPSLoss
 from colorgan.losses.pixel import CharbonnierLoss, L1Loss, NormalizedL1Loss
@@ -25,6 +26,7 @@ __all__ = [
     "LPIPSLoss",
     "LeastSquaresDiscriminatorLoss",
     "LeastSquaresGeneratorLoss",
+    "Loss",
     "NormalizedL1Loss",
     "TemporalLoss",
 ]

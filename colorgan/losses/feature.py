@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from colorgan.losses.base import Loss
 from colorgan.networks.encoders import Pyramid, fold_batch_norm
 from colorgan.networks.perceptual import lpips_network
 
 
-class FeatureLoss(nn.Module):
+class FeatureLoss(Loss):
     """Weighted L1 between feature maps of two images (Johnson et al. 2016, with L1 as in DeOldify).
 
     Args:
@@ -32,7 +33,7 @@ class FeatureLoss(nn.Module):
         return super().train(False)
 
     def forward(self, fake_rgb: Tensor, rgb: Tensor) -> Tensor:
-        """Scalar: sum over maps of weight times mean absolute difference; images (N, 3, H, W) in [0, 1]."""
+        """Sum weight times mean absolute difference over the maps; images (N, 3, H, W) in [0, 1]."""
         with torch.no_grad():
             targets = self.network(rgb)
         maps = self.network(fake_rgb)
@@ -40,18 +41,18 @@ class FeatureLoss(nn.Module):
         return torch.stack([w * d for w, d in zip(self.weights, distances, strict=True)]).sum()
 
 
-class LPIPSLoss(nn.Module):
+class LPIPSLoss(Loss):
     """LPIPS distance (Zhang et al. 2018) by the authors' package; its linear heads come with the package.
 
     Args:
-        network: `alex`, `vgg` or `squeeze`.
+        network: `alex` or `vgg`.
         weights: `hub` (torchvision's ImageNet weights of the backbone), a path to them, or None for random ones.
     """
 
     def __init__(self, network: str = "vgg", *, weights: str | None = "hub") -> None:
         super().__init__()
-        if network not in ("alex", "vgg", "squeeze"):
-            raise ValueError(f"network={network!r} is unknown; allowed: alex, vgg, squeeze (loss.lpips.network)")
+        if network not in ("alex", "vgg"):
+            raise ValueError(f"network={network!r} is unknown; allowed: alex, vgg (loss.lpips.network)")
         self.lpips = lpips_network(network, weights)
         self.requires_grad_(False)
 
@@ -60,6 +61,6 @@ class LPIPSLoss(nn.Module):
         return super().train(False)
 
     def forward(self, fake_rgb: Tensor, rgb: Tensor) -> Tensor:
-        """Scalar over images (N, 3, H, W) in [0, 1]; scaled inside to the [-1, 1] that LPIPS wants."""
+        """Compute the scalar over images (N, 3, H, W) in [0, 1]; scaled inside to the [-1, 1] that LPIPS wants."""
         distance: Tensor = self.lpips(2 * fake_rgb - 1, 2 * rgb - 1)
         return distance.mean()

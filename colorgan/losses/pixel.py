@@ -1,20 +1,21 @@
-"""Pixel-wise losses."""
+"""Losses that compare pixel with pixel."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from colorgan.losses.base import Loss
 from colorgan.networks.encoders import IMAGENET_STD
 
 
-class L1Loss(nn.Module):
+class L1Loss(Loss):
     """Mean absolute difference of two images in [0, 1]."""
 
     def forward(self, fake_rgb: Tensor, rgb: Tensor) -> Tensor:
-        """Scalar over (N, 3, H, W)."""
+        """Compute the scalar over (N, 3, H, W)."""
         return (fake_rgb - rgb).abs().mean()
 
 
-class CharbonnierLoss(nn.Module):
+class CharbonnierLoss(Loss):
     """Smooth L1: mean of sqrt(d^2 + epsilon^2) - epsilon (Charbonnier et al. 1994), 0 for equal images."""
 
     def __init__(self, epsilon: float = 1e-3) -> None:
@@ -22,11 +23,11 @@ class CharbonnierLoss(nn.Module):
         self.epsilon = epsilon
 
     def forward(self, fake_rgb: Tensor, rgb: Tensor) -> Tensor:
-        """Scalar over (N, 3, H, W)."""
+        """Compute the scalar over (N, 3, H, W)."""
         return ((fake_rgb - rgb).square() + self.epsilon**2).sqrt().mean() - self.epsilon
 
 
-class NormalizedL1Loss(nn.Module):
+class NormalizedL1Loss(Loss):
     """Mean absolute difference in ImageNet-normalized space, the pixel part of DeOldify's FeatureLoss.
 
     The same as L1 in [0, 1] with each channel divided by its deviation: 4.4 times as large.
@@ -39,5 +40,5 @@ class NormalizedL1Loss(nn.Module):
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, fake_rgb: Tensor, rgb: Tensor) -> Tensor:
-        """Scalar over (N, 3, H, W)."""
+        """Compute the scalar over (N, 3, H, W)."""
         return ((fake_rgb - rgb) / self.std).abs().mean()

@@ -1,16 +1,18 @@
-"""Same colours on frames that follow each other."""
+"""A loss for colours that stay the same from frame to frame."""
 
 import math
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, distributed
 
 from colorgan.color import rgb_to_chroma
 from colorgan.flow import inside, similarity_flow, warp
+from colorgan.losses.base import Loss
 
 
-class TemporalLoss(nn.Module):
+class TemporalLoss(Loss):
     """Mean absolute difference of chroma between two views of a photo under known motion and noise.
 
     The second view is the first one moved by a random pan, zoom and rotation, with fresh noise; its colours, moved
@@ -25,6 +27,8 @@ class TemporalLoss(nn.Module):
         noise: standard deviation of the fresh noise, on the [0, 1] scale.
     """
 
+    inputs: ClassVar = ("fake_rgb", "gray", "colorize")
+
     def __init__(
         self, *, max_shift: float = 0.05, max_zoom: float = 0.05, max_angle: float = 3.0, noise: float = 0.02
     ) -> None:
@@ -32,7 +36,7 @@ class TemporalLoss(nn.Module):
         self.max_shift, self.max_zoom, self.max_angle, self.noise = max_shift, max_zoom, max_angle, noise
 
     def forward(self, fake_rgb: Tensor, gray: Tensor, colorize: Callable[[Tensor], Tensor]) -> Tensor:
-        """Scalar, the mean over photos, both chroma planes (B - Y, R - Y) and what both views show; draws the motion.
+        """Draw the motion; compute the mean over photos, both chroma planes (B - Y, R - Y) and what both views show.
 
         Args:
             fake_rgb: (N, 3, H, W), the picture of the first view.
@@ -59,7 +63,7 @@ class TemporalLoss(nn.Module):
 
 
 def _of_the_whole_batch(draw: Callable[..., Tensor], count: int, *shape: int, device: torch.device) -> Tensor:
-    """Chance for the photos of this process, which has every n-th of the batch: as one process alone would draw it."""
+    """Draw for the photos of this process, every n-th of the batch, what one process alone would draw for them."""
     if not distributed.is_initialized():
         return draw(count, *shape, device=device)
     rank, world_size = distributed.get_rank(), distributed.get_world_size()

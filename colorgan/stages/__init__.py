@@ -1,4 +1,4 @@
-"""LightningModules, one a step of the recipe."""
+"""Stages: the LightningModules that a schedule runs one after the other."""
 
 from colorgan.stages.critic_pretrain import CriticPretrainStage
 from colorgan.stages.gan import GANStage

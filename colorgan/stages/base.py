@@ -1,21 +1,17 @@
-"""What all stages share: their own step counts, exact resume, one way to take an optimizer step."""
+"""The base of all stages: counts steps, resumes exactly, weighs losses and takes optimizer steps."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
-from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from colorgan.losses import Loss
 from colorgan.networks.spectral import renew_spectral_norms, spectral_vectors
-from colorgan.stages.rates import slice_rates
 
-OptimizerFactory = Callable[..., Optimizer]
-SchedulerFactory = Callable[..., LRScheduler]
-ParameterGroups = list[nn.Parameter] | list[dict[str, Any]]
 Batch = dict[str, Tensor]
 
 
@@ -24,7 +20,7 @@ class DivergedError(ArithmeticError):
 
 
 class Stage(pl.LightningModule):
-    """One step of the recipe. A step is one batch and one optimizer step, counted by the stage itself.
+    """Train one or both networks for a number of steps; a step is one batch and one optimizer step.
 
     Optimization is manual in every stage, so that clipping and accumulation are the same in all of them. Chance
     in a step (dropout) is a pure function of (seed, step): a resumed run draws what it would have drawn.
@@ -32,10 +28,11 @@ class Stage(pl.LightningModule):
     Args:
         generator: gray to rgb.
         discriminator: rgb, and gray if conditional, to logits; None where the stage has no use for one.
-        losses: loss modules by name; kept out of the state dict, as none of them is trained.
+        losses: by name; kept out of the state dict, as none of them is trained.
         loss_weights: weight by name of the loss; a loss of weight 0 is logged but costs no gradient.
         num_steps: after so many steps training stops.
         first_step: steps of the schedule before this stage; only for the x axis of loggers.
+        index: place in the schedule, from 1.
         seed: of this stage.
         freeze_encoder: true: do not train the generator's encoder; its batch-norm statistics stay too. (A moving
             average of equal weights still rounds in the last bit.) `convolutions`: only its convolutions stay, batch
@@ -43,20 +40,27 @@ class Stage(pl.LightningModule):
         gradient_clip: largest norm of the gradient of one step; None for no clipping.
         accumulate: split each batch into so many parts, one after the other, to save memory.
         channels_last: memory layout of networks and images.
+
+    Attributes:
+        trains: names of the networks that this kind of stage trains.
+        needs: names of those that it cannot do without.
+        offers: what a loss may ask for (see `Loss.inputs`), by the network that the step trains.
     """
 
     trains: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ("generator",)
+    offers: ClassVar[dict[str, tuple[str, ...]]] = {}
 
     def __init__(
         self,
         *,
         generator: nn.Module,
         discriminator: nn.Module | None,
-        losses: Mapping[str, nn.Module],
+        losses: Mapping[str, Loss],
         loss_weights: Mapping[str, float],
         num_steps: int,
         first_step: int = 0,
+        index: int = 0,
         seed: int = 0,
         freeze_encoder: bool | str = False,
         gradient_clip: float | None = None,
@@ -70,7 +74,8 @@ class Stage(pl.LightningModule):
         self.generator, self.discriminator = generator, discriminator
         self._losses = dict(losses)  # a plain dict hides feature networks from state_dict and optimizers
         self.loss_weights = dict(loss_weights)
-        self.num_steps, self.first_step, self.seed = num_steps, first_step, seed
+        self.check_losses({name: type(losses[name]) for name in loss_weights})
+        self.num_steps, self.first_step, self.index, self.seed = num_steps, first_step, index, seed
         self.gradient_clip, self.accumulate = gradient_clip, accumulate
         self.freeze_encoder = freeze_encoder
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
@@ -79,14 +84,42 @@ class Stage(pl.LightningModule):
         for name in ("generator", "discriminator"):
             if (network := getattr(self, name)) is not None:
                 network.requires_grad_(name in self.trains)
-        if freeze_encoder not in (True, False, "convolutions"):
+        self._freeze()
+
+    @classmethod
+    def check_losses(cls, losses: Mapping[str, type[Loss]]) -> None:
+        """Refuse losses that a step of this stage cannot compute.
+
+        Args:
+            losses: classes by name.
+
+        Raises:
+            ValueError: a class is no `Loss`, trains a network that this stage does not, or asks for an unknown input.
+        """
+        for name, loss in losses.items():
+            if not issubclass(loss, Loss):
+                raise ValueError(f"loss.{name} must be a colorgan.losses.Loss, got {loss.__name__}")
+            if loss.trains not in cls.offers:
+                raise ValueError(
+                    f"{cls.__name__} does not train the {loss.trains}, so it has no use for the loss {name} "
+                    "(schedule.stages.*.module.loss_weights)"
+                )
+            offered = cls.offers[loss.trains]
+            if unknown := [wanted for wanted in loss.inputs if wanted not in offered]:
+                raise ValueError(
+                    f"loss.{name}: {loss.__name__}.inputs names {', '.join(unknown)}; a step of the {loss.trains} in "
+                    f"{cls.__name__} has {', '.join(offered)}"
+                )
+
+    def _freeze(self) -> None:
+        if self.freeze_encoder not in (True, False, "convolutions"):
             raise ValueError(
-                f"freeze_encoder={freeze_encoder!r} is unknown; allowed: true, false, convolutions "
+                f"freeze_encoder={self.freeze_encoder!r} is unknown; allowed: true, false, convolutions "
                 "(schedule.stages.*.module.freeze_encoder)"
             )
-        if freeze_encoder is True:
+        if self.freeze_encoder is True:
             self._encoder().requires_grad_(False)
-        elif freeze_encoder:
+        elif self.freeze_encoder:
             for layer in self._encoder().modules():
                 if isinstance(layer, nn.Conv2d):
                     layer.requires_grad_(False)
@@ -126,7 +159,7 @@ class Stage(pl.LightningModule):
             self._encoder().eval()
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """The last step ends the stage, after a validation."""
+        """End the stage after its last step; a validation follows."""
         if self.steps >= self.num_steps:
             self.trainer.should_stop = True
 
@@ -172,7 +205,7 @@ class Stage(pl.LightningModule):
         )
 
     def counts(self) -> dict[str, int]:
-        """Finished steps: of the stage, and of each network."""
+        """Count the finished steps of the stage and of each network."""
         return {
             "steps": self.steps,
             "generator_steps": self.generator_steps,
@@ -185,51 +218,52 @@ class Stage(pl.LightningModule):
         """Put what is logged beside this on the x axis of the whole schedule, in batches."""
         self.log("step", float(self.first_step + self.steps), batch_size=1)
 
-    def weighted_sum(self, terms: Mapping[str, tuple[Any, ...]]) -> Tensor:
-        """Weighted sum of losses; each is logged, unweighted, as `train/loss_<name>`.
+    def weighted_sum(self, player: str, step: Mapping[str, Any]) -> Tensor:
+        """Add up the weighted losses of one network; each is logged, unweighted, as `train/loss_<name>`.
 
         Args:
-            terms: inputs of each loss by its name.
+            player: the network that the step trains.
+            step: what `offers` promises for it, by name.
         """
+        names = [name for name in self.loss_weights if self._losses[name].trains == player]
+        names.sort(key=lambda name: "fake_logits" in self._losses[name].inputs)  # sums round by their order: keep one
         total = torch.zeros((), device=self.device)
-        for name, inputs in terms.items():
+        for name in names:
             weight = self.loss_weights[name]
             with torch.set_grad_enabled(weight != 0):
-                value = self._losses[name](*inputs)
-            self.log(f"train/loss_{name}", value.detach(), prog_bar=True, batch_size=inputs[0].shape[0])
+                value = self.loss_value(name, step)
+            self.log(f"train/loss_{name}", value.detach(), prog_bar=True, batch_size=step["rgb"].shape[0])
             if weight:
                 total = total + weight * value
         return total
 
+    def loss_value(self, name: str, step: Mapping[str, Any]) -> Tensor:
+        """Compute one loss, unweighted, from what a step has."""
+        loss = self._losses[name]
+        value: Tensor = loss(*(step[wanted] for wanted in loss.inputs))
+        return value
+
     def training_picture(self, gray: Tensor) -> Tensor:
-        """The generator's picture as losses and discriminator see it: before its clamp to [0, 1], if it has one."""
+        """Colorize as losses and discriminator see it: before the generator's clamp to [0, 1], if it has one."""
         make: Callable[[Tensor], Tensor] = getattr(self.generator, "unclamped", self.generator)
         return make(gray)
 
     def step_losses(self) -> dict[str, Callable[[Batch], Tensor]]:
-        """What a step minimizes, by the network that it trains: for what wants to know the cost of a step."""
+        """Return what a step minimizes, as a function of the batch, by the network that the step trains."""
         raise NotImplementedError
 
-    def image_terms(self, fake_rgb: Tensor, batch: Batch) -> dict[str, tuple[Any, ...]]:
-        """Inputs of the losses that compare the picture with the photo, or with another view of it."""
-        names = [name for name in self.loss_weights if name not in ("adversarial", "discriminator")]
-        terms: dict[str, tuple[Any, ...]] = {name: (fake_rgb, batch["rgb"]) for name in names}
-        if "temporal" in terms:
-            terms["temporal"] = (fake_rgb, batch["gray"], self.training_picture)
-        return terms
-
     def take_step(self, optimizer: LightningOptimizer, batch: Batch, loss_of: Callable[[Batch], Tensor]) -> Tensor:
-        """One optimizer step on a batch: gradients of its parts added up, clipped, applied.
+        """Take one optimizer step on a batch: add up the gradients of its parts, clip, apply.
 
         Returns:
             The mean loss, detached.
         """
         size = batch["rgb"].shape[0]
-        parts = list(zip(*(batch[key].chunk(self.accumulate) for key in ("gray", "rgb")), strict=True))
+        parts = zip(*(value.chunk(self.accumulate) for value in batch.values()), strict=True)
         total = torch.zeros((), device=self.device)
         optimizer.zero_grad()
-        for gray, rgb in parts:
-            loss = loss_of({"gray": gray, "rgb": rgb}) * (rgb.shape[0] / size)
+        for part in parts:
+            loss = loss_of(dict(zip(batch, part, strict=True))) * (part[0].shape[0] / size)
             self.manual_backward(loss)
             total += loss.detach()
         norm = self._clip(optimizer)
@@ -256,36 +290,3 @@ class Stage(pl.LightningModule):
         scheduler = self.lr_schedulers()
         if isinstance(scheduler, LRScheduler):
             scheduler.step()
-
-
-def trainable(network: nn.Module) -> list[nn.Parameter]:
-    """Parameters that are not frozen."""
-    return [parameter for parameter in network.parameters() if parameter.requires_grad]
-
-
-def layer_rates(generator: nn.Module, lr_slice: Sequence[float] | None) -> ParameterGroups:
-    """Trainable parameters, in groups with a rate each if `lr_slice` is given (see `rates.slice_rates`).
-
-    Raises:
-        ValueError: the generator has no layer groups.
-    """
-    if lr_slice is None:
-        return trainable(generator)
-    if not hasattr(generator, "layer_groups"):
-        raise ValueError(
-            f"lr_slice needs a generator with layer_groups, got {type(generator).__name__}; give optimizer.lr alone "
-            "(schedule.stages.*.module.lr_slice)"
-        )
-    groups: list[list[nn.Parameter]] = generator.layer_groups()  # type: ignore[operator]
-    rates = slice_rates(lr_slice, len(groups))
-    return [
-        {"params": [p for p in group if p.requires_grad], "lr": rate} for group, rate in zip(groups, rates, strict=True)
-    ]
-
-
-def single_optimizer(
-    parameters: ParameterGroups, optimizer: OptimizerFactory, lr_scheduler: SchedulerFactory | None
-) -> dict[str, Any]:
-    """What `configure_optimizers` returns for one optimizer with an optional schedule of its rate."""
-    built = optimizer(parameters)
-    return {"optimizer": built} if lr_scheduler is None else {"optimizer": built, "lr_scheduler": lr_scheduler(built)}

@@ -1,4 +1,4 @@
-"""Second step of NoGAN: the discriminator alone, against the frozen generator."""
+"""Train the discriminator alone against the frozen generator, the second step of NoGAN."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from colorgan.stages.base import Batch, OptimizerFactory, SchedulerFactory, Stage, single_optimizer, trainable
+from colorgan.stages.base import Batch, Stage
+from colorgan.stages.rates import OptimizerFactory, SchedulerFactory, single_optimizer, trainable
 
 
 class CriticPretrainStage(Stage):
@@ -24,6 +25,7 @@ class CriticPretrainStage(Stage):
 
     trains: ClassVar = ("discriminator",)
     needs: ClassVar = ("generator", "discriminator")
+    offers: ClassVar = {"discriminator": ("rgb", "gray", "fake_rgb", "real_logits", "fake_logits")}
 
     def __init__(
         self, *, optimizer: OptimizerFactory, lr_scheduler: SchedulerFactory | None = None, **common: Any
@@ -33,12 +35,12 @@ class CriticPretrainStage(Stage):
         self._optimizer, self._lr_scheduler = optimizer, lr_scheduler
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """Optimizer of the discriminator."""
+        """Make the optimizer of the discriminator."""
         assert self.discriminator is not None
         return single_optimizer(trainable(self.discriminator), self._optimizer, self._lr_scheduler)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """One step of the discriminator."""
+        """Take a step of the discriminator."""
         self.log_step()
         self.take_step(self.optimizers(), batch, self._loss)  # type: ignore[arg-type]
         self.step_scheduler()
@@ -49,22 +51,22 @@ class CriticPretrainStage(Stage):
         return {"discriminator": self._loss}
 
     def _loss(self, batch: Batch) -> Tensor:
-        real_logits, fake_logits = self._judge(batch)
-        return self.weighted_sum({"discriminator": (real_logits, fake_logits)})
+        return self.weighted_sum("discriminator", self._judge(batch))
 
-    def _judge(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _judge(self, batch: Batch) -> dict[str, Tensor]:
         assert self.discriminator is not None
         with torch.no_grad():
             fake_rgb = self.generator(batch["gray"])
         gray = batch["gray"]
-        return self.discriminator(batch["rgb"], gray), self.discriminator(fake_rgb, gray)
+        real_logits, fake_logits = self.discriminator(batch["rgb"], gray), self.discriminator(fake_rgb, gray)
+        return {**batch, "fake_rgb": fake_rgb, "real_logits": real_logits, "fake_logits": fake_logits}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Share of patches where the photo scores above its picture, on photos never trained on; chance is 0.5."""
+        """Log the share of patches where the photo scores above its picture, on held-out photos; chance is 0.5."""
         self.log_step()
-        real_logits, fake_logits = self._judge(batch)
+        step = self._judge(batch)
         size = batch["rgb"].shape[0]
-        accuracy = (real_logits > fake_logits).float().mean()
-        loss = self._losses["discriminator"](real_logits, fake_logits)
+        accuracy = (step["real_logits"] > step["fake_logits"]).float().mean()
+        loss = self.loss_value("discriminator", step)
         self.log("val/accuracy_discriminator", accuracy, prog_bar=True, batch_size=size, sync_dist=True)
         self.log("val/loss_discriminator", loss, batch_size=size, sync_dist=True)

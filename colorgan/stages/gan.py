@@ -1,4 +1,4 @@
-"""Third step of NoGAN: generator and discriminator against each other, briefly."""
+"""Train generator and discriminator against each other, the third step of NoGAN."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from colorgan.stages.base import Batch, OptimizerFactory, Stage, trainable
+from colorgan.stages.base import Batch, Stage
+from colorgan.stages.rates import OptimizerFactory, trainable
 from colorgan.stages.turns import Turns
 
 
 class GANStage(Stage):
-    """Adversarial training in turns: each batch is one step of one network, and `turns` says of which.
+    """Train generator and discriminator in turns: each batch is one step of one of them, and `turns` says of which.
 
     The idle network is in eval mode and gets no gradient (DeOldify, `switch_eval`).
 
@@ -25,6 +26,10 @@ class GANStage(Stage):
 
     trains: ClassVar = ("generator", "discriminator")
     needs: ClassVar = ("generator", "discriminator")
+    offers: ClassVar = {
+        "generator": ("rgb", "gray", "fake_rgb", "colorize", "fake_logits"),
+        "discriminator": ("rgb", "gray", "fake_rgb", "real_logits", "fake_logits"),
+    }
 
     def __init__(
         self,
@@ -44,7 +49,7 @@ class GANStage(Stage):
         self.turns = turns
 
     def configure_optimizers(self) -> list[Optimizer]:
-        """Generator's, then discriminator's."""
+        """Make the generator's optimizer, then the discriminator's."""
         assert self.discriminator is not None
         return [
             self._optimizer_generator(trainable(self.generator)),
@@ -52,7 +57,7 @@ class GANStage(Stage):
         ]
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """One step of the player whose turn it is."""
+        """Take a step of the network whose turn it is."""
         self.log_step()
         optimizer_generator, optimizer_discriminator = self.optimizers()  # type: ignore[attr-defined]
         player = self.turns.player
@@ -81,13 +86,15 @@ class GANStage(Stage):
             fake_rgb = self.training_picture(batch["gray"])
         real_logits = self.discriminator(batch["rgb"], batch["gray"])
         fake_logits = self.discriminator(fake_rgb, batch["gray"])
-        return self.weighted_sum({"discriminator": (real_logits, fake_logits)})
+        step = {**batch, "fake_rgb": fake_rgb, "real_logits": real_logits, "fake_logits": fake_logits}
+        return self.weighted_sum("discriminator", step)
 
     def _generator_loss(self, batch: Batch) -> Tensor:
         assert self.discriminator is not None
         fake_rgb = self.training_picture(batch["gray"])
         fake_logits = self.discriminator(fake_rgb, batch["gray"])
-        return self.weighted_sum({**self.image_terms(fake_rgb, batch), "adversarial": (fake_logits,)})
+        step = {**batch, "fake_rgb": fake_rgb, "colorize": self.training_picture, "fake_logits": fake_logits}
+        return self.weighted_sum("generator", step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store counts and turns."""

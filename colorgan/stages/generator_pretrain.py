@@ -1,11 +1,12 @@
-"""First step of NoGAN: the generator alone, on pixel and feature losses."""
+"""Train the generator alone on pixel and feature losses, the first step of NoGAN."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor
 
-from colorgan.stages.base import Batch, OptimizerFactory, SchedulerFactory, Stage, layer_rates, single_optimizer
+from colorgan.stages.base import Batch, Stage
+from colorgan.stages.rates import OptimizerFactory, SchedulerFactory, layer_rates, single_optimizer
 
 
 class GeneratorPretrainStage(Stage):
@@ -19,6 +20,7 @@ class GeneratorPretrainStage(Stage):
     """
 
     trains: ClassVar = ("generator",)
+    offers: ClassVar = {"generator": ("rgb", "gray", "fake_rgb", "colorize")}
 
     def __init__(
         self,
@@ -32,11 +34,11 @@ class GeneratorPretrainStage(Stage):
         self._optimizer, self._lr_slice, self._lr_scheduler = optimizer, lr_slice, lr_scheduler
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """Optimizer of what is not frozen."""
+        """Make the optimizer of what is not frozen."""
         return single_optimizer(layer_rates(self.generator, self._lr_slice), self._optimizer, self._lr_scheduler)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """One step of the generator."""
+        """Take a step of the generator."""
         self.log_step()
         self.take_step(self.optimizers(), batch, self._loss)  # type: ignore[arg-type]
         self.step_scheduler()
@@ -47,4 +49,5 @@ class GeneratorPretrainStage(Stage):
         return {"generator": self._loss}
 
     def _loss(self, batch: Batch) -> Tensor:
-        return self.weighted_sum(self.image_terms(self.training_picture(batch["gray"]), batch))
+        fake_rgb = self.training_picture(batch["gray"])
+        return self.weighted_sum("generator", {**batch, "fake_rgb": fake_rgb, "colorize": self.training_picture})

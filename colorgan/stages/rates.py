@@ -1,14 +1,20 @@
-"""Learning rates as fastai 1 sets them, over layers and over time: what DeOldify's recipe is written in."""
+"""Make optimizers, with learning rates that differ over layers and over time as fastai 1 sets them for DeOldify."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
+from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+OptimizerFactory = Callable[..., Optimizer]
+SchedulerFactory = Callable[..., LRScheduler]
+ParameterGroups = list[nn.Parameter] | list[dict[str, Any]]
+
 
 def slice_rates(lr_slice: Sequence[float], num_groups: int) -> list[float]:
-    """Rate of each layer group, first layers first (fastai, `Learner.lr_range`).
+    """Compute the rate of each layer group, first layers first (fastai, `Learner.lr_range`).
 
     Args:
         lr_slice: `[lowest, highest]`, geometric between, as fastai's `slice(lowest, highest)`; or `[highest]`, a tenth
@@ -63,7 +69,7 @@ class OneCycle(LRScheduler):
         super().__init__(optimizer)
 
     def _between(self, ends: float, top: float, last: float) -> float:
-        """The value of the present step on its way from `ends` over `top` to `last`."""
+        """Compute the value of the present step on its way from `ends` over `top` to `last`."""
         step = self.last_epoch  # torch's name for the number of finished steps
         if step < self.rise:
             return top + (ends - top) * (1 + math.cos(math.pi * step / self.rise)) / 2
@@ -71,8 +77,41 @@ class OneCycle(LRScheduler):
         return last + (top - last) * (1 + math.cos(math.pi * share)) / 2
 
     def get_lr(self) -> list[float]:
-        """Rates of the groups; sets their beta1 too."""
+        """Compute the rates of the groups; set their beta1 too."""
         beta1 = self._between(self.momentum[0], self.momentum[1], self.momentum[0])
         for group in self.optimizer.param_groups:
             group["betas"] = (beta1, *group["betas"][1:])
         return [self._between(top / self.div_factor, top, top / self.final_div) for top in map(float, self.base_lrs)]
+
+
+def trainable(network: nn.Module) -> list[nn.Parameter]:
+    """List the parameters that are not frozen."""
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
+
+
+def layer_rates(generator: nn.Module, lr_slice: Sequence[float] | None) -> ParameterGroups:
+    """List the trainable parameters, in groups with a rate each if `lr_slice` is given (see `slice_rates`).
+
+    Raises:
+        ValueError: the generator has no layer groups.
+    """
+    if lr_slice is None:
+        return trainable(generator)
+    if not hasattr(generator, "layer_groups"):
+        raise ValueError(
+            f"lr_slice needs a generator with layer_groups, got {type(generator).__name__}; give optimizer.lr alone "
+            "(schedule.stages.*.module.lr_slice)"
+        )
+    groups: list[list[nn.Parameter]] = generator.layer_groups()  # type: ignore[operator]
+    rates = slice_rates(lr_slice, len(groups))
+    return [
+        {"params": [p for p in group if p.requires_grad], "lr": rate} for group, rate in zip(groups, rates, strict=True)
+    ]
+
+
+def single_optimizer(
+    parameters: ParameterGroups, optimizer: OptimizerFactory, lr_scheduler: SchedulerFactory | None
+) -> dict[str, Any]:
+    """Return for `configure_optimizers` one optimizer with an optional schedule of its rate."""
+    built = optimizer(parameters)
+    return {"optimizer": built} if lr_scheduler is None else {"optimizer": built, "lr_scheduler": lr_scheduler(built)}

@@ -1,4 +1,4 @@
-"""Whose turn it is in the GAN stage."""
+"""Choose whose step is next in the GAN stage: the generator's or the discriminator's."""
 
 from typing import Any, Literal, Protocol
 

@@ -1,15 +1,31 @@
-"""Builds a stage of the schedule: its networks, its losses, its LightningModule."""
+"""Build what a stage runs with: its module around the networks, its Trainer, its callbacks."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
-from hydra.utils import instantiate
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
+from pytorch_lightning.loggers import Logger
 from torch import nn
+from torchmetrics import MetricCollection
 
+from colorgan.callbacks import (
+    GeneratorEMA,
+    PruneTrial,
+    Records,
+    ResumeCheckpoint,
+    StageProgressBar,
+    StopRequest,
+    ValidationMetrics,
+    ValidationPictures,
+)
 from colorgan.checkpoint import build_network, load_network, read_header, without_weights
-from colorgan.config import differences, plain
+from colorgan.config import build, class_of, differences, factory, plain
+from colorgan.evaluation.clips import MotionClips
+from colorgan.evaluation.measure import evaluate
+from colorgan.losses import Loss
 from colorgan.stages.base import Stage
 from colorgan.training.plan import PlannedStage
 
@@ -21,7 +37,7 @@ def build_stage(config: DictConfig, stage: PlannedStage, handover: Path | None) 
         ValueError: the file holds other networks than the config, or the stage's yaml names an unknown argument.
     """
     pl.seed_everything(stage_seed(config, stage), verbose=False)
-    needs = instantiate(stage.entry.module, _partial_=True).func.needs
+    needs = class_of(stage.entry.module).needs
     stored = read_header(handover)["networks"] if handover else {}
     networks: dict[str, nn.Module | None] = {"generator": None, "discriminator": None}
     for name in networks:
@@ -34,25 +50,22 @@ def build_stage(config: DictConfig, stage: PlannedStage, handover: Path | None) 
             load_network(network, handover, name)
             networks[name] = network
         elif name in needs:
-            networks[name] = instantiate(config[name], _convert_="all")
-    losses = {name: instantiate(config.loss[name], _convert_="all") for name in stage.entry.module.loss_weights}
+            networks[name] = build(config[name])
+    losses = {name: build(config.loss[name]) for name in stage.entry.module.loss_weights}
     return make_stage(config, stage, networks, losses)
 
 
 def make_stage(
-    config: DictConfig,
-    stage: PlannedStage,
-    networks: Mapping[str, nn.Module | None],
-    losses: Mapping[str, nn.Module],
+    config: DictConfig, stage: PlannedStage, networks: Mapping[str, nn.Module | None], losses: Mapping[str, Loss]
 ) -> Stage:
-    """The LightningModule of a stage around networks (`generator` and `discriminator`) and losses by name."""
-    make = instantiate(stage.entry.module, _partial_=True, _convert_="all")
+    """Build the LightningModule of a stage around networks (`generator` and `discriminator`) and losses by name."""
     try:
-        module: Stage = make(
+        module: Stage = factory(stage.entry.module)(
             **networks,
             losses={name: losses[name] for name in stage.entry.module.loss_weights},
             num_steps=stage.entry.steps,
             first_step=stage.first_step,
+            index=stage.index,
             seed=stage_seed(config, stage),
             channels_last=config.channels_last,
         )
@@ -62,5 +75,98 @@ def make_stage(
 
 
 def stage_seed(config: DictConfig, stage: PlannedStage) -> int:
-    """Seed of a stage's start and of its steps."""
+    """Compute the seed of a stage's fresh networks and of its steps."""
     return int(config.seed) * 1000 + stage.index
+
+
+def build_trainer(trainer: DictConfig, **options: Any) -> pl.Trainer:
+    """Build the Trainer of a config.
+
+    Raises:
+        ValueError: Lightning's own objection.
+    """
+    try:
+        built: pl.Trainer = factory(trainer)(**options)
+    except (ValueError, TypeError, MisconfigurationException) as error:
+        raise ValueError(f"trainer: {error}") from error
+    return built
+
+
+def build_stage_trainer(
+    trainer: DictConfig, stage: PlannedStage, callbacks: list[pl.Callback], run_logger: Logger | bool
+) -> pl.Trainer:
+    """Build the Trainer of one stage, which ends by the stage's own count of steps."""
+    return build_trainer(
+        trainer,
+        callbacks=callbacks,
+        logger=run_logger,
+        default_root_dir=str(stage.folder),
+        max_epochs=1,
+        val_check_interval=min(stage.entry.validate_every, stage.entry.steps),
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        use_distributed_sampler=False,  # the step-indexed sampler shares each batch among processes
+    )
+
+
+def stage_callbacks(
+    config: DictConfig,
+    stage: PlannedStage,
+    validation: ValidationMetrics,
+    stop: StopRequest,
+    *,
+    num_stages: int,
+    trains_generator: bool,
+) -> list[pl.Callback]:
+    """Build the callbacks of a stage, in the order in which Lightning calls them.
+
+    Args:
+        config: of the run.
+        stage: the planned stage.
+        validation: comes first: the others read what it has measured.
+        stop: notes signals from outside.
+        num_stages: of the run.
+        trains_generator: whether there is something to average.
+    """
+    entry = stage.entry
+    callbacks: list[pl.Callback] = [
+        validation,
+        ValidationPictures(stage.folder / "images"),
+        ResumeCheckpoint(
+            stage.folder / "last.ckpt", every=config.save_every, validate_every=entry.validate_every, stop=stop
+        ),
+    ]
+    if config.trainer.get("enable_progress_bar", True):
+        callbacks.append(StageProgressBar(f"{stage.index}/{num_stages} {stage.name}", entry.batch_size))
+    if config.trial.id is not None:
+        callbacks.append(PruneTrial(**config.trial, objective=config.objective))
+    if entry.ema_decay is not None and trains_generator:
+        callbacks.append(GeneratorEMA(entry.ema_decay))  # behind those that use the average in validation
+    return callbacks
+
+
+def validation_metrics(
+    metrics: MetricCollection,
+    records: Records,
+    save_snapshot: Callable[[int, dict[str, float]], None] | None,
+    clips: MotionClips | None,
+    clip_metrics: MetricCollection,
+) -> ValidationMetrics:
+    """Build the callback that measures the generator on photos and, where there are clips, over time.
+
+    Args:
+        metrics: on photos.
+        records: where values are kept.
+        save_snapshot: see `ValidationMetrics`.
+        clips: photos that move; None for none.
+        clip_metrics: on them; their values get the prefix `motion_`.
+    """
+    if clips is None:
+        return ValidationMetrics(metrics, records, save_snapshot)
+
+    def measure_over_time(generator: nn.Module) -> dict[str, float]:
+        device = next(generator.parameters()).device  # clips and metrics stay on the CPU: not all devices have float64
+        values = evaluate(lambda clip: generator(clip["gray"].to(device)).cpu(), clips.loader(), clip_metrics)
+        return {f"motion_{name}": value for name, value in values.items()}
+
+    return ValidationMetrics(metrics, records, save_snapshot, measure_over_time)

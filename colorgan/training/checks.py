@@ -1,18 +1,15 @@
-"""What is wrong with a run is said before anything runs, not hours later."""
-
-from collections.abc import Sequence
+"""Validate the config of a run before it starts, so that no mistake shows up hours later."""
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torchmetrics import MetricCollection
 
-from colorgan.config import check_complete
+from colorgan.config import check_complete, class_of
 from colorgan.training.plan import PlannedStage
 from colorgan.training.processes import Processes
 
-_SHARDING = ("fsdp", "deepspeed", "modelparallel")  # Lightning's names of strategies, and of their classes
+_SHARDING = ("fsdp", "deepspeed", "modelparallel")  # in the names of Lightning's strategies and of their classes
 
 
 def check_config(config: DictConfig) -> None:
@@ -26,11 +23,7 @@ def check_config(config: DictConfig) -> None:
         raise ValueError("sweep=wandb is no choice: configs/sweep/wandb.yaml is for `wandb sweep`, as its head says")
     strategy = str(config.trainer.get("strategy"))
     if any(word in strategy.lower() for word in _SHARDING):
-        raise ValueError(
-            f"trainer.strategy={strategy}: networks are not sharded here, as torch refuses the copy of a sharded "
-            "generator that its moving average needs, and checkpoints are written by one process, from whole "
-            "networks; take trainer=ddp, and where memory is short +schedule.stages.STAGE.module.accumulate=2"
-        )
+        raise ValueError(f"trainer.strategy={strategy}: networks cannot be sharded here; take trainer=ddp")
 
 
 def check_objective(objective: str, metrics: MetricCollection) -> None:
@@ -61,12 +54,12 @@ def check_processes(processes: Processes, trainer: DictConfig) -> None:
         )
 
 
-def check_stage(stage: PlannedStage, *, losses: Sequence[str], metrics: MetricCollection, num_processes: int) -> None:
+def check_stage(stage: PlannedStage, *, losses: DictConfig, metrics: MetricCollection, num_processes: int) -> None:
     """Refuse what a stage would fail on only when its turn comes.
 
     Args:
         stage: the planned stage.
-        losses: names in the loss group.
+        losses: config of the loss group.
         metrics: of validation.
         num_processes: that share its batches.
 
@@ -76,8 +69,10 @@ def check_stage(stage: PlannedStage, *, losses: Sequence[str], metrics: MetricCo
     where, entry = f"schedule.stages.{stage.name}", stage.entry
     if entry.batch_size % num_processes:
         raise ValueError(f"{where}.batch_size={entry.batch_size} cannot be shared by {num_processes} processes")
-    if unknown := sorted(name for name in entry.module.get("loss_weights", {}) if name not in losses):
+    weighted = entry.module.get("loss_weights", {})
+    if unknown := sorted(name for name in weighted if name not in losses):
         raise ValueError(f"{where}.module.loss_weights names {unknown}; the loss group has {list(losses)}")
+    class_of(entry.module).check_losses({name: class_of(losses[name]) for name in weighted})
     for key in ("batch_size", "image_size", "validate_every"):
         if getattr(entry, key) < 1:
             raise ValueError(f"{where}.{key} must be at least 1, got {getattr(entry, key)}")
@@ -89,7 +84,7 @@ def _check_handover(stage: PlannedStage, where: str, metrics: MetricCollection) 
     name = stage.entry.handover
     if name not in metrics:
         raise ValueError(f"{where}.handover={name!r} must be last or one of the metrics: {_names(metrics)}")
-    if "generator" not in instantiate(stage.entry.module, _partial_=True).func.trains:
+    if "generator" not in class_of(stage.entry.module).trains:
         raise ValueError(f"{where}.handover must be last: the stage does not train the generator")
     if metrics[name].higher_is_better is None:
         raise ValueError(f"{where}.handover={name!r} has no better direction; take another metric")

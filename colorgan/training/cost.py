@@ -1,4 +1,4 @@
-"""What a schedule will cost, without training: a table of its stages with operations and time."""
+"""Estimate what a schedule costs without training: operations and time of every stage."""
 
 import time
 import warnings
@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from colorgan.checkpoint import without_weights
-from colorgan.config import plain
-from colorgan.stages.base import Stage, trainable
+from colorgan.config import build, class_of, plain
+from colorgan.losses import Loss
+from colorgan.stages.base import Stage
+from colorgan.stages.rates import trainable
 from colorgan.training.build import make_stage
 from colorgan.training.plan import PlannedStage, StageEntry
 
@@ -27,7 +28,7 @@ _COUNTED_BATCH = 2  # batch norm in training needs more than one value a channel
 
 @dataclass(frozen=True)
 class StageCost:
-    """One row of the table.
+    """Cost of one stage, a row of the table.
 
     Attributes:
         stage: the planned stage.
@@ -54,12 +55,12 @@ def schedule_costs(config: DictConfig, plan: list[PlannedStage]) -> list[StageCo
     turns will be.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    needs = {name for stage in plan for name in instantiate(stage.entry.module, _partial_=True).func.needs}
+    needs = {name for stage in plan for name in class_of(stage.entry.module).needs}
     networks: Networks = {name: None for name in ("generator", "discriminator")}
     for name in needs:
-        networks[name] = instantiate(without_weights(plain(config[name])), _convert_="all")
+        networks[name] = build(without_weights(plain(config[name])))
     names = {name for stage in plan for name in stage.entry.module.loss_weights}
-    losses = {name: instantiate(without_weights(plain(config.loss[name])), _convert_="all") for name in names}
+    losses: dict[str, Loss] = {name: build(without_weights(plain(config.loss[name]))) for name in names}
 
     def module_of(stage: PlannedStage, device: str) -> Stage:
         for loss in losses.values():
@@ -120,7 +121,7 @@ def _count(module: Stage, player: str, batch: dict[str, Tensor]) -> float:
 
 
 def _calibrate(module: Stage, player: str, entry: StageEntry, config: DictConfig) -> float:
-    """Seconds an operation takes in a step: the better of two steps, with a batch that takes a while."""
+    """Measure the seconds an operation takes in a step: the better of two steps, with a batch that takes a while."""
     memory_format = torch.channels_last if config.channels_last else torch.contiguous_format
     module.to(memory_format=memory_format)
     size, image_size = _COUNTED_BATCH, min(_CALIBRATION_SIZE, entry.image_size)
@@ -147,7 +148,7 @@ def _seconds_of(module: Stage, player: str, batch: dict[str, Tensor], config: Di
 
 
 def cost_table(costs: list[StageCost], *, num_photos: int) -> Any:
-    """The costs as a rich table, a row for each stage, and their sum."""
+    """Lay the costs out as a rich table, a row for each stage and one for their sum."""
     from rich.table import Table
 
     table = Table(title=f"{num_photos:,} training photos")

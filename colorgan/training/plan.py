@@ -93,11 +93,6 @@ def _count_steps(name: str, options: DictConfig, num_photos: int | None) -> int:
     return max(1, int(epochs * (max(1, int(num_photos * share)) // options.batch_size)))
 
 
-def gray_rule_of(config: DictConfig) -> str:
-    """How gray is made from colour in a run: as its generator wants it."""
-    return str(config.generator.get("gray_rule", "luma601"))
-
-
 def trained_through(config: DictConfig) -> list[str]:
     """Names of pretrained networks that gave gradients or features: none of them should judge the result."""
     weights = [entry.module.get("loss_weights") or {} for entry in config.schedule.stages.values()]

@@ -1,4 +1,4 @@
-"""The files by which a run knows itself again: its config, and which of its stages are done."""
+"""Read and write a run folder: its lock and config, its checkpoints, which of its stages are done."""
 
 import errno
 import fcntl
@@ -7,16 +7,20 @@ import logging
 import os
 import socket
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
+from omegaconf import DictConfig
+from torchmetrics import MetricCollection
 
-from colorgan.config import differences
-from colorgan.files import file_hash, write_text
-from colorgan.training.plan import PlannedStage
+from colorgan.checkpoint import save_checkpoint
+from colorgan.config import differences, plain
+from colorgan.files import copy_file, file_hash, write_text
+from colorgan.stages.base import Stage
+from colorgan.training.plan import PlannedStage, trained_through
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +85,7 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 
 def is_done(stage: PlannedStage) -> bool:
-    """Whether a stage has ended and its hand-over file is whole."""
+    """Tell whether a stage has ended and its hand-over file is whole."""
     done, handover = stage.folder / "done.json", stage.folder / "handover.safetensors"
     if not done.exists():
         return False
@@ -97,7 +101,7 @@ def is_done(stage: PlannedStage) -> bool:
 
 
 def resume_file(folder: Path) -> Path | None:
-    """The newest whole file to resume a stage from: `last.ckpt`, or the one before it; None to begin the stage."""
+    """Find the newest whole file to resume a stage from, `last.ckpt` or the one before; None to begin the stage."""
     names = ("last.ckpt", "previous.ckpt")
     for path in (folder / name for name in names):
         if not path.exists():
@@ -109,7 +113,7 @@ def resume_file(folder: Path) -> Path | None:
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether the content fits the checksums that torch writes into the file, which is a zip archive."""
+    """Tell whether the content fits the checksums that torch writes into the file, which is a zip archive."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
@@ -118,6 +122,76 @@ def _is_whole(path: Path) -> bool:
 
 
 def remove_resume_files(folder: Path) -> None:
-    """Remove what a finished stage has no use for."""
+    """Remove the files that an unfinished stage would resume from."""
     for name in ("previous.ckpt", "last.ckpt"):
         (folder / name).unlink(missing_ok=True)
+
+
+def save_networks(
+    path: Path,
+    stage: PlannedStage,
+    module: Stage,
+    metrics: Mapping[str, float],
+    *,
+    config: DictConfig,
+    splits: list[dict[str, Any]],
+) -> None:
+    """Write a checkpoint of a stage's networks, with step, metrics, splits and config in its header.
+
+    Args:
+        path: the file.
+        stage: the planned stage.
+        module: holds the networks, after `module.steps` steps.
+        metrics: last values measured of them.
+        config: of the run.
+        splits: what this run, and those it started from, hold out.
+    """
+    networks = {"generator": module.generator, "discriminator": module.discriminator}
+    save_checkpoint(
+        path,
+        {name: network for name, network in networks.items() if network is not None},
+        configs={name: plain(config[name]) for name in networks},
+        facts={
+            "stage": stage.folder.name,
+            "step": module.steps,
+            "total_step": stage.first_step + module.steps,
+            **module.counts(),
+            "metrics": dict(metrics),
+            "image_size": stage.entry.image_size,
+            "splits": splits,
+            "trained_through": trained_through(config),
+        },
+    )
+
+
+def snapshot_file(stage: PlannedStage, step: int) -> Path:
+    """Name the file that keeps the networks of a validation."""
+    return stage.folder / "snapshots" / f"step={step:06d}.safetensors"
+
+
+def hand_over(
+    stage: PlannedStage,
+    measured: list[dict[str, Any]],
+    metrics: MetricCollection,
+    save: Callable[[Path, Mapping[str, float]], None],
+) -> Path:
+    """Write the hand-over file of a finished stage; returns its path.
+
+    Args:
+        stage: the planned stage.
+        measured: its records, in order.
+        metrics: which know what is better.
+        save: writes the networks as they are now, with the values measured of them.
+    """
+    path, name = stage.folder / "handover.safetensors", stage.entry.handover
+    candidates = [] if name == "last" else [r for r in measured if r["metrics"][name] == r["metrics"][name]]  # no NaN
+    if candidates:
+        sign = -1 if metrics[name].higher_is_better else 1
+        best = min(candidates, key=lambda record: sign * record["metrics"][name])
+        logger.info("handing on step %d of %s, best by %s", best["step"], stage.folder.name, name)
+        copy_file(snapshot_file(stage, best["step"]), path)
+    else:
+        if name != "last":
+            logger.warning("%s: no snapshot has a %s; the last networks are handed on", stage.folder.name, name)
+        save(path, measured[-1]["metrics"] if measured else {})
+    return path

@@ -1,4 +1,4 @@
-"""Runs the stages of a recipe in order inside a run folder; knows files, order, hand-over and resume.
+"""Run the stages of a schedule in order inside a run folder, and resume where a run was stopped.
 
     runs/<name>/  config.yaml  manifest.csv  metrics.jsonl  final.safetensors
         01-generator_pretrain/  last.ckpt  handover.safetensors  done.json  images/  snapshots/
@@ -17,31 +17,43 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 
 from colorgan.callbacks import Records, StopRequest
 from colorgan.checkpoint import find_checkpoint, read_header
-from colorgan.config import build_datamodule, build_metrics, plain
+from colorgan.config import build, build_datamodule, build_metrics, plain
 from colorgan.data.library import PhotoLibrary, Split, write_manifest
 from colorgan.evaluation.clips import ClipProtocol, MotionClips, MotionPanel
 from colorgan.evaluation.protocol import PhotoSet, Protocol
 from colorgan.files import copy_file, file_hash, write_json
 from colorgan.stages.base import DivergedError, Stage
-from colorgan.training.build import build_stage
+from colorgan.training.build import (
+    build_stage,
+    build_stage_trainer,
+    build_trainer,
+    stage_callbacks,
+    validation_metrics,
+)
 from colorgan.training.checks import check_config, check_objective, check_processes, check_stage
-from colorgan.training.handover import hand_over, save_networks, snapshot_file
-from colorgan.training.plan import PlannedStage, gray_rule_of, plan_stages
+from colorgan.training.plan import PlannedStage, plan_stages
 from colorgan.training.processes import Processes
-from colorgan.training.run_folder import claim_folder, is_done, locked, remove_resume_files, resume_file
-from colorgan.training.trainers import build_stage_trainer, build_trainer, stage_callbacks, validation_metrics
+from colorgan.training.run_folder import (
+    claim_folder,
+    hand_over,
+    is_done,
+    locked,
+    remove_resume_files,
+    resume_file,
+    save_networks,
+    snapshot_file,
+)
 
 logger = logging.getLogger(__name__)
 
 
 class Schedule:
-    """A run: its config, its folder, its stages.
+    """Run a config: its stages one after the other, each from the hand-over file of the one before.
 
     Args:
         config: the composed config of `train.py`.
@@ -52,17 +64,16 @@ class Schedule:
         self.config = config
         self.folder: Path = Path(config.runs_dir) / str(config.name)
         self.plan = self.plan_for(None)
-        self.gray_rule = gray_rule_of(config)
-        self.datamodule = build_datamodule(config.data, seed=config.seed, gray_rule=self.gray_rule)
+        self.datamodule = build_datamodule(config.data, seed=config.seed)
         self.metrics = build_metrics(config.metrics)
-        self.motion: MotionPanel | None = instantiate(config.motion, _convert_="all") if "motion" in config else None
+        self.motion: MotionPanel | None = build(config.motion) if "motion" in config else None
         self.clip_metrics = build_metrics(config.clip_metrics)
         check_objective(config.objective, self.metrics)
         self.stop = StopRequest()
         self.processes = Processes(build_trainer(config.trainer, logger=False))
         check_processes(self.processes, config.trainer)
         for stage in self.plan:
-            check_stage(stage, losses=list(config.loss), metrics=self.metrics, num_processes=self.processes.count)
+            check_stage(stage, losses=config.loss, metrics=self.metrics, num_processes=self.processes.count)
 
     def run(self) -> Path:
         """Run what is not done yet; returns the path of `final.safetensors`.
@@ -129,11 +140,11 @@ class Schedule:
 
     @property
     def init_from(self) -> Path | None:
-        """The checkpoint that the first stage begins with; None to begin afresh."""
+        """Checkpoint that the first stage begins with; None to begin afresh."""
         return find_checkpoint(self.config.init_from) if self.config.init_from else None
 
     def splits(self) -> list[dict[str, Any]]:
-        """What this run, and those it started from, hold out; with which photos were left out of all."""
+        """Describe which photos this run, and those it started from, hold out, and which they leave out altogether."""
         library = self.datamodule.library
         assert library is not None
         assert library.split is not None
@@ -143,28 +154,33 @@ class Schedule:
         own = {**asdict(library.split), **limits, **kind}
         return [own, *(split for split in before if split != own)]
 
-    def test_photos(self, image_size: int) -> PhotoSet:
-        """The photos that this run holds out, at a size; of more than a thousand, `evaluate.py` tells."""
+    def test_photos(self, image_size: int, gray_rule: str) -> PhotoSet:
+        """Pick up to a thousand of the photos that this run holds out; `evaluate.py` measures more of them.
+
+        Args:
+            image_size: at which they are measured.
+            gray_rule: of the generator to measure.
+        """
         assert self.datamodule.library is not None
-        protocol = Protocol(image_size=image_size, gray_rule=self.gray_rule, first=1000)
+        protocol = Protocol(image_size=image_size, gray_rule=gray_rule, first=1000)
         rules = [Split(split["seed"], split["threshold"]) for split in self.splits()]
         return PhotoSet(self.datamodule.library, protocol, self.datamodule.source.describe(), rules)
 
-    def moved_photos(self, image_size: int) -> MotionClips | None:
-        """The motion panel over these photos; None without one."""
-        return self.motion.over(self.test_photos(image_size), ClipProtocol()) if self.motion else None
+    def moved_photos(self, image_size: int, gray_rule: str) -> MotionClips | None:
+        """Move `test_photos` as the config's motion panel does; None without one."""
+        return self.motion.over(self.test_photos(image_size, gray_rule), ClipProtocol()) if self.motion else None
 
     @property
     def largest_size(self) -> int:
-        """Height and width of the largest training pictures."""
+        """Height and width of the largest training pictures, in pixels."""
         return max(stage.entry.image_size for stage in self.plan)
 
     def plan_for(self, num_photos: int | None) -> list[PlannedStage]:
-        """The stages, with the steps that so many training photos make."""
+        """List the stages, with the steps that so many training photos make."""
         return plan_stages(self.config.schedule, self.folder, num_photos=num_photos)
 
     def planned_photos(self) -> int:
-        """Training photos that `plan` asks about: those of the run's data, or a number of them without any data.
+        """Count the training photos that `plan` asks about: those of the run's data, or a number without any data.
 
         Raises:
             ValueError: `plan` is something else.
@@ -183,7 +199,7 @@ class Schedule:
     def _build_logger(self) -> Logger | bool:
         if not self.processes.first:
             return False
-        built: Logger = instantiate(self.config.logger, save_dir=str(self.folder))
+        built: Logger = build(self.config.logger, save_dir=str(self.folder))
         built.log_hyperparams(plain(self.config))
         return built
 
@@ -195,6 +211,7 @@ class Schedule:
         trainer = self._build_trainer(stage, module, records, run_logger)
         self.datamodule.skipped_file = self.folder / "skipped.txt"
         self.datamodule.begin_stage(
+            gray_rule=str(module.generator.gray_rule),
             image_size=entry.image_size,
             batch_size=entry.batch_size,
             num_steps=entry.steps,
@@ -246,7 +263,7 @@ class Schedule:
             self.metrics,
             records,
             save_snapshot if stage.entry.snapshots else None,
-            self.moved_photos(stage.entry.image_size),
+            self.moved_photos(stage.entry.image_size, str(module.generator.gray_rule)),
             self.clip_metrics,
         )
         callbacks = stage_callbacks(
@@ -264,5 +281,5 @@ class Schedule:
 
 
 def _rates(where: str, module: DictConfig) -> list[str]:
-    """Keys of the learning rates of a stage."""
+    """List the keys of a stage's learning rates."""
     return [f"{where}.{key!s}.lr" for key, node in module.items() if isinstance(node, DictConfig) and "lr" in node]

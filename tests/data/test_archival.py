@@ -56,9 +56,11 @@ def test_the_gray_is_damaged_and_the_target_is_the_photos_chroma_on_it(compose, 
     batches = {}
     for degrade in (False, True):
         config = compose("experiment=nogan_archival", "data=synthetic_tiny", f"data.cache_dir={tmp_path}")
-        module = build_datamodule(config.data, seed=0, gray_rule="luma601")
+        module = build_datamodule(config.data, seed=0)
         module.examine(min_size=32)
-        module.begin_stage(image_size=32, batch_size=16, num_steps=1, stage_index=1, degrade=degrade)
+        module.begin_stage(
+            gray_rule="luma601", image_size=32, batch_size=16, num_steps=1, stage_index=1, degrade=degrade
+        )
         views = TrainingViews(module.library, module)
         batches[degrade] = views.__getitems__([(0, position) for position in range(min(16, len(views)))])
     clean, damaged = batches[False], batches[True]

@@ -11,7 +11,7 @@ from colorgan.data import ColorizationDataModule, FolderSource, PixelNoise
 from colorgan.data.datamodule import ValidationViews
 from colorgan.data.transforms import center_view, random_view
 
-STAGE = {"image_size": 16, "batch_size": 4, "num_steps": 6, "stage_index": 1}
+STAGE = {"gray_rule": "luma601", "image_size": 16, "batch_size": 4, "num_steps": 6, "stage_index": 1}
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def same(first, second):
 
 @pytest.mark.parametrize("gray_rule", GRAY_RULES)
 def test_batch_is_what_the_contract_says(workspace, gray_rule):
-    loaded = batches(workspace, gray_rule=gray_rule)
+    loaded = batches(workspace, stage={"gray_rule": gray_rule})
     assert len(loaded) == 6
     for batch in loaded:
         assert set(batch) == {"gray", "rgb"}
@@ -60,17 +60,10 @@ def test_batch_is_what_the_contract_says(workspace, gray_rule):
         torch.testing.assert_close(levels, levels.round(), atol=1e-4, rtol=0)
 
 
-def test_views_follow_lighting_and_gray_follows_the_views(workspace):
-    plain, lit = batches(workspace), batches(workspace, lighting=0.3)
-    assert not same(plain, lit)
-    for batch in lit:
-        assert torch.equal(batch["gray"], rgb_to_gray(batch["rgb"]))
-
-
 @pytest.mark.parametrize("gray_rule", GRAY_RULES)
 def test_noise_changes_the_gray_and_the_target_keeps_its_colours_on_that_gray(workspace, gray_rule):
-    clean = batches(workspace, gray_rule=gray_rule)
-    noisy = batches(workspace, gray_rule=gray_rule, degradation=PixelNoise(probability=0.8))
+    clean = batches(workspace, stage={"gray_rule": gray_rule})
+    noisy = batches(workspace, stage={"gray_rule": gray_rule}, degradation=PixelNoise(probability=0.8))
     for a, b in zip(clean, noisy, strict=True):
         # float32; Lab and back cost more than luma
         torch.testing.assert_close(rgb_to_gray(b["rgb"], gray_rule), b["gray"], rtol=0, atol=1e-3)
@@ -94,7 +87,7 @@ def test_each_sample_of_each_epoch_has_its_own_chance(workspace):
 
 
 def test_batches_do_not_depend_on_the_number_of_workers(workspace):
-    options = {"degradation": PixelNoise(), "lighting": 0.1}
+    options = {"degradation": PixelNoise()}
     assert same(batches(workspace, **options), batches(workspace, num_workers=2, **options))
 
 
@@ -137,7 +130,7 @@ def test_validation_photos_are_never_trained_on(workspace):
 
 
 def test_validation_is_the_centre_of_each_photo_without_degradation(workspace):
-    module = data_module(workspace, degradation=PixelNoise(probability=1), lighting=0.3)
+    module = data_module(workspace, degradation=PixelNoise(probability=1))
     (batch,) = module.val_dataloader()
     expected = [center_view(module.library.pixels(i), 16) for i in module.library.splits["val"]]
     assert torch.equal((255 * batch["rgb"]).round().byte(), torch.from_numpy(np.stack(expected)).permute(0, 3, 1, 2))
@@ -189,7 +182,7 @@ def numbered():
 def test_random_view_of_full_size_is_a_crop_or_its_mirror(numbered):
     mirrored, corners = set(), set()
     for seed in range(60):
-        view = random_view(numbered, 30, np.random.default_rng(seed), min_crop=0.5, lighting=0).astype(int)
+        view = random_view(numbered, 30, np.random.default_rng(seed), min_crop=0.5).astype(int)
         assert view.shape == (30, 30, 3)
         step = view[0, 1, 1] - view[0, 0, 1]
         mirrored.add(bool(step < 0))
@@ -202,24 +195,14 @@ def test_random_view_takes_no_less_than_min_crop_and_no_less_than_its_size(numbe
     for min_crop, least in ((0.9, 36), (0.1, 20)):
         spans = []
         for seed in range(60):
-            view = random_view(numbered, 20, np.random.default_rng(seed), min_crop=min_crop, lighting=0).astype(int)
+            view = random_view(numbered, 20, np.random.default_rng(seed), min_crop=min_crop).astype(int)
             spans.append(view[-1, 0, 0] - view[0, 0, 0] + 1)
         # resampling 40 -> 20 pulls the outermost rows in by up to a row each
         assert least - 2 <= min(spans) <= max(spans) <= 40
 
 
 def test_random_view_enlarges_photos_that_are_too_small(numbered):
-    assert random_view(numbered[:10], 16, np.random.default_rng(0), min_crop=0.6, lighting=0).shape == (16, 16, 3)
-
-
-def test_lighting_is_one_curve_for_all_pixels(numbered):
-    plain = random_view(numbered, 40, np.random.default_rng(1), min_crop=1.0, lighting=0)
-    lit = random_view(numbered, 40, np.random.default_rng(1), min_crop=1.0, lighting=0.4)
-    assert not np.array_equal(plain, lit)
-    for level in np.unique(plain):
-        assert len(np.unique(lit[plain == level])) == 1
-    curve = [int(lit[plain == level][0]) for level in np.unique(plain)]
-    assert curve == sorted(curve)
+    assert random_view(numbered[:10], 16, np.random.default_rng(0), min_crop=0.6).shape == (16, 16, 3)
 
 
 def test_center_view_is_the_largest_centred_square(numbered):

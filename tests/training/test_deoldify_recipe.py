@@ -118,7 +118,7 @@ def test_a_share_is_a_seeded_part_of_the_photos_drawn_anew_for_each_stage(smoke)
     module = Schedule(smoke()).datamodule
     module.examine(min_size=32)
     every = set(module.library.splits["train"])
-    sizes = {"image_size": 32, "batch_size": 2, "num_steps": 3}
+    sizes = {"gray_rule": "luma601", "image_size": 32, "batch_size": 2, "num_steps": 3}
 
     def drawn(index, share):
         module.begin_stage(**sizes, stage_index=index, share=share)
@@ -140,7 +140,8 @@ def test_stages_may_leave_the_degradation_out(smoke):
     library = module.examine(min_size=32)
     noisy = {}
     for degrade in (True, False):
-        module.begin_stage(image_size=32, batch_size=2, num_steps=1, stage_index=1, degrade=degrade)
+        options = {"gray_rule": "luma601", "image_size": 32, "batch_size": 2, "num_steps": 1, "stage_index": 1}
+        module.begin_stage(**options, degrade=degrade)
         noisy[degrade] = TrainingViews(library, module).__getitems__([(0, 0)])["gray"]
     assert not torch.equal(noisy[True], noisy[False])
 

@@ -94,8 +94,9 @@ def measure(run, step, tmp_path):
 
     config = OmegaConf.load(run / "config.yaml")
     config.data.cache_dir = f"{tmp_path}/cache"
-    data = build_datamodule(config.data, seed=config.seed, gray_rule="luma601")
+    data = build_datamodule(config.data, seed=config.seed)
     data.examine(min_size=32)
+    data.begin_stage(gray_rule="luma601", image_size=32, batch_size=1, num_steps=1, stage_index=1)
     metrics = build_metrics(config.metrics)
     generator = load_generator(run / "03-gan" / "snapshots" / f"step={step:06d}.safetensors")
     with torch.no_grad():

@@ -1,13 +1,12 @@
-"""Stages in a bare Lightning loop over real small networks."""
+"""What all stages share, in a bare Lightning loop over real small networks."""
 
 import pytest
 import pytorch_lightning as pl
 import torch
 from stage_fixture import LOSSES, adam, batches, fit, gan, networks, pretrain
-from torch.utils.data import DataLoader
 
-from colorgan.losses import L1Loss
-from colorgan.stages import CriticPretrainStage, FixedTurns
+from colorgan.losses import BCEDiscriminatorLoss, BCEGeneratorLoss, Loss
+from colorgan.stages import FixedTurns, GeneratorPretrainStage
 
 
 def weights(module):
@@ -18,39 +17,8 @@ def unchanged(before, module):
     return all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
 
 
-def test_generator_pretrain_overfits_a_few_images_and_counts_its_steps():
-    data = batches(1)
-    stage = pretrain(num_steps=40)
-    losses = []
-    stage._losses = {"pixel": L1Loss()}
-    stage._losses["pixel"].register_forward_hook(lambda m, i, out: losses.append(out.item()))
-    fit(stage, data * 40)
-    assert stage.counts() == {"steps": 40, "generator_steps": 40, "discriminator_steps": 0}
-    assert losses[-1] < 0.7 * losses[0]
-
-
 def test_training_stops_at_num_steps_though_data_goes_on():
     assert fit(pretrain(num_steps=3), batches(1) * 10).steps == 3
-
-
-def test_generator_pretrain_leaves_the_discriminator_untouched():
-    stage = pretrain(num_steps=3)
-    before = weights(stage.discriminator)
-    fit(stage, batches(3))
-    assert unchanged(before, stage.discriminator)
-
-
-def test_critic_pretrain_leaves_the_generator_untouched_and_learns():
-    stage = CriticPretrainStage(
-        **networks(), losses=LOSSES, loss_weights={"discriminator": 1.0}, optimizer=adam, num_steps=30
-    )
-    before = weights(stage.generator)
-    fit(stage, batches(1) * 30)
-    assert unchanged(before, stage.generator)
-    stage.eval()
-    with torch.no_grad():
-        real, fake = stage._judge(batches(1)[0])
-    assert real.mean() > fake.mean() + 0.1
 
 
 def test_frozen_encoder_stays_bit_identical_with_its_statistics_while_the_decoder_learns():
@@ -59,34 +27,6 @@ def test_frozen_encoder_stays_bit_identical_with_its_statistics_while_the_decode
     fit(stage, batches(6))
     assert unchanged(encoder, stage.generator.encoder)
     assert not unchanged(decoder, stage.generator.blocks)
-
-
-def test_each_turn_changes_its_player_alone_and_the_idle_network_gets_no_gradient():
-    stage = gan(num_steps=2, turns=FixedTurns())
-    snapshots = []
-
-    class Watch(pl.Callback):
-        def on_train_batch_end(self, trainer, pl_module, *args):
-            gradients = [all(p.grad is None or not p.grad.any() for p in n.parameters()) for n in both(pl_module)]
-            snapshots.append(([weights(n) for n in both(pl_module)], gradients))
-
-    def both(module):
-        return module.generator, module.discriminator
-
-    start = [weights(n) for n in both(stage)]
-    trainer = pl.Trainer(
-        accelerator="cpu", max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, callbacks=[Watch()],
-    )  # fmt: skip
-    trainer.fit(stage, DataLoader(batches(2), batch_size=None))
-    (first, first_idle), (second, _) = snapshots
-    same = lambda a, b: all(torch.equal(a[k], b[k]) for k in a)  # noqa: E731
-    assert same(start[0], first[0])  # the discriminator's turn: generator as it was, statistics too
-    assert not same(start[1], first[1])
-    assert first_idle[0]
-    assert not same(first[0], second[0])
-    assert same(first[1], second[1])
-    assert stage.counts() == {"steps": 2, "generator_steps": 1, "discriminator_steps": 1}
 
 
 def test_a_loss_of_weight_zero_is_logged_but_gives_no_gradient():
@@ -138,3 +78,67 @@ def test_feature_networks_stay_out_of_the_state_dict():
 def test_accumulate_below_one_is_refused_by_its_key():
     with pytest.raises(ValueError, match=r"accumulate.*got 0"):
         pretrain(num_steps=1, accumulate=0)
+
+
+class DarkTintLoss(Loss):
+    """Colour in the dark parts of the input: a loss that no stage has heard of."""
+
+    inputs = ("gray", "fake_rgb")
+
+    def forward(self, gray, fake_rgb):
+        return ((1 - gray) * (fake_rgb - gray).abs()).mean()
+
+
+def test_a_new_loss_that_wants_the_gray_trains_without_a_change_to_any_stage():
+    stage = GeneratorPretrainStage(
+        **networks(), losses={"dark": DarkTintLoss()}, loss_weights={"dark": 1.0}, optimizer=adam, num_steps=1
+    )
+    fit(stage, data := batches(1))
+    stage.generator.train()
+    logged = stage.trainer.logged_metrics["train/loss_dark"]
+    with torch.no_grad():
+        fake_rgb = networks()["generator"].train()(data[0]["gray"])
+    torch.testing.assert_close(logged, DarkTintLoss()(data[0]["gray"], fake_rgb))
+    assert any(p.grad.any() for p in stage.generator.parameters() if p.grad is not None)
+
+
+def test_losses_get_what_they_ask_for_and_no_more():
+    seen = {}
+
+    class Curious(Loss):
+        inputs = ("colorize", "rgb", "fake_logits", "gray", "fake_rgb")
+
+        def forward(self, *values):
+            seen.update(zip(self.inputs, values, strict=True))
+            return values[-1].mean()
+
+    stage = gan(num_steps=2, turns=FixedTurns())
+    stage._losses = {**LOSSES, "pixel": Curious()}
+    (batch,) = batches(1)
+    stage.log = lambda *a, **k: None
+    stage.step_losses()["generator"](batch)
+    assert torch.equal(seen["gray"], batch["gray"])
+    assert torch.equal(seen["rgb"], batch["rgb"])
+    assert seen["fake_rgb"].shape == batch["rgb"].shape
+    assert seen["fake_logits"].shape[:2] == (4, 1)
+    assert seen["colorize"](batch["gray"]).shape == batch["rgb"].shape
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (
+            type("Greedy", (Loss,), {"inputs": ("grey", "rgb")}),
+            r"Greedy.inputs names grey; a step of the generator in GeneratorPretrainStage has rgb, gray, fake_rgb, col",
+        ),
+        (BCEGeneratorLoss, r"BCEGeneratorLoss.inputs names fake_logits"),
+        (
+            BCEDiscriminatorLoss,
+            r"GeneratorPretrainStage does not train the discriminator, .* the loss x",
+        ),
+        (torch.nn.L1Loss, r"loss.x must be a colorgan.losses.Loss, got L1Loss"),
+    ],
+)
+def test_a_loss_that_a_stage_cannot_compute_is_refused_when_it_is_built(loss, message):
+    with pytest.raises(ValueError, match=message):
+        GeneratorPretrainStage(**networks(), losses={"x": loss()}, loss_weights={"x": 1.0}, optimizer=adam, num_steps=1)

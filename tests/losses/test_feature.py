@@ -1,27 +1,21 @@
-import math
+"""Feature losses: sums of map distances, frozen networks, weights from files."""
 
 import pytest
 import torch
 from torch import nn
 from torchvision import models
 
+from colorgan.config import build
 from colorgan.losses import (
-    BCEDiscriminatorLoss,
-    BCEGeneratorLoss,
-    CharbonnierLoss,
-    ColorfulnessLoss,
     FeatureLoss,
-    HingeDiscriminatorLoss,
-    HingeGeneratorLoss,
-    L1Loss,
-    LeastSquaresDiscriminatorLoss,
-    LeastSquaresGeneratorLoss,
     LPIPSLoss,
+    NormalizedL1Loss,
 )
 from colorgan.networks import TimmPyramid
 from colorgan.networks.encoders import Pyramid
 
 ALEX_LAYERS = {"0": "slice1.0", "3": "slice2.3", "6": "slice3.6", "8": "slice4.8", "10": "slice5.10"}
+MEAN, STD = torch.tensor((0.485, 0.456, 0.406)).view(3, 1, 1), torch.tensor((0.229, 0.224, 0.225)).view(3, 1, 1)
 
 
 class TinyPyramid(Pyramid):
@@ -62,62 +56,12 @@ def alex(alex_file):
     return LPIPSLoss("alex", weights=str(alex_file))
 
 
-@pytest.mark.parametrize(
-    "loss", [L1Loss(), CharbonnierLoss(), FeatureLoss(TinyPyramid(), [1.0, 2.0])], ids=["l1", "charbonnier", "feature"]
-)
-def test_losses_are_zero_for_equal_pictures_and_positive_for_others(loss):
+def test_feature_loss_is_zero_for_equal_pictures_and_positive_for_others():
+    loss = FeatureLoss(TinyPyramid(), [1.0, 2.0])
     a, b = pictures(0), pictures(1)
     assert loss(a, a.clone()).item() == pytest.approx(0, abs=1e-7)
     assert loss(a, b).item() > 1e-3
     assert loss(a, b).shape == ()
-
-
-def test_l1_is_the_mean_difference():
-    assert L1Loss()(torch.full((2, 3, 4, 4), 0.75), torch.full((2, 3, 4, 4), 0.5)).item() == 0.25
-
-
-def test_charbonnier_is_its_formula_and_close_to_l1_far_from_zero():
-    zeros = torch.zeros(1, 3, 4, 4)
-    assert CharbonnierLoss(0.3)(zeros + 0.4, zeros).item() == pytest.approx(0.5 - 0.3, abs=1e-6)
-    assert CharbonnierLoss()(zeros + 0.5, zeros).item() == pytest.approx(0.5, abs=2e-3)
-
-
-@pytest.mark.parametrize(
-    ("loss", "logits", "expected"),
-    [
-        (BCEDiscriminatorLoss(), (0, 0), math.log(2)),
-        (BCEDiscriminatorLoss(), (2, -1), (math.log(1 + math.exp(-2)) + math.log(1 + math.exp(-1))) / 2),
-        (BCEDiscriminatorLoss(), (-200, 200), 200),  # stays finite and linear where sigmoid saturates
-        (BCEGeneratorLoss(), (0,), math.log(2)),
-        (BCEGeneratorLoss(), (3,), math.log(1 + math.exp(-3))),
-        (HingeDiscriminatorLoss(), (0, 0), 1),
-        (HingeDiscriminatorLoss(), (2, -3), 0),
-        (HingeDiscriminatorLoss(), (-1, 0.5), (2 + 1.5) / 2),
-        (HingeGeneratorLoss(), (0.7,), -0.7),
-        (LeastSquaresDiscriminatorLoss(), (0.5, 0.5), 0.25),
-        (LeastSquaresDiscriminatorLoss(), (1, 0), 0),
-        (LeastSquaresDiscriminatorLoss(), (3, -1), (4 + 1) / 2),
-        (LeastSquaresGeneratorLoss(), (-1,), 4),
-    ],
-)
-def test_adversarial_losses_at_constant_logits(loss, logits, expected):
-    maps = [torch.full((2, 1, 3, 5), float(value)) for value in logits]
-    assert loss(*maps).item() == pytest.approx(expected, rel=1e-6, abs=1e-7)
-
-
-@pytest.mark.parametrize("loss", [BCEDiscriminatorLoss(), HingeDiscriminatorLoss(), LeastSquaresDiscriminatorLoss()])
-def test_discriminator_wants_real_up_and_fake_down(loss):
-    real, fake = (torch.zeros(1, 1, 2, 2, requires_grad=True) for _ in range(2))
-    (loss(real, fake + 0.5) if isinstance(loss, LeastSquaresDiscriminatorLoss) else loss(real, fake)).backward()
-    assert (real.grad < 0).all()
-    assert (fake.grad > 0).all()
-
-
-@pytest.mark.parametrize("loss", [BCEGeneratorLoss(), HingeGeneratorLoss(), LeastSquaresGeneratorLoss()])
-def test_generator_wants_its_fakes_up(loss):
-    fake = torch.zeros(1, 1, 2, 2, requires_grad=True)
-    loss(fake).backward()
-    assert (fake.grad < 0).all()
 
 
 def test_feature_loss_is_the_weighted_sum_of_map_distances():
@@ -191,17 +135,9 @@ def test_lpips_is_the_authors_package_on_minus_one_to_one(alex, alex_file):
     assert sum(p.abs().sum() for p in alex.lpips.lin0.parameters()) > 0
 
 
-def test_lpips_squeeze_loads_torchvision_s_file(tmp_path):
-    network = backbone("squeezenet1_1")
-    torch.save(network.state_dict(), tmp_path / "squeeze.pth")
-    own = LPIPSLoss("squeeze", weights=str(tmp_path / "squeeze.pth")).lpips.net.state_dict()
-    assert torch.equal(own["slice1.0.weight"], network.features[0].weight)
-    assert torch.equal(own["slice7.12.expand3x3.bias"], network.features[12].expand3x3.bias)
-
-
 def test_lpips_refuses_the_file_of_another_network(tmp_path, alex_file):
-    with pytest.raises(ValueError, match="is not torchvision's squeeze: it lacks"):
-        LPIPSLoss("squeeze", weights=str(alex_file))
+    with pytest.raises(ValueError, match="is not torchvision's vgg: it lacks"):
+        LPIPSLoss("vgg", weights=str(alex_file))
     state = torch.load(alex_file, weights_only=True)
     torch.save({**state, "features.3.weight": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(ValueError, match=r"slice2\.3\.weight is \(1,\), expected \(192, 64, 5, 5\)"):
@@ -211,20 +147,45 @@ def test_lpips_refuses_the_file_of_another_network(tmp_path, alex_file):
 
 
 def test_lpips_names_the_networks_it_has():
-    with pytest.raises(ValueError, match=r"network='resnet' is unknown; allowed: alex, vgg, squeeze \(loss\.lpips"):
+    with pytest.raises(ValueError, match=r"network='resnet' is unknown; allowed: alex, vgg \(loss\.lpips"):
         LPIPSLoss("resnet", weights="hub")
 
 
-def test_colorfulness_loss_falls_as_saturation_grows():
-    rgb = pictures(0)
-    gray = rgb.mean(dim=1, keepdim=True)
-    values = [ColorfulnessLoss()(gray + s * (rgb - gray), rgb).item() for s in (0, 0.25, 0.5, 1)]
-    assert values == sorted(values, reverse=True)
-    assert values[0] == pytest.approx(1, abs=1e-6)
-    assert values[0] - values[3] > 0.3
+@pytest.fixture(scope="module")
+def vgg():
+    torch.manual_seed(0)
+    return models.vgg16_bn(weights=None).eval()
 
 
-def test_colorfulness_loss_is_one_hundredth_of_the_metric():
-    red = torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).expand(2, 3, 4, 4)
-    # flat red: M3 = 0.3 sqrt(255^2 + 127.5^2)
-    assert ColorfulnessLoss()(red, red).item() == pytest.approx(1 - 0.003 * math.hypot(255, 127.5), abs=1e-6)
+@pytest.fixture
+def feature(compose, vgg, tmp_path):
+    """The loss of the yaml, its weights from a file as torchvision publishes them."""
+    torch.save(vgg.state_dict(), tmp_path / "vgg16_bn.pth")
+    config = compose("loss/feature=vgg16_bn", f"loss.feature.network.weights={tmp_path}/vgg16_bn.pth")
+    return build(config.loss.feature)
+
+
+def test_the_taps_are_the_relus_before_the_last_three_poolings(vgg):
+    assert all(isinstance(vgg.features[i], nn.ReLU) for i in (22, 32, 42))
+    assert all(isinstance(vgg.features[i + 1], nn.MaxPool2d) for i in (22, 32, 42))
+
+
+def test_feature_loss_is_20_70_10_times_the_taps_beyond_the_gamut_too(vgg, feature):
+    torch.manual_seed(1)
+    fake, rgb = 1.5 * torch.rand(2, 3, 64, 64) - 0.25, torch.rand(2, 3, 64, 64)
+    assert sum(p.requires_grad for p in feature.parameters()) == 0
+    expected, a, b = torch.zeros(()), (fake - MEAN) / STD, (rgb - MEAN) / STD
+    pixel = (a - b).abs().mean()
+    with torch.no_grad():
+        for index, layer in enumerate(vgg.features):
+            a, b = layer(a), layer(b)
+            weight = {22: 20, 32: 70, 42: 10}.get(index, 0)
+            expected = expected + weight * (a - b).abs().mean()
+        assert torch.allclose(feature(fake, rgb), expected, rtol=1e-4)
+        assert torch.allclose(NormalizedL1Loss()(fake, rgb), pixel, rtol=1e-6)
+        assert feature(rgb, rgb) == NormalizedL1Loss()(rgb, rgb) == 0
+        assert torch.allclose(feature(fake, rgb), feature(rgb, fake), rtol=1e-5)
+
+
+def test_vgg_has_14_723_136_frozen_parameters(vgg):
+    assert sum(p.numel() for p in vgg.features.parameters()) == 14_723_136

@@ -1,0 +1,61 @@
+"""Adversarial losses at chosen logits, and which way they pull."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from colorgan.losses import (
+    BCEDiscriminatorLoss,
+    BCEGeneratorLoss,
+    HingeDiscriminatorLoss,
+    HingeGeneratorLoss,
+    LeastSquaresDiscriminatorLoss,
+    LeastSquaresGeneratorLoss,
+)
+
+
+@pytest.mark.parametrize(
+    ("loss", "logits", "expected"),
+    [
+        (BCEDiscriminatorLoss(), (0, 0), math.log(2)),
+        (BCEDiscriminatorLoss(), (2, -1), (math.log(1 + math.exp(-2)) + math.log(1 + math.exp(-1))) / 2),
+        (BCEDiscriminatorLoss(), (-200, 200), 200),  # stays finite and linear where sigmoid saturates
+        (BCEGeneratorLoss(), (0,), math.log(2)),
+        (BCEGeneratorLoss(), (3,), math.log(1 + math.exp(-3))),
+        (HingeDiscriminatorLoss(), (0, 0), 1),
+        (HingeDiscriminatorLoss(), (2, -3), 0),
+        (HingeDiscriminatorLoss(), (-1, 0.5), (2 + 1.5) / 2),
+        (HingeGeneratorLoss(), (0.7,), -0.7),
+        (LeastSquaresDiscriminatorLoss(), (0.5, 0.5), 0.25),
+        (LeastSquaresDiscriminatorLoss(), (1, 0), 0),
+        (LeastSquaresDiscriminatorLoss(), (3, -1), (4 + 1) / 2),
+        (LeastSquaresGeneratorLoss(), (-1,), 4),
+    ],
+)
+def test_adversarial_losses_at_constant_logits(loss, logits, expected):
+    maps = [torch.full((2, 1, 3, 5), float(value)) for value in logits]
+    assert loss(*maps).item() == pytest.approx(expected, rel=1e-6, abs=1e-7)
+
+
+@pytest.mark.parametrize("loss", [BCEDiscriminatorLoss(), HingeDiscriminatorLoss(), LeastSquaresDiscriminatorLoss()])
+def test_discriminator_wants_real_up_and_fake_down(loss):
+    real, fake = (torch.zeros(1, 1, 2, 2, requires_grad=True) for _ in range(2))
+    (loss(real, fake + 0.5) if isinstance(loss, LeastSquaresDiscriminatorLoss) else loss(real, fake)).backward()
+    assert (real.grad < 0).all()
+    assert (fake.grad > 0).all()
+
+
+@pytest.mark.parametrize("loss", [BCEGeneratorLoss(), HingeGeneratorLoss(), LeastSquaresGeneratorLoss()])
+def test_generator_wants_its_fakes_up(loss):
+    fake = torch.zeros(1, 1, 2, 2, requires_grad=True)
+    loss(fake).backward()
+    assert (fake.grad < 0).all()
+
+
+def test_the_critic_s_loss_is_half_the_sum_of_both_cross_entropies():
+    real, fake = torch.randn(3, 25), torch.randn(3, 25)
+    cross_entropy = nn.functional.binary_cross_entropy_with_logits
+    expected = (cross_entropy(real, torch.ones(3, 25)) + cross_entropy(fake, torch.zeros(3, 25))) / 2
+    assert torch.allclose(BCEDiscriminatorLoss()(real, fake), expected)
