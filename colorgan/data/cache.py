@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 def checksum(pixels: bytes | pyarrow.Buffer) -> int:
-    """Compute the CRC-32 of a photo's pixels. A start is too short to read them all: each is checked when it is used."""
+    """Compute the CRC-32 of a photo's pixels, checked when they are used: to read them all would slow every start."""
     return zlib.crc32(pixels)
 
 
