@@ -1,19 +1,16 @@
-"""What an evaluation says: a table on the screen, CSV, and a Markdown report."""
+"""Print an evaluation as a table, and write it as CSV and Markdown."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from colorgan.evaluation.clips import ClipProtocol
+import pandas as pd
+
+from colorgan.evaluation.protocol import BaseProtocol
+from colorgan.evaluation.results import Record, Results, paired_difference
 from colorgan.files import atomic
 from colorgan.metrics.base import MissingMetric, PictureMetric
-from colorgan.evaluation.protocol import Protocol
-from colorgan.evaluation.results import Record, Results, paired_difference
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,7 @@ class Table:
     metrics: Mapping[str, PictureMetric]
     missing: Mapping[str, MissingMetric]
     objective: str | None
-    protocol: Protocol | ClipProtocol
+    protocol: BaseProtocol
     left_out: Mapping[str, int]
     results: Results
     unit: str = "photos"
@@ -81,10 +78,8 @@ class Table:
             tests[record["name"]] = {name: test for name, test in found.items() if test is not None}
         return tests
 
-    def frame(self) -> "pd.DataFrame":
+    def frame(self) -> pd.DataFrame:
         """The table for notebooks: values with half the width of their 95 % intervals."""
-        import pandas as pd
-
         rows = {
             record["name"]: {
                 heading(name, metric): _cell(record, name, metric).replace("\n", " ")
@@ -94,14 +89,12 @@ class Table:
         }
         return pd.DataFrame.from_dict(rows, orient="index")
 
-    def paired_tests(self, metrics: Sequence[str] | None = None) -> "pd.DataFrame":
+    def paired_tests(self, metrics: Sequence[str] | None = None) -> pd.DataFrame:
         """`against_best` for notebooks: a row a checkpoint and metric.
 
         Args:
             metrics: which; None for all.
         """
-        import pandas as pd
-
         rows = [
             {"checkpoint": row, "metric": name, **test}
             for row, tests in self.against_best().items()
@@ -186,15 +179,13 @@ def print_table(table: Table) -> None:
 
 
 def write_csv(path: Path, tables: Sequence[Table]) -> None:
-    """All rows of all tables, each metric with the bounds of its 95 % interval."""
-    names = list(dict.fromkeys(name for table in tables for name in table.metrics))
-    fields = ["data", "protocol", "num_photos", "num_clips", "image_size", "row", "checkpoint", "stage", "step"]
-    fields += [column for name in names for column in (name, f"{name}_low", f"{name}_high")]
-    with atomic(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=fields)
-        writer.writeheader()
-        for table in tables:
-            writer.writerows(_csv_row(table, record) for record in table.records)
+    """Write all rows of all tables, each metric with the bounds of its 95 % interval."""
+    names = dict.fromkeys(name for table in tables for name in table.metrics)
+    columns = ["data", "protocol", "num_photos", "num_clips", "image_size", "row", "checkpoint", "stage", "step"]
+    columns += [column for name in names for column in (name, f"{name}_low", f"{name}_high")]
+    rows = [_csv_row(table, record) for table in tables for record in table.records]
+    with atomic(path) as temporary:  # objects: whole numbers stay whole beside cells that are empty
+        pd.DataFrame(rows, columns=columns, dtype=object).to_csv(temporary, index=False)
 
 
 def _csv_row(table: Table, record: Record) -> dict[str, Any]:

@@ -44,14 +44,14 @@ class LPIPSLoss(nn.Module):
     """LPIPS distance (Zhang et al. 2018) by the authors' package; its linear heads come with the package.
 
     Args:
-        network: `alex`, `vgg` or `squeeze`.
+        network: `alex` or `vgg`.
         weights: `hub` (torchvision's ImageNet weights of the backbone), a path to them, or None for random ones.
     """
 
     def __init__(self, network: str = "vgg", *, weights: str | None = "hub") -> None:
         super().__init__()
-        if network not in ("alex", "vgg", "squeeze"):
-            raise ValueError(f"network={network!r} is unknown; allowed: alex, vgg, squeeze (loss.lpips.network)")
+        if network not in ("alex", "vgg"):
+            raise ValueError(f"network={network!r} is unknown; allowed: alex, vgg (loss.lpips.network)")
         self.lpips = lpips_network(network, weights)
         self.requires_grad_(False)
 

@@ -22,7 +22,7 @@ from colorgan.callbacks import (
     ValidationPictures,
 )
 from colorgan.evaluation.clips import MotionClips
-from colorgan.evaluation.measure import evaluate
+from colorgan.evaluation.measure import mean_values
 from colorgan.training.plan import PlannedStage
 
 
@@ -113,7 +113,7 @@ def validation_metrics(
 
     def measure_over_time(generator: nn.Module) -> dict[str, float]:
         device = next(generator.parameters()).device  # clips and metrics stay on the CPU: not all devices have float64
-        values = evaluate(lambda clip: generator(clip["gray"].to(device)).cpu(), clips.loader(), clip_metrics)
+        values = mean_values(lambda clip: generator(clip["gray"].to(device)).cpu(), clips.loader(), clip_metrics)
         return {f"motion_{name}": value for name, value in values.items()}
 
     return ValidationMetrics(metrics, records, save_snapshot, measure_over_time)
