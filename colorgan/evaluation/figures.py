@@ -118,7 +118,7 @@ def metric_curves(table: Table) -> "Figure":
 
 
 def _steps(table: Table) -> pd.DataFrame:
-    """Values and intervals of the checkpoints that have both a step and a value, a row each, in order of steps."""
+    """Tabulate values and intervals, a row a checkpoint and metric; those without a step or a value are left out."""
     rows = [
         (
             str(Path(facts["path"]).parent),
@@ -132,14 +132,15 @@ def _steps(table: Table) -> pd.DataFrame:
         for name, value in record["metrics"].items()
     ]
     frame = pd.DataFrame(rows, columns=["run", "step", "metric", "value", "low", "high"])
-    return frame.dropna(subset=["step", "value"]).sort_values("step", kind="stable")
+    return frame.dropna(subset=["step", "value"])
 
 
 def _draw_curves(axis: "Axes", steps: pd.DataFrame) -> None:
     """Draw one metric, a line a run; runs are named by what their folders do not share."""
     folders = list(steps["run"].unique())
     shared = os.path.commonpath(folders) if len(folders) > 1 else ""
-    for folder, rows in steps.groupby("run", sort=False):
+    for folder, unordered in steps.groupby("run", sort=False):
+        rows = unordered.sort_values("step")
         line = axis.plot(rows["step"], rows["value"], marker=".", label=folder.removeprefix(shared))[0]
         if rows["low"].notna().all():
             low, high = (rows[bound].astype(float) for bound in ("low", "high"))

@@ -191,17 +191,9 @@ def test_lpips_is_the_authors_package_on_minus_one_to_one(alex, alex_file):
     assert sum(p.abs().sum() for p in alex.lpips.lin0.parameters()) > 0
 
 
-def test_lpips_squeeze_loads_torchvision_s_file(tmp_path):
-    network = backbone("squeezenet1_1")
-    torch.save(network.state_dict(), tmp_path / "squeeze.pth")
-    own = LPIPSLoss("squeeze", weights=str(tmp_path / "squeeze.pth")).lpips.net.state_dict()
-    assert torch.equal(own["slice1.0.weight"], network.features[0].weight)
-    assert torch.equal(own["slice7.12.expand3x3.bias"], network.features[12].expand3x3.bias)
-
-
 def test_lpips_refuses_the_file_of_another_network(tmp_path, alex_file):
-    with pytest.raises(ValueError, match="is not torchvision's squeeze: it lacks"):
-        LPIPSLoss("squeeze", weights=str(alex_file))
+    with pytest.raises(ValueError, match="is not torchvision's vgg: it lacks"):
+        LPIPSLoss("vgg", weights=str(alex_file))
     state = torch.load(alex_file, weights_only=True)
     torch.save({**state, "features.3.weight": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(ValueError, match=r"slice2\.3\.weight is \(1,\), expected \(192, 64, 5, 5\)"):
@@ -211,7 +203,7 @@ def test_lpips_refuses_the_file_of_another_network(tmp_path, alex_file):
 
 
 def test_lpips_names_the_networks_it_has():
-    with pytest.raises(ValueError, match=r"network='resnet' is unknown; allowed: alex, vgg, squeeze \(loss\.lpips"):
+    with pytest.raises(ValueError, match=r"network='resnet' is unknown; allowed: alex, vgg \(loss\.lpips"):
         LPIPSLoss("resnet", weights="hub")
 
 
