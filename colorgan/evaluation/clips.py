@@ -1,4 +1,4 @@
-"""Clips that are measured over time: films in folders, and photos under known motion."""
+"""Open clips to measure over time: films in folders, and photos under known motion."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -124,7 +124,7 @@ class FilmClips(ClipSet):
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of the decoded frames."""
+        """Hash the decoded frames."""
         digest = hashlib.sha256()
         for name in self.names:
             for frame in self.source.frames(name):
@@ -178,16 +178,16 @@ class MotionClips(ClipSet):
 
     @property
     def num_subjects(self) -> int:
-        """Number of photos."""
+        """Count the photos."""
         return len(self.photos)
 
     def _other(self, position: int) -> int:
-        """Another photo under the same motion."""
+        """Choose another photo under the same motion."""
         return (position + len(self.photos) // 2 * len(self.motions)) % len(self)
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of the photos and of what moves them."""
+        """Hash the photos and what moves them."""
         digest = hashlib.sha256(f"{self.motions} {self.num_frames}".encode())
         for photo in self.photos:
             digest.update(str(photo.shape).encode() + photo.tobytes())

@@ -81,7 +81,7 @@ def mean_values(method: Method, batches: Iterable[Batch], metrics: MetricCollect
 
 
 def _motion_of(batch: Batch) -> list[Any]:
-    """What metrics of clips need besides the pictures."""
+    """List what metrics of clips need besides the pictures."""
     return [batch["motion"]] if "motion" in batch else []
 
 
@@ -207,7 +207,7 @@ class _Rows:
 
 
 def _stated(photos: MeasuredSet, *, with_truth: bool) -> dict[str, Any]:
-    """The protocol of a record: what was measured and how, besides the metrics."""
+    """Say what was measured and how, besides the metrics."""
     return {
         "name": photos.protocol.name,
         f"num_{photos.unit}": len(photos),

@@ -63,7 +63,7 @@ class BaseProtocol:
 
     @property
     def size_label(self) -> str:
-        """The size of the pictures, for titles."""
+        """Say the size of the pictures, for titles."""
         return "native size" if self.image_size is None else f"{self.image_size} px"
 
     def resolved(self, headers: Sequence[Mapping[str, Any]]) -> Self:
@@ -145,7 +145,7 @@ class Protocol(BaseProtocol):
 
     @property
     def size_label(self) -> str:
-        """The side of the squares."""
+        """Say the side of the squares."""
         return "native size" if self.geometry == "native" else super().size_label
 
     def resolved(self, headers: Sequence[Mapping[str, Any]]) -> Self:

@@ -40,20 +40,20 @@ class Table:
     unit: str = "photos"
 
     def columns(self) -> dict[str, "Metric"]:
-        """What was measured, and of the rest what others have published."""
+        """List the metrics that were measured, and of the others those that were published."""
         published = {name for row in self.published() for name in row}
         return {**self.metrics, **{name: m.kind for name, m in self.missing.items() if name in published}}
 
     def published(self) -> Sequence[Mapping[str, Any]]:
-        """Rows of others; none without truth, as all they measure needs it."""
+        """List rows of others; none without truth, as all they measure needs it."""
         return self.protocol.published if self.records[0]["protocol"]["with_truth"] else ()
 
     def checkpoints(self) -> list[Record]:
-        """The rows that are checkpoints."""
+        """List the rows that are checkpoints."""
         return [record for record in self.records if "checkpoint" in record]
 
     def best(self) -> Record | None:
-        """The checkpoint that the objective ranks first; None if it ranks none."""
+        """Choose the checkpoint that the objective ranks first; None if it ranks none."""
         if self.objective is None:
             return None
         name, sign = self.objective, -1 if self.metrics[self.objective].higher_is_better else 1
@@ -61,7 +61,7 @@ class Table:
         return min(ranked, key=lambda record: sign * record["metrics"][name], default=None)
 
     def against_best(self) -> dict[str, dict[str, dict[str, float]]]:
-        """For each checkpoint but the best, by metric: how it differs from the best (see `paired_difference`)."""
+        """Compare each checkpoint with the best one, by metric (see `paired_difference`)."""
         best = self.best()
         if best is None:
             return {}
@@ -79,7 +79,7 @@ class Table:
         return tests
 
     def frame(self) -> pd.DataFrame:
-        """The table for notebooks: values with half the width of their 95 % intervals."""
+        """Make a DataFrame for notebooks: values with half the width of their 95 % intervals."""
         rows = {
             record["name"]: {
                 heading(name, metric): _cell(record, name, metric).replace("\n", " ")
@@ -90,7 +90,7 @@ class Table:
         return pd.DataFrame.from_dict(rows, orient="index")
 
     def paired_tests(self, metrics: Sequence[str] | None = None) -> pd.DataFrame:
-        """`against_best` for notebooks: a row a checkpoint and metric.
+        """Make a DataFrame of `against_best` for notebooks: a row a checkpoint and metric.
 
         Args:
             metrics: which; None for all.
@@ -105,12 +105,12 @@ class Table:
         return frame.set_index(["checkpoint", "metric"]).round(4)
 
     def count(self) -> int:
-        """How many photos or clips."""
+        """Count the photos or clips."""
         count: int = self.records[0]["protocol"][f"num_{self.unit}"]
         return count
 
     def notes(self) -> list[str]:
-        """What a reader must know of the numbers."""
+        """List what a reader must know of the numbers."""
         needs = dict.fromkeys(metric.needs for metric in self.missing.values())
         lines = [
             f"{', '.join(m for m, metric in self.missing.items() if metric.needs == need)}: {need}" for need in needs
@@ -134,7 +134,7 @@ Metric = PictureMetric | type[PictureMetric]
 
 
 def heading(name: str, metric: Metric) -> str:
-    """A column's head: the name and the better direction."""
+    """Head a column: the name and the better direction."""
     return name + {True: " ↑", False: " ↓", None: ""}[metric.higher_is_better]
 
 
@@ -201,7 +201,7 @@ def _csv_row(table: Table, record: Record) -> dict[str, Any]:
 
 
 def markdown(table: Table, figures: Mapping[str, str]) -> str:
-    """One section of a report.
+    """Write one section of a report.
 
     Args:
         table: its rows.

@@ -1,4 +1,4 @@
-"""The networks that judge sets of pictures: each turns a picture, prepared in its own way, into features."""
+"""Turn pictures into features, by the networks that judge sets of pictures; each prepares pictures in its own way."""
 
 import hashlib
 import io
@@ -90,7 +90,7 @@ class EfficientNetLiteFeatures(FeatureNetwork):
         self.image_size = image_size
 
     def forward(self, rgb: Tensor) -> Tensor:
-        """Features (N, C) of images (N, 3, H, W) in [0, 1]."""
+        """Compute features (N, C) of images (N, 3, H, W) in [0, 1]."""
         resized = _bicubic(rgb, self.image_size)
         features: Tensor = self.network(2 * resized.contiguous(memory_format=torch.channels_last) - 1)
         return features.flatten(1)
@@ -128,7 +128,7 @@ class InceptionFeatures(FeatureNetwork):
             raise ValueError(f"{found.path} is not Inception in pytorch-fid's layout (weights)") from error
 
     def forward(self, rgb: Tensor) -> Tensor:
-        """Features (N, 2048) of images (N, 3, H, W) in [0, 1]."""
+        """Compute features (N, 2048) of images (N, 3, H, W) in [0, 1]."""
         features: Tensor = self.network(to_uint8(rgb))
         return features.flatten(1)
 
@@ -153,7 +153,7 @@ class TorchvisionInceptionFeatures(FeatureNetwork):
         self.network = network.eval().requires_grad_(False)
 
     def forward(self, rgb: Tensor) -> Tensor:
-        """Features (N, 2048) of images (N, 3, H, W) in [0, 1]."""
+        """Compute features (N, 2048) of images (N, 3, H, W) in [0, 1]."""
         features: Tensor = self.network(2 * F.interpolate(rgb, size=(299, 299), mode="bilinear", antialias=True) - 1)
         return features
 
@@ -187,7 +187,7 @@ class TimmFeatures(FeatureNetwork):
         self.mean, self.std = network.default_cfg["mean"], network.default_cfg["std"]
 
     def forward(self, rgb: Tensor) -> Tensor:
-        """Features (N, C) of images (N, 3, H, W) in [0, 1]."""
+        """Compute features (N, C) of images (N, 3, H, W) in [0, 1]."""
         from torchvision.transforms.functional import normalize
 
         features: Tensor = self.network(normalize(_bicubic(rgb, self.image_size), self.mean, self.std))

@@ -35,7 +35,7 @@ class Run:
 
     @cached_property
     def values(self) -> dict[str, Any]:
-        """Values of the config by dotted key, without what changes no result."""
+        """List values of the config by dotted key, without what changes no result."""
         return flat_values(self.config)
 
 
@@ -47,7 +47,7 @@ class Group:
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
-        """A row a run and a column a metric; NaN where a run lacks it."""
+        """Tabulate the metrics, a row a run; NaN where a run lacks it."""
         return pd.DataFrame([run.metrics for run in self.runs], dtype=float)
 
     def mean(self, metric: str) -> float:
@@ -138,7 +138,7 @@ def differing_keys(runs: Sequence[Run]) -> list[str]:
 
 
 def _config_texts(runs: Sequence[Run]) -> pd.DataFrame:
-    """Configs without their seeds, a row a run: each value as JSON, nothing where a config lacks the key."""
+    """Tabulate configs without their seeds, a row a run: each value as JSON, nothing where a config lacks the key."""
     rows = [{key: json.dumps(value, default=str) for key, value in run.values.items()} for run in runs]
     return pd.DataFrame(rows).drop(columns="seed", errors="ignore").fillna("")
 
