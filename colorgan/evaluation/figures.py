@@ -99,7 +99,7 @@ def has_curves(table: Table) -> bool:
 
 
 def metric_curves(table: Table) -> "Figure":
-    """Draw each metric over training steps with its 95 % interval, a line a run; dashed the truth, where it is the aim."""
+    """Draw each metric over training steps with its 95 % interval, a line a run; dashed the truth that is aimed at."""
     names = list(table.metrics)
     columns = min(3, len(names))
     figure, axes = _figure(-(-len(names) // columns), columns)

@@ -63,7 +63,7 @@ class Results:
             lines.write(("\n" if cut_off else "") + json.dumps(record, sort_keys=True) + "\n")
 
     def arrays(self, key: str) -> dict[str, np.ndarray]:
-        """Read arrays of a measurement: `each/<metric>` (N,), `replicates/<metric>` (R,), `histograms`; empty if unknown."""
+        """Read its arrays: `each/<metric>` (N,), `replicates/<metric>` (R,), `histograms`; empty if unknown."""
         path = self._arrays_path(key)
         if not path.exists():
             return {}
