@@ -17,8 +17,7 @@ from omegaconf import DictConfig
 from colorgan.errors import one_line_errors
 
 if TYPE_CHECKING:
-    from colorgan.evaluation.clips import ClipSet
-    from colorgan.evaluation.protocol import PhotoSet
+    from colorgan.evaluation.photos import MeasuredSet, PhotoSet
     from colorgan.evaluation.report import Table
     from colorgan.training.schedule import Schedule
 
@@ -72,7 +71,7 @@ def train(config: DictConfig) -> float | None:
     results = Results(schedule.folder / "evaluation")
     table = tabulate(checkpoints, photos, schedule.metrics, results, objective=config.objective)
     print_table(table)
-    tables: list[tuple[Table, PhotoSet | ClipSet]] = [(table, photos)]
+    tables: list[tuple[Table, MeasuredSet]] = [(table, photos)]
     if clips is not None:
         tables.append((tabulate(checkpoints, clips, schedule.clip_metrics, results), clips))
         print_table(tables[-1][0])

@@ -1,4 +1,4 @@
-"""Seconds by part of the evaluation of one checkpoint, and the share that is no forward pass of a network.
+"""Time the parts of the evaluation of one checkpoint, and the share that is no forward pass of a network.
 
 python benchmarks/evaluation_speed.py CHECKPOINT PHOTOS [--photos 500] [--size 256] [--random-weights]
 """
@@ -17,12 +17,10 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from colorgan import evaluation
 from colorgan.checkpoint import find_checkpoint, load_generator
 from colorgan.config import build_available_metrics
-from colorgan.evaluation.measure import evaluate_checkpoints
+from colorgan.evaluation import measure as measuring
 from colorgan.evaluation.results import Results
-from colorgan.metrics.features import FeatureStore
 
 
 def main() -> None:
@@ -48,7 +46,7 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace, folder: Path) -> tuple[dict[str, float], dict[str, float], float]:
-    """Seconds by part of the checkpoint's row, those inside of networks, and their sum."""
+    """Time the parts of the checkpoint's row; returns seconds, those inside of networks, and their sum."""
     photos = first_photos(options.folder, count=options.photos, size=options.size, cache_dir=str(folder / "cache"))
     config = all_metrics()
     if options.random_weights:
@@ -60,15 +58,15 @@ def measure(options: argparse.Namespace, folder: Path) -> tuple[dict[str, float]
         for network in (getattr(metric, "features", None), getattr(metric, "lpips", None)):
             if network is not None:
                 count_time(getattr(network, "network", network), inside, current, name)
-    evaluation.load_generator = lambda path: count_time(load_generator(path), inside, current, "picture")
+    measuring.load_generator = lambda path: count_time(load_generator(path), inside, current, "picture")
 
     def track(batches: Iterable[Any], name: str) -> Iterable[Any]:
         current["row"] = name
         return batches
 
     checkpoints = {"checkpoint": find_checkpoint(options.checkpoint)}
-    results, store = Results(folder / "results"), FeatureStore(folder / "features.sqlite")
-    records = evaluate_checkpoints(checkpoints, photos, metrics, results, store=store, track=track)
+    results = Results(folder / "results")
+    records = measuring.evaluate_checkpoints(checkpoints, photos, metrics, results, track=track)
     seconds: dict[str, float] = next(record["seconds"] for record in records if "checkpoint" in record)
     networks = defaultdict(float, {part: spent for (row, part), spent in inside.items() if row == "checkpoint"})
     return seconds, networks, sum(seconds.values())
@@ -92,7 +90,7 @@ def count_time(
 
 
 def give_random_weights(config: Any, folder: Path) -> None:
-    """Files of random weights in the official layouts: numbers mean nothing then, seconds do."""
+    """Write random weights in the official layouts: numbers mean nothing then, seconds do."""
     from torchvision import models
 
     files = {"inception": models.inception_v3(num_classes=1008, aux_logits=False, init_weights=True)}

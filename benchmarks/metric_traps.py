@@ -12,7 +12,8 @@ from rich.table import Table
 
 from colorgan.color import chroma_to_rgb, lab_to_rgb, recombine, rgb_to_chroma, rgb_to_lab
 from colorgan.config import build_available_metrics
-from colorgan.evaluation.measure import Batch, Method, baselines, evaluate
+from colorgan.evaluation.measure import Method, baselines, mean_values
+from colorgan.evaluation.photos import Batch
 from colorgan.evaluation.report import heading
 
 
@@ -50,7 +51,7 @@ def main() -> None:
     for name, metric in metrics.items():
         table.add_column(heading(name, metric).replace("_", "\n"), justify="right")  # type: ignore[arg-type]
     for row, method in methods.items():
-        values = evaluate(method, photos.loader(), metrics)
+        values = mean_values(method, photos.loader(), metrics)
         table.add_row(row, *(f"{value:.{metrics[name].decimals}f}" for name, value in values.items()))
     Console(width=160).print(table)
 

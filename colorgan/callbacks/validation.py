@@ -5,14 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
-from colorgan.color import to_uint8
 from colorgan.files import read_json_lines, write_text
 from colorgan.media.photo import save_photo
+from colorgan.media.sheet import picture_sheet, to_image
 from colorgan.stages.base import Stage
 
 Batch = dict[str, Tensor]
@@ -156,30 +158,22 @@ class ValidationPictures(pl.Callback):
                 logger.log_image("val/pictures", [str(path)], caption=["gray | colorized | truth"])
             elif hasattr(getattr(logger, "experiment", None), "add_image"):  # tensorboard
                 step = pl_module.first_step + pl_module.steps
-                logger.experiment.add_image("val/pictures", to_uint8(grid(self._rows)), step)  # type: ignore[attr-defined]
+                sheet = np.asarray(grid(self._rows))
+                logger.experiment.add_image("val/pictures", sheet, step, dataformats="HWC")  # type: ignore[attr-defined]
         self._rows = []
 
 
-def grid(rows: list[Tensor]) -> Tensor:
-    """Lay rows of (columns, 3, H, W) images in [0, 1] out as one image, in two blocks side by side if they are many."""
-    from torchvision.utils import make_grid
+def grid(rows: list[Tensor], *, at_least: int = 96) -> Image.Image:
+    """Lay rows of (columns, 3, H, W) images in [0, 1] out, in two blocks side by side if they are many.
 
-    columns = rows[0].shape[0]
-    blocks = [make_grid(torch.cat(part), nrow=columns, padding=2, pad_value=1.0) for part in _halves(rows)]
-    return torch.cat(blocks, dim=2)
-
-
-def _halves(rows: list[Tensor]) -> list[list[Tensor]]:
-    if len(rows) < 4 or len(rows) % 2:
-        return [rows]
-    return [rows[: len(rows) // 2], rows[len(rows) // 2 :]]
+    Pictures below `at_least` pixels are enlarged by a whole factor, to be seen.
+    """
+    factor = -(-at_least // rows[0].shape[-1])
+    large = [row.repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3) for row in rows]
+    pictures = [[to_image(picture) for picture in row] for row in large]
+    return picture_sheet(pictures, gap=2 * factor, num_blocks=1 if len(rows) < 4 or len(rows) % 2 else 2)
 
 
 def save_grid(path: Path, rows: list[Tensor], *, at_least: int = 96) -> None:
-    """Write `grid(rows)` as PNG; pictures below `at_least` pixels are enlarged by a whole factor, to be seen."""
-    from PIL import Image
-
-    image = Image.fromarray(to_uint8(grid(rows)).permute(1, 2, 0).numpy())
-    factor = -(-at_least // rows[0].shape[-1])
-    image = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
-    save_photo(image, path)
+    """Write `grid(rows)` as PNG."""
+    save_photo(grid(rows, at_least=at_least), path)

@@ -156,15 +156,12 @@ def _side_by_side(photo: Path, colorizer: "Colorizer") -> "Image.Image":
     """Colorize a photo and put it between its gray and its original."""
     import numpy as np
     import torch
-    from PIL import Image
 
-    from colorgan.color import rgb_to_gray, to_uint8
+    from colorgan.color import rgb_to_gray
     from colorgan.media.photo import read_photo
+    from colorgan.media.sheet import picture_sheet, to_image
 
     original = read_photo(photo).convert("RGB")
     rgb = torch.from_numpy(np.array(original)).permute(2, 0, 1)[None] / 255
-    gray = Image.fromarray(to_uint8(rgb_to_gray(rgb, colorizer.gray_rule))[0, 0].numpy())
-    strip = Image.new("RGB", (3 * original.width, original.height))
-    for column, picture in enumerate((gray, colorizer.colorize(original), original)):
-        strip.paste(picture, (column * original.width, 0))
-    return strip
+    gray = to_image(rgb_to_gray(rgb, colorizer.gray_rule)[0].expand(3, -1, -1))
+    return picture_sheet([[gray, colorizer.colorize(original), original]], gap=0)

@@ -1,111 +1,34 @@
-"""Clips that are measured over time: films in folders, and photos under known motion."""
+"""Open clips to measure over time: films in folders, and photos under known motion."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
-from colorgan.color import GRAY_RULES, recombine, rgb_to_gray, to_uint8
-from colorgan.colorize.colorizer import Colorizer
+from colorgan.color import recombine, rgb_to_gray, to_uint8
 from colorgan.data.clips import MOTIONS, ClipsSource, input_noise, moved_photo
 from colorgan.data.datamodule import views_to_rgb
 from colorgan.data.library import Split
+from colorgan.evaluation.photos import Batch, MeasuredSet, PhotoSet
+from colorgan.evaluation.protocol import ClipProtocol
 from colorgan.flow import Motion, build_estimator, estimate_motion
-from colorgan.evaluation.protocol import PhotoSet, common_gray_rule
-from colorgan.colorize.smoothing import ChromaSmoother
+from colorgan.media.sheet import picture_sheet, to_image
 
-ClipBatch = Mapping[str, Any]  # gray (T, 1, H, W), rgb (T, 3, H, W), position (1,), motion
-
-_FRAMES_AT_ONCE = 8
 _FILM_SIZE, _FILM_FRAMES = 256, 72
 _LEAST_FRAMES = 5  # of CDC
 _FLOW_MEMORY = 2**30  # bytes of flows that are kept from one row of the table to the next
+_SHOWN_CLIPS, _SHOWN_FRAMES, _SHOWN_HEIGHT = 4, 4, 120
 
 
-@dataclass(frozen=True)
-class ClipProtocol:
-    """Everything about a number that is neither the checkpoint, nor the clips, nor the metric.
-
-    Attributes:
-        name: of the protocol.
-        image_size: shorter side at which clips are measured, aspect kept; larger clips are resized, smaller ones left
-            as they are. None: as they are.
-        network_size: shorter side at which the network works, whose chroma is brought up; None: twice the size it was
-            trained at, as `colorgan colorize` does.
-        gray_rule: of the input; None: the rule that the checkpoint was trained with.
-        flow: between luma planes: `dis`, `raft` or the path of RAFT's weights; not used where the motion is known.
-        smooth: strength of `ChromaSmoother` behind the network; 0 for none.
-    """
-
-    name: str = "clips"
-    image_size: int | None = 256
-    network_size: int | None = None
-    gray_rule: str | None = None
-    flow: str = "dis"
-    smooth: float = 0.0
-    photos: ClassVar = "all"
-    geometry: ClassVar = "shorter side"
-    published: ClassVar[Sequence[Mapping[str, Any]]] = ()
-    source: ClassVar = ""
-    caveat: ClassVar = ""
-
-    def __post_init__(self) -> None:
-        if self.gray_rule not in (None, *GRAY_RULES):
-            names = ", ".join(["null", *GRAY_RULES])
-            raise ValueError(f"gray_rule={self.gray_rule!r} is unknown; allowed: {names} (clip_protocol.gray_rule)")
-        for key in ("image_size", "network_size"):
-            value = getattr(self, key)
-            if value is not None and value < 16:
-                raise ValueError(f"{key} must be at least 16 or null, got {value} (clip_protocol.{key})")
-        if not 0 <= self.smooth < 1:
-            raise ValueError(f"smooth must be in [0, 1), got {self.smooth} (clip_protocol.smooth)")
-
-    def describe(self) -> dict[str, Any]:
-        """The part that decides values, for records."""
-        keys = ("image_size", "geometry", "network_size", "gray_rule", "flow", "smooth")
-        return {key: getattr(self, key) for key in keys}
-
-    def resolved(self, headers: Sequence[Mapping[str, Any]]) -> "ClipProtocol":
-        """Filled in with what it leaves to the checkpoints; one network size for all of a table.
-
-        Raises:
-            ValueError: checkpoints of two gray rules cannot share a table.
-        """
-        size = self.network_size or 2 * max(int(header["image_size"]) for header in headers)
-        return replace(self, network_size=size, gray_rule=self.gray_rule or common_gray_rule(headers, "clip_protocol"))
-
-    def view(self, frame: np.ndarray) -> np.ndarray:
-        """A frame as it is measured, (H, W, 3) uint8."""
-        height, width = frame.shape[:2]
-        if self.image_size is None or min(height, width) <= self.image_size:
-            return frame
-        scale = self.image_size / min(height, width)
-        size = (round(width * scale), round(height * scale))
-        return np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BILINEAR))
-
-    def colorize(self, generator: nn.Module, gray: Tensor) -> Tensor:
-        """The colours of a clip's gray (T, 1, H, W), as `colorgan colorize` makes them."""
-        assert self.gray_rule is not None
-        assert self.network_size is not None
-        device = str(gray.device)
-        colorizer = Colorizer(generator, gray_rule=self.gray_rule, working_size=self.network_size, device=device)
-        rgb = torch.cat([colorizer.colorize_gray(part) for part in torch.split(gray, _FRAMES_AT_ONCE)])
-        return ChromaSmoother(strength=self.smooth, gray_rule=self.gray_rule).smooth(rgb) if self.smooth else rgb
-
-    def finish(self, picture: Tensor, rgb: Tensor) -> Tensor:
-        """The picture that is measured: as it comes."""
-        return picture
-
-
-class ClipSet:
-    """Clips as batches `{"gray", "rgb", "position", "motion"}`, one clip each; they are read anew each time.
+class ClipSet(MeasuredSet):
+    """Clips as batches `{"gray", "rgb", "position", "motion"}`, one clip each.
 
     Args:
         names: of the clips.
@@ -115,6 +38,7 @@ class ClipSet:
     """
 
     unit = "clips"
+    protocol: ClipProtocol
 
     def __init__(
         self, names: Sequence[str], protocol: ClipProtocol, data: Mapping[str, Any], left_out: Mapping[str, int]
@@ -122,41 +46,52 @@ class ClipSet:
         self.names, self.protocol, self.data = list(names), protocol, dict(data)
         self._left_out = dict(left_out)
 
-    def __len__(self) -> int:
-        return len(self.names)
-
-    @property
-    def num_subjects(self) -> int:
-        """How many clips show different things."""
-        return len(self)
-
     def left_out(self) -> dict[str, int]:
-        """How many clips of the source are not measured, by reason."""
+        """Count clips that are too short or were trained on."""
         return self._left_out
 
-    @property
-    def sha256(self) -> str:
-        """Hash of the content of all clips, in order."""
-        raise NotImplementedError
+    def loader(self, num_workers: int = 0) -> Iterator[Batch]:
+        """Read all clips in order."""
+        return (self.batch(position) for position in range(len(self)))
 
-    def clip(self, position: int) -> ClipBatch:
-        """A clip by its position."""
-        raise NotImplementedError
-
-    def loader(self, num_workers: int = 0) -> Iterator[ClipBatch]:
-        """All clips in order."""
-        return (self.clip(position) for position in range(len(self)))
-
-    def others(self, batch: ClipBatch) -> Tensor:
-        """Frames of another clip, brought to the size and length of this one."""
+    def others(self, batch: Batch) -> Tensor:
+        """Read frames of another clip, brought to the size and length of this one."""
         rgb, count = batch["rgb"], len(batch["rgb"])
-        other: Tensor = self.clip(self._other(int(batch["position"])))["rgb"]
+        other: Tensor = self.batch(self._other(int(batch["position"])))["rgb"]
         turns = torch.arange(count) % (2 * len(other))
         frames = other[torch.minimum(turns, 2 * len(other) - 1 - turns)]  # there and back: no cut where it is short
         return F.interpolate(frames, rgb.shape[-2:], mode="bilinear", antialias=True).clamp(0, 1)
 
     def _other(self, position: int) -> int:
         return (position + len(self) // 2) % len(self)
+
+    def sheet(self, positions: Sequence[int], pictures: Mapping[str, Sequence[Tensor]]) -> Image.Image:
+        """Lay out a row for each version of a clip: frames, and a slice through time, where flicker shows as stripes.
+
+        The slice is the middle line of each frame, the first frame's on top.
+        """
+        clips = [self.names[position] for position in positions]
+        labels = [f"{clip}: {version}" if len(clips) > 1 else version for clip in clips for version in pictures]
+        rows = [_strip(frames) for versions in zip(*pictures.values(), strict=True) for frames in versions]
+        columns = ["first frame", *[""] * (_SHOWN_FRAMES - 2), "last frame", "slice through time"]
+        return picture_sheet(rows, columns=columns, labels=labels)
+
+    def sheets(self, telling: Sequence[int], why: str) -> dict[str, tuple[str, list[int]]]:
+        """Show a few clips, evenly spaced, each on its own sheet."""
+        count = min(_SHOWN_CLIPS, len(self))
+        positions = [number * len(self) // count for number in range(count)]
+        return {
+            f"clip-{number}": (f"{self.names[position]}: four frames and a slice through time", [position])
+            for number, position in enumerate(positions, start=1)
+        }
+
+
+def _strip(frames: Tensor) -> list[Image.Image]:
+    chosen = [round(i) for i in np.linspace(0, len(frames) - 1, _SHOWN_FRAMES)]
+    middle = frames[:, :, frames.shape[2] // 2].transpose(0, 1)  # (3, T, W): time runs down
+    size = (round(frames.shape[3] * _SHOWN_HEIGHT / frames.shape[2]), _SHOWN_HEIGHT)
+    images = [to_image(frames[t]).resize(size, Image.Resampling.LANCZOS) for t in chosen]
+    return [*images, to_image(middle).resize(size, Image.Resampling.NEAREST)]
 
 
 class FilmClips(ClipSet):
@@ -189,15 +124,15 @@ class FilmClips(ClipSet):
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of the decoded frames."""
+        """Hash the decoded frames."""
         digest = hashlib.sha256()
         for name in self.names:
             for frame in self.source.frames(name):
                 digest.update(str(frame.shape).encode() + frame.tobytes())
         return digest.hexdigest()
 
-    def clip(self, position: int) -> ClipBatch:
-        """Frames of one clip at the size of the protocol."""
+    def batch(self, position: int) -> Batch:
+        """Read one clip at the size of the protocol."""
         rgb = views_to_rgb([self.protocol.view(frame) for frame in self.source.frames(self.names[position])])
         assert self.protocol.gray_rule is not None
         gray = rgb_to_gray(rgb, self.protocol.gray_rule)
@@ -243,23 +178,23 @@ class MotionClips(ClipSet):
 
     @property
     def num_subjects(self) -> int:
-        """How many photos there are."""
+        """Count the photos."""
         return len(self.photos)
 
     def _other(self, position: int) -> int:
-        """Another photo under the same motion."""
+        """Choose another photo under the same motion."""
         return (position + len(self.photos) // 2 * len(self.motions)) % len(self)
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of the photos and of what moves them."""
+        """Hash the photos and what moves them."""
         digest = hashlib.sha256(f"{self.motions} {self.num_frames}".encode())
         for photo in self.photos:
             digest.update(str(photo.shape).encode() + photo.tobytes())
         return digest.hexdigest()
 
-    def clip(self, position: int) -> ClipBatch:
-        """One photo under one motion."""
+    def batch(self, position: int) -> Batch:
+        """Move one photo."""
         number, motion = divmod(position, len(self.motions))
         rule, size, name = self.protocol.gray_rule, self.protocol.image_size, self.motions[motion]
         assert rule is not None
@@ -272,7 +207,7 @@ class MotionClips(ClipSet):
 
 @dataclass(frozen=True)
 class MotionPanel:
-    """What the synthetic-motion panel is made of.
+    """The settings of the panel of photos under known motion.
 
     Attributes:
         num_photos: the first so many validation photos.
@@ -294,7 +229,7 @@ class MotionPanel:
             raise ValueError(f"unknown motions {sorted(unknown)}; allowed: {', '.join(MOTIONS)} (motion.motions)")
 
     def over(self, photos: PhotoSet, protocol: ClipProtocol) -> MotionClips:
-        """The clips over the first photos of a set, at the size at which the photos are measured.
+        """Move the first photos of a set, at the size at which the photos are measured.
 
         Args:
             photos: with a resolved protocol.
@@ -309,7 +244,7 @@ class MotionPanel:
 
 
 def grainy_pan(photos: PhotoSet) -> Iterator[Image.Image]:
-    """Three seconds of a gray film with grain: a pan over the first photo of a set."""
+    """Make three seconds of a gray film with grain: a pan over the first photo of a set."""
     pixels = photos.library.original(photos.indices[0])
     frames, _ = moved_photo(pixels, _FILM_SIZE, "pan", _FILM_FRAMES)
     gray = input_noise(rgb_to_gray(frames), "noise", seed=0)

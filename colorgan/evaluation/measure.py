@@ -1,9 +1,8 @@
-"""Measure generators on photos turned gray, beside baselines: a record holds values and the protocol behind them."""
+"""Measure generators on photos or clips turned gray, beside baselines: values, and the protocol behind them."""
 
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,17 +13,17 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from colorgan.checkpoint import load_generator, read_header
-from colorgan.evaluation.clips import ClipSet
 from colorgan.color import chroma_to_rgb, recombine, rgb_to_chroma
+from colorgan.data.sources import Source
+from colorgan.evaluation.photos import Batch, MeasuredSet, PhotoSet
+from colorgan.evaluation.protocol import Protocol
+from colorgan.evaluation.results import Record, Results, measurement_key
 from colorgan.files import file_hash
 from colorgan.metrics.base import MeanOverPictures, PictureMetric, resampling_counts
-from colorgan.metrics.features import FeatureNetwork, FeatureStore
 from colorgan.metrics.histograms import hue_and_chroma
-from colorgan.evaluation.protocol import Protocol, PhotoSet, common_gray_rule
-from colorgan.evaluation.results import Record, Results, measurement_key
 
-Batch = Mapping[str, Tensor]
 Method = Callable[[Batch], Tensor]  # a batch to pictures (N, 3, H, W) in [0, 1]
+Track = Callable[[Iterable[Batch], str], Iterable[Batch]]  # wraps the batches of a row, with its name
 
 BASELINES = ("gray", "mean tint", "shuffled", "truth")
 _NUM_REPLICATES = 1000
@@ -32,12 +31,43 @@ _LEAST_FOR_INTERVALS = 10
 _VERSIONS = ("colorgan", "torch", "torchvision", "torchmetrics", "timm", "lpips", "kornia", "scikit-image")
 
 
-@torch.no_grad()
-def evaluate(method: Method | nn.Module, batches: Iterable[Batch], metrics: MetricCollection) -> dict[str, float]:
-    """Measure a generator, or any other way to make pictures, on batches of gray and rgb.
+def evaluate(
+    generator: nn.Module, source: Source | MeasuredSet, metrics: Mapping[str, PictureMetric], *, num_workers: int = 0
+) -> Record:
+    """Measure a generator on photos or clips, and say under which protocol.
+
+        generator = load_generator("runs/nogan_video-samples")
+        record = evaluate(generator, FolderSource("my_photos"), {"psnr": PSNR(), "colorfulness": Colorfulness()})
+        record["metrics"]["psnr"], record["intervals"]["psnr"]
+
+    Baselines, tables and reports come from `compare`.
 
     Args:
-        method: a generator, which sees the gray alone, or a function of the whole batch.
+        generator: in eval mode; it is measured on its device.
+        source: of photos, all of which are measured as squares of 256 px under the generator's gray rule, smaller ones
+            left out; or a `PhotoSet` or `ClipSet` with a protocol of its own.
+        metrics: by name; a `MetricCollection` serves too.
+        num_workers: processes that read photos.
+
+    Returns:
+        `data`, `protocol`, `metrics` (values by name), `intervals` (95 %, over photos or clips; None for fewer than
+        10), `metric_protocols`, `versions` and `seconds`.
+    """
+    if not isinstance(source, MeasuredSet):
+        protocol = Protocol(photos="all", image_size=256, gray_rule=str(generator.gray_rule))
+        source = PhotoSet.of_source(source, protocol)
+    device = next((str(parameter.device) for parameter in generator.parameters()), "cpu")
+    batches = source.loader(num_workers)
+    facts, _ = _measured(source, batches, _colorize_with(generator, source), dict(metrics.items()), device)
+    return {"data": source.data, "protocol": _stated(source, with_truth=True), **facts}
+
+
+@torch.no_grad()
+def mean_values(method: Method, batches: Iterable[Batch], metrics: MetricCollection) -> dict[str, float]:
+    """Measure any way to make pictures on batches of gray and rgb; values alone, without protocol and intervals.
+
+    Args:
+        method: a function of the whole batch.
         batches: `{"gray", "rgb"}` on the device of the method, both in [0, 1]; of clips also `motion`.
         metrics: classes with `update(fake_rgb, rgb)`; reset before, not after, so that they can be asked for more.
 
@@ -46,14 +76,17 @@ def evaluate(method: Method | nn.Module, batches: Iterable[Batch], metrics: Metr
     """
     metrics.reset()
     for batch in batches:
-        fake_rgb = method(batch["gray"]) if isinstance(method, nn.Module) else method(batch)
-        motion = [batch["motion"]] if "motion" in batch else []
-        metrics.update(fake_rgb, batch["rgb"], *motion)
+        metrics.update(method(batch), batch["rgb"], *_motion_of(batch))
     return {name: float(value) for name, value in metrics.compute().items()}
 
 
-def baselines(photos: PhotoSet | ClipSet) -> dict[str, Method]:
-    """The four rows that every table needs, since each published metric is fooled by one of them.
+def _motion_of(batch: Batch) -> list[Any]:
+    """List what metrics of clips need besides the pictures."""
+    return [batch["motion"]] if "motion" in batch else []
+
+
+def baselines(photos: MeasuredSet) -> dict[str, Method]:
+    """Make the four rows that every table needs, since each published metric is fooled by one of them.
 
     `gray` is the untouched input, `mean tint` puts the mean chroma of all these photos on each, `shuffled` the
     chroma of another photo, and `truth` is the photo itself.
@@ -81,32 +114,18 @@ def baselines(photos: PhotoSet | ClipSet) -> dict[str, Method]:
     }
 
 
-def resolve_protocol(protocol: Protocol, headers: list[Mapping[str, Any]]) -> Protocol:
-    """Fill in what the protocol leaves to the checkpoints: image size (the largest) and gray rule (the same for all).
-
-    Raises:
-        ValueError: checkpoints of two gray rules cannot share a table.
-    """
-    return replace(
-        protocol,
-        image_size=protocol.image_size or max(int(header["image_size"]) for header in headers),
-        gray_rule=protocol.gray_rule or common_gray_rule(headers, "protocol"),
-    )
-
-
 def evaluate_checkpoints(
     checkpoints: Mapping[str, Path],
-    photos: PhotoSet | ClipSet,
+    photos: MeasuredSet,
     metrics: MetricCollection,
     results: Results,
     *,
     device: str = "cpu",
     num_workers: int = 0,
-    store: FeatureStore | None = None,
     with_truth: bool = True,
-    track: Callable[[Iterable[Batch], str], Iterable[Batch]] = lambda batches, name: batches,
+    track: Track = lambda batches, name: batches,
 ) -> list[Record]:
-    """Records of the baselines and of each checkpoint; what `results` holds already is not measured again.
+    """Measure the baselines and each checkpoint; what `results` holds already is not measured again.
 
     Args:
         checkpoints: file by name of the row.
@@ -115,150 +134,160 @@ def evaluate_checkpoints(
         results: where records are read from and added to.
         device: where networks run.
         num_workers: processes that read photos.
-        store: keeps features of photos on disk.
         with_truth: False for black-and-white photos: only metrics that need no photo, no baseline but gray.
         track: wraps the batches of a row that is measured, with its name: a progress bar.
 
     Returns:
-        In the order of the table: gray, mean tint, shuffled, checkpoints, truth.
+        Records in the order of the table: gray, mean tint, shuffled, checkpoints, truth.
     """
+    chosen: dict[str, PictureMetric] = dict(metrics.items())  # type: ignore[arg-type]
     if not with_truth:
-        chosen = {name: metric for name, metric in metrics.items() if not metric.needs_truth}
-        metrics = MetricCollection(chosen, compute_groups=False)  # type: ignore[arg-type]
+        chosen = {name: metric for name, metric in chosen.items() if not metric.needs_truth}
         if not chosen:
             raise ValueError("none of the metrics can do without the truth; colorfulness can (metrics=full)")
-    for metric in metrics.values():
-        judge = getattr(metric, "features", None)
-        if isinstance(judge, FeatureNetwork):
-            judge.store = store
     metrics.to(device)
     simple = baselines(photos)
     before = [name for name in simple if name != "truth"] if with_truth else ["gray"]
-    measurement = _Measurement(photos, metrics, results, device, num_workers, with_truth, track)
-    records = [measurement.of(name, simple[name]) for name in before]
-    records += [measurement.of(name, path) for name, path in checkpoints.items()]
-    return records + ([measurement.of("truth", simple["truth"])] if with_truth else [])
+    rows = _Rows(photos, chosen, results, device=device, num_workers=num_workers, with_truth=with_truth, track=track)
+    records = [rows.of_baseline(name, simple[name]) for name in before]
+    records += [rows.of_checkpoint(name, path) for name, path in checkpoints.items()]
+    return records + ([rows.of_baseline("truth", simple["truth"])] if with_truth else [])
 
 
-class _Measurement:
+class _Rows:
     """Rows of one table: same photos, protocol and metrics."""
 
     def __init__(
         self,
-        photos: PhotoSet | ClipSet,
-        metrics: MetricCollection,
+        photos: MeasuredSet,
+        metrics: Mapping[str, PictureMetric],
         results: Results,
+        *,
         device: str,
         num_workers: int,
         with_truth: bool,
-        track: Callable[[Iterable[Batch], str], Iterable[Batch]],
+        track: Track,
     ) -> None:
-        self.metrics: dict[str, PictureMetric] = dict(metrics.items())  # type: ignore[arg-type]
-        self.photos, self.results, self.device = photos, results, device
+        self.photos, self.metrics, self.results, self.device = photos, metrics, results, device
         self.num_workers, self.track = num_workers, track
-        self.protocol = {
-            "name": photos.protocol.name,
-            "photos": photos.protocol.photos,
-            f"num_{photos.unit}": len(photos),
-            f"{photos.unit}_sha256": photos.sha256,
-            "with_truth": with_truth,
-            **photos.protocol.describe(),
-        }
+        self.protocol = _stated(photos, with_truth=with_truth)
 
-    def of(self, name: str, subject: Method | Path) -> Record:
-        """The record of a row: what is known of it, completed by what is not."""
-        checkpoint = subject if isinstance(subject, Path) else None
-        identity = file_hash(checkpoint) if checkpoint else name
+    def of_baseline(self, name: str, method: Method) -> Record:
+        """Measure a baseline; the truth is measured as it is, the others as pictures of the protocol."""
+        protocol = self.photos.protocol
+        finished = method if name == "truth" else lambda batch: protocol.finish(method(batch), batch["rgb"])
+        return self._record(name, name, {}, lambda: finished)
+
+    def of_checkpoint(self, name: str, checkpoint: Path) -> Record:
+        """Measure a checkpoint, and name the metrics whose network it was trained through."""
+        digest = file_hash(checkpoint)
+        facts = {"checkpoint": _facts_of(checkpoint, digest)}
+        record = self._record(
+            name, digest, facts, lambda: _colorize_with(load_generator(checkpoint).to(self.device), self.photos)
+        )
+        record["checkpoint"] = {**record["checkpoint"], "path": str(checkpoint)}
+        through = record["checkpoint"]["trained_through"]
+        record["judged_by_its_teacher"] = [name for name, m in self.metrics.items() if m.judge() in through]
+        return record
+
+    def _record(self, name: str, identity: str, facts: Record, make_method: Callable[[], Method]) -> Record:
+        """Complete what is known of a row by what is not."""
         key = measurement_key(identity, {k: v for k, v in self.protocol.items() if k != "name"})
         known = self.results.records().get(key, {"metric_protocols": {}})
         measured = known["metric_protocols"] if self.results.arrays(key) else {}
-        missing = [name for name, metric in self.metrics.items() if measured.get(name) != metric.describe()]
+        missing = {name: m for name, m in self.metrics.items() if measured.get(name) != m.describe()}
         if missing:
-            facts = {"key": key, "name": name, "data": self.photos.data, "protocol": self.protocol}
-            if checkpoint:
-                facts["checkpoint"] = _facts_of(checkpoint, identity)
-            method = self._method(subject) if isinstance(subject, Path) else subject
-            self._measure(facts, method, missing)
+            batches = self.track(self.photos.loader(self.num_workers), name)
+            values, arrays = _measured(self.photos, batches, make_method(), missing, self.device)
+            stated = {"key": key, "name": name, "data": self.photos.data, "protocol": self.protocol}
+            self.results.add({**stated, **facts, **values}, arrays)
             known = self.results.records()[key]
         wanted = {part: {m: known[part][m] for m in self.metrics} for part in ("metrics", "intervals")}
-        record = {**known, **wanted, "name": name}
-        if checkpoint:
-            record["checkpoint"] = {**known["checkpoint"], "path": str(checkpoint)}
-            through = known["checkpoint"]["trained_through"]
-            record["judged_by_its_teacher"] = [name for name, m in self.metrics.items() if m.judge() in through]
-        return record
-
-    def _method(self, checkpoint: Path) -> Method:
-        generator = load_generator(checkpoint).to(self.device)
-        return lambda batch: self.photos.protocol.colorize(generator, batch["gray"])
-
-    @torch.no_grad()
-    def _measure(self, facts: Record, method: Method, names: list[str]) -> None:
-        chosen = {name: self.metrics[name] for name in names}
-        seconds: dict[str, float] = dict.fromkeys(["photos", "picture", "histograms", *names], 0.0)
-        histograms = torch.zeros((), dtype=torch.float64)
-        for metric in chosen.values():
-            metric.reset()
-        clock = _Clock(seconds)
-        for batch in self.track(self.photos.loader(self.num_workers), facts["name"]):
-            on_device = {key: value.to(self.device) for key, value in batch.items()}
-            clock.spent("photos")
-            fake_rgb = method(on_device)
-            if "checkpoint" in facts or facts["name"] != "truth":
-                fake_rgb = self.photos.protocol.finish(fake_rgb, on_device["rgb"])
-            clock.spent("picture")
-            motion = [on_device["motion"]] if "motion" in on_device else []
-            for name, metric in chosen.items():
-                metric.update(fake_rgb, on_device["rgb"], *motion)
-                clock.spent(name)
-            histograms = histograms + hue_and_chroma(fake_rgb)
-            clock.spent("histograms")
-        values, intervals, arrays = self._summarize(chosen, clock)
-        record = {
-            **facts,
-            "metrics": values,
-            "intervals": intervals,
-            "metric_protocols": {name: metric.describe() for name, metric in chosen.items()},
-            "versions": {package: version(package) for package in _VERSIONS},
-            "seconds": {name: round(value, 2) for name, value in seconds.items()},
-        }
-        self.results.add(record, {**arrays, "histograms": histograms.numpy()})
-
-    def _summarize(
-        self, metrics: Mapping[str, PictureMetric], clock: "_Clock"
-    ) -> tuple[dict[str, float | None], dict[str, list[float] | None], dict[str, np.ndarray]]:
-        counts = resampling_counts(len(self.photos), _NUM_REPLICATES).to(self.device)
-        values: dict[str, float | None] = {}
-        intervals: dict[str, list[float] | None] = {}
-        arrays: dict[str, np.ndarray] = {}
-        for name, metric in metrics.items():
-            value = float(metric.compute())
-            values[name] = value if math.isfinite(value) else None
-            intervals[name] = None
-            if isinstance(metric, MeanOverPictures):
-                arrays[f"each/{name}"] = metric.value_of_each().cpu().numpy()
-            if len(self.photos) >= _LEAST_FOR_INTERVALS:
-                replicates = metric.replicates(counts).cpu().numpy()
-                arrays[f"replicates/{name}"] = replicates
-                intervals[name] = [float(bound) for bound in np.percentile(replicates, [2.5, 97.5])]
-            metric.reset()
-            clock.spent(name)
-        return values, intervals, arrays
+        return {**known, **wanted, "name": name}
 
 
-class _Clock:
-    """Adds the time since it was last asked to a part."""
-
-    def __init__(self, seconds: dict[str, float]) -> None:
-        self.seconds, self.last = seconds, time.monotonic()
-
-    def spent(self, part: str) -> None:
-        now = time.monotonic()
-        self.seconds[part] += now - self.last
-        self.last = now
+def _stated(photos: MeasuredSet, *, with_truth: bool) -> dict[str, Any]:
+    """Say what was measured and how, besides the metrics."""
+    return {
+        "name": photos.protocol.name,
+        f"num_{photos.unit}": len(photos),
+        f"{photos.unit}_sha256": photos.sha256,
+        "with_truth": with_truth,
+        **photos.protocol.describe(),
+    }
 
 
 def _facts_of(checkpoint: Path, digest: str) -> dict[str, Any]:
     header = read_header(checkpoint)
     facts = {key: header.get(key) for key in ("stage", "step", "total_step", "image_size")}
     return {"path": str(checkpoint), "sha256": digest, **facts, "trained_through": header.get("trained_through", [])}
+
+
+def _colorize_with(generator: nn.Module, photos: MeasuredSet) -> Method:
+    protocol = photos.protocol
+    return lambda batch: protocol.finish(protocol.colorize(generator, batch["gray"]), batch["rgb"])
+
+
+@torch.no_grad()
+def _measured(
+    photos: MeasuredSet, batches: Iterable[Batch], method: Method, metrics: Mapping[str, PictureMetric], device: str
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Measure a method; returns what a record says of the values, and the arrays behind them."""
+    clock = _Clock(["photos", "picture", "histograms", *metrics])
+    histograms = torch.zeros((), dtype=torch.float64)
+    for metric in metrics.values():
+        metric.to(device).reset()
+    for batch in batches:
+        on_device = {key: value.to(device) for key, value in batch.items()}
+        clock.spent("photos")
+        fake_rgb = method(on_device)
+        clock.spent("picture")
+        for name, metric in metrics.items():
+            metric.update(fake_rgb, on_device["rgb"], *_motion_of(on_device))
+            clock.spent(name)
+        histograms = histograms + hue_and_chroma(fake_rgb)
+        clock.spent("histograms")
+    values, intervals, arrays = _summarize(len(photos), metrics, clock, device)
+    facts = {
+        "metrics": values,
+        "intervals": intervals,
+        "metric_protocols": {name: metric.describe() for name, metric in metrics.items()},
+        "versions": {package: version(package) for package in _VERSIONS},
+        "seconds": {name: round(value, 2) for name, value in clock.seconds.items()},
+    }
+    return facts, {**arrays, "histograms": histograms.numpy()}
+
+
+def _summarize(
+    count: int, metrics: Mapping[str, PictureMetric], clock: "_Clock", device: str
+) -> tuple[dict[str, float | None], dict[str, list[float] | None], dict[str, np.ndarray]]:
+    """Compute each metric, its interval over so many photos or clips, and the values behind both."""
+    counts = resampling_counts(count, _NUM_REPLICATES).to(device)
+    values: dict[str, float | None] = {}
+    intervals: dict[str, list[float] | None] = {}
+    arrays: dict[str, np.ndarray] = {}
+    for name, metric in metrics.items():
+        value = float(metric.compute())
+        values[name] = value if math.isfinite(value) else None
+        intervals[name] = None
+        if isinstance(metric, MeanOverPictures):
+            arrays[f"each/{name}"] = metric.value_of_each().cpu().numpy()
+        if count >= _LEAST_FOR_INTERVALS:
+            replicates = metric.replicates(counts).cpu().numpy()
+            arrays[f"replicates/{name}"] = replicates
+            intervals[name] = [float(bound) for bound in np.percentile(replicates, [2.5, 97.5])]
+        metric.reset()
+        clock.spent(name)
+    return values, intervals, arrays
+
+
+class _Clock:
+    """Adds the time since it was last asked to a part."""
+
+    def __init__(self, parts: Iterable[str]) -> None:
+        self.seconds, self.last = dict.fromkeys(parts, 0.0), time.monotonic()
+
+    def spent(self, part: str) -> None:
+        now = time.monotonic()
+        self.seconds[part] += now - self.last
+        self.last = now

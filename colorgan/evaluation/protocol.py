@@ -1,97 +1,160 @@
-"""How test photos are prepared, and how a generator's answer becomes the picture that is measured."""
+"""Say how photos and clips are measured: their size, their gray, and how a generator's answer becomes a picture."""
 
-import hashlib
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
 
-from colorgan.color import GRAY_RULES, lab_to_rgb, recombine, rgb_to_gray, rgb_to_lab, to_uint8
-from colorgan.data.datamodule import views_to_rgb
-from colorgan.data.library import PhotoLibrary, Split
-from colorgan.data.transforms import center_view, resize
+from colorgan.color import GRAY_RULES, lab_to_rgb, recombine, rgb_to_lab, to_uint8
+from colorgan.colorize.colorizer import Colorizer
 from colorgan.colorize.deoldify import merge_yuv
+from colorgan.colorize.smoothing import ChromaSmoother
+from colorgan.data.datamodule import views_to_rgb
+from colorgan.data.transforms import center_view, resize
 
-_PIXELS_AT_ONCE = 2**21  # 32 photos of 256 px
-_LEAST_NATIVE = 32  # pixels; judging networks and SSIM can do nothing with less
-_CHOICES = {
-    "photos": ("val", "all"),
-    "geometry": ("center_square", "stretch", "native"),
-    "resample": ("bilinear", "bicubic", "lanczos"),
-    "gray_rule": (None, *GRAY_RULES),
-    "recombination": ("generator", "lab", "yuv"),
-    "file_format": ("png", "jpeg"),
-}
+_FRAMES_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
-class Protocol:
-    """Everything about a number that is neither the checkpoint, nor the photos, nor the metric.
+class BaseProtocol:
+    """Everything about a number that is neither the checkpoint, nor the data, nor the metric.
 
     Attributes:
         name: of the yaml.
-        photos: `val`, the photos that a run with this seed never trains on, or `all`.
-        first: take so many photos: of `all` in the order of their file names, of `val` as they are listed, which makes
-            it the panel of validation in training. None for all.
-        keep_gray: near-gray photos count too; otherwise they are left out, as in training.
-        image_size: side of the square at which pictures are measured; None: the size that checkpoints trained at.
-        geometry: `center_square` (crop, then resize), `stretch` (resize, ignoring the aspect) or `native` (as it is).
-        resample: filter of the resize.
-        enlarge: photos smaller than `image_size` are enlarged; otherwise they are left out.
-        network_size: side of the square at which the network works; its chroma is brought up. None: the picture's.
+        image_size: at which pictures are measured.
+        network_size: at which the network works; its chroma is brought up.
         gray_rule: of the input; None: the rule that the checkpoint was trained with.
-        recombination: `generator` (the picture as it comes, which in our networks keeps the gray), `lab` (a and b of
-            the picture on L of the photo, clipped: the usual fusion) or `yuv` (DeOldify's 8-bit merge).
-        file_format: in which pictures are saved before they are measured: `png` (8 bits) or `jpeg` (PIL's, quality 95).
         source: where the published rows stand.
         caveat: what a reader must know who compares with them.
         published: rows of others, `{"name", metric: value, ...}`, to stand beside ours.
     """
 
     name: str = "default"
-    photos: str = "val"
-    first: int | None = None
-    keep_gray: bool = False
     image_size: int | None = None
-    geometry: str = "center_square"
-    resample: str = "bilinear"
-    enlarge: bool = False
     network_size: int | None = None
     gray_rule: str | None = None
-    recombination: str = "generator"
-    file_format: str = "png"
     source: str = ""
     caveat: str = ""
     published: Sequence[Mapping[str, Any]] = ()
 
+    group: ClassVar[str]  # of the config, for messages
+    choices: ClassVar[Mapping[str, tuple[str | None, ...]]] = {"gray_rule": (None, *GRAY_RULES)}
+    least: ClassVar[Mapping[str, int]]  # allowed, of each number
+
     def __post_init__(self) -> None:
-        for key, allowed in _CHOICES.items():
+        for key, allowed in self.choices.items():
             if getattr(self, key) not in allowed:
                 names = ", ".join("null" if choice is None else choice for choice in allowed)
-                raise ValueError(f"{key}={getattr(self, key)!r} is unknown; allowed: {names} (protocol.{key})")
-        for key in ("first", "image_size", "network_size"):
+                raise ValueError(f"{key}={getattr(self, key)!r} is unknown; allowed: {names} ({self.group}.{key})")
+        for key, least in self.least.items():
             value = getattr(self, key)
-            if value is not None and value < 1:
-                raise ValueError(f"{key} must be at least 1 or null, got {value} (protocol.{key})")
+            if value is not None and value < least:
+                raise ValueError(f"{key} must be at least {least} or null, got {value} ({self.group}.{key})")
 
     def describe(self) -> dict[str, Any]:
-        """The part that decides values, for records."""
-        keys = ("image_size", "geometry", "resample", "network_size", "gray_rule", "recombination", "file_format")
-        described = {key: getattr(self, key) for key in keys}
+        """List what decides values, for records."""
+        raise NotImplementedError
+
+    @property
+    def size_label(self) -> str:
+        """Say the size of the pictures, for titles."""
+        return "native size" if self.image_size is None else f"{self.image_size} px"
+
+    def resolved(self, headers: Sequence[Mapping[str, Any]]) -> Self:
+        """Fill in what is left to the checkpoints, the same for all of a table.
+
+        Args:
+            headers: of the checkpoints.
+
+        Raises:
+            ValueError: checkpoints of two gray rules cannot share a table.
+        """
+        rules = {str(header["gray_rule"]) for header in headers}
+        if self.gray_rule is None and len(rules) > 1:
+            raise ValueError(
+                f"these checkpoints differ in gray_rule ({', '.join(sorted(rules))}) and cannot share a table; "
+                f"evaluate them apart, or set one rule for all ({self.group}.gray_rule)"
+            )
+        return replace(self, gray_rule=self.gray_rule or rules.pop())
+
+    def view(self, pixels: np.ndarray) -> np.ndarray:
+        """Bring a photo or frame (H, W, 3) uint8 to the size at which it is measured."""
+        raise NotImplementedError
+
+    def colorize(self, generator: nn.Module, gray: Tensor) -> Tensor:
+        """Colorize gray (N, 1, H, W) at the protocol's network size, before `finish`."""
+        raise NotImplementedError
+
+    def finish(self, picture: Tensor, rgb: Tensor) -> Tensor:
+        """Turn a picture into the one that is measured; here it is measured as it comes."""
+        return picture
+
+
+@dataclass(frozen=True)
+class Protocol(BaseProtocol):
+    """How photos are measured. `image_size` and `network_size` are sides of squares.
+
+    Without an `image_size` it is the size that checkpoints trained at, without a `network_size` the picture's own.
+
+    Attributes:
+        photos: `val`, the photos that a run with this seed never trains on, or `all`.
+        first: take so many photos: of `all` in the order of their file names, of `val` as they are listed, which makes
+            it the panel of validation in training. None for all.
+        keep_gray: near-gray photos count too; otherwise they are left out, as in training.
+        geometry: `center_square` (crop, then resize), `stretch` (resize, ignoring the aspect) or `native` (as it is).
+        resample: filter of the resize.
+        enlarge: photos smaller than `image_size` are enlarged; otherwise they are left out.
+        recombination: `generator` (the picture as it comes, which in our networks keeps the gray), `lab` (a and b of
+            the picture on L of the photo, clipped: the usual fusion) or `yuv` (DeOldify's 8-bit merge).
+        file_format: in which pictures are saved before they are measured: `png` (8 bits) or `jpeg` (PIL's, quality 95).
+    """
+
+    photos: str = "val"
+    first: int | None = None
+    keep_gray: bool = False
+    geometry: str = "center_square"
+    resample: str = "bilinear"
+    enlarge: bool = False
+    recombination: str = "generator"
+    file_format: str = "png"
+
+    group = "protocol"
+    least: ClassVar[Mapping[str, int]] = {"first": 1, "image_size": 1, "network_size": 1}
+    choices: ClassVar[Mapping[str, tuple[str | None, ...]]] = {
+        **BaseProtocol.choices,
+        "photos": ("val", "all"),
+        "geometry": ("center_square", "stretch", "native"),
+        "resample": ("bilinear", "bicubic", "lanczos"),
+        "recombination": ("generator", "lab", "yuv"),
+        "file_format": ("png", "jpeg"),
+    }
+
+    def describe(self) -> dict[str, Any]:
+        """List what decides values; photos at their native size have neither another size nor a filter."""
+        keys = ("photos", "image_size", "geometry", "resample", "network_size", "gray_rule", "recombination")
+        described = {key: getattr(self, key) for key in (*keys, "file_format")}
         if self.geometry == "native":
             del described["image_size"], described["resample"]
         return described
 
+    @property
+    def size_label(self) -> str:
+        """Say the side of the squares."""
+        return "native size" if self.geometry == "native" else super().size_label
+
+    def resolved(self, headers: Sequence[Mapping[str, Any]]) -> Self:
+        """Fill in the gray rule, and the largest size that checkpoints trained at."""
+        size = self.image_size or max(int(header["image_size"]) for header in headers)
+        return replace(super().resolved(headers), image_size=size)
+
     def view(self, pixels: np.ndarray) -> np.ndarray:
-        """The photo as it is measured, (H, W, 3) uint8."""
+        """Crop and resize a photo."""
         if self.geometry == "native":
             return pixels
         assert self.image_size is not None
@@ -99,17 +162,18 @@ class Protocol:
         return shape(pixels, self.image_size, self.resample)
 
     def colorize(self, generator: nn.Module, gray: Tensor) -> Tensor:
-        """The generator's picture of a gray (N, 1, H, W), before `finish`."""
+        """Colorize a copy of `network_size`, and put its chroma on the gray."""
         if self.network_size is None:
             picture: Tensor = generator(gray)
             return picture
         small = F.interpolate(gray, (self.network_size,) * 2, mode="bilinear", antialias=True).clamp(0, 1)
         large = F.interpolate(generator(small), gray.shape[-2:], mode="bilinear", antialias=True)
-        assert self.gray_rule is not None
-        return recombine(gray, large, self.gray_rule) if self.recombination == "generator" else large.clamp(0, 1)
+        if self.recombination == "generator":
+            return recombine(gray, large, str(generator.gray_rule))
+        return large.clamp(0, 1)
 
     def finish(self, picture: Tensor, rgb: Tensor) -> Tensor:
-        """The picture that is measured: fused with the photo's lightness and saved, as the protocol says."""
+        """Fuse a picture with the photo's lightness and save it, as the protocol says."""
         if self.recombination == "lab":
             fused = torch.cat([rgb_to_lab(rgb)[:, :1], rgb_to_lab(picture)[:, 1:]], dim=1)
             picture = lab_to_rgb(fused).clamp(0, 1)
@@ -125,112 +189,54 @@ def _through_jpeg(picture: Tensor) -> Tensor:
     return views_to_rgb([np.asarray(Image.open(buffer))])[0].to(picture.device)
 
 
-def common_gray_rule(headers: Sequence[Mapping[str, Any]], group: str) -> str:
-    """The gray rule of all checkpoints.
+@dataclass(frozen=True)
+class ClipProtocol(BaseProtocol):
+    """How clips are measured. `image_size` and `network_size` are shorter sides, the aspect is kept.
 
-    Args:
-        headers: of the checkpoints.
-        group: of the config, where one rule for all can be set.
+    Larger clips are resized to `image_size`, smaller ones left as they are; None: all as they are. Without a
+    `network_size` it is twice the size that checkpoints trained at, as in `colorgan colorize`.
 
-    Raises:
-        ValueError: checkpoints of two gray rules cannot share a table.
-    """
-    rules = {str(header["gray_rule"]) for header in headers}
-    if len(rules) > 1:
-        raise ValueError(
-            f"these checkpoints differ in gray_rule ({', '.join(sorted(rules))}) and cannot share a table; evaluate "
-            f"them apart, or set one rule for all ({group}.gray_rule)"
-        )
-    return rules.pop()
-
-
-class PhotoSet(Dataset[dict[str, Tensor]]):
-    """The photos of a protocol as batches `{"gray", "rgb", "position"}`; they are read anew each time.
-
-    Args:
-        library: examined photos.
-        protocol: with image size and gray rule filled in.
-        data: what the record says of the source.
-        splits: of the runs behind the checkpoints; of protocol.photos=val only what all of them hold out is measured.
-
-    Raises:
-        ValueError: there is no photo.
+    Attributes:
+        flow: between luma planes: `dis`, `raft` or the path of RAFT's weights; not used where the motion is known.
+        smooth: strength of `ChromaSmoother` behind the network; 0 for none.
     """
 
-    unit = "photos"
+    name: str = "clips"
+    image_size: int | None = 256
+    flow: str = "dis"
+    smooth: float = 0.0
 
-    def __init__(
-        self, library: PhotoLibrary, protocol: Protocol, data: Mapping[str, Any], splits: Sequence[Split] = ()
-    ) -> None:
-        self.library, self.protocol, self.data = library, protocol, dict(data)
-        names, widths, heights = (list(library.table[key]) for key in ("name", "width", "height"))
-        indices = list(range(len(names)))
-        if protocol.photos == "val":
-            groups = list(library.table["group"])
-            indices = [index for index in indices if all(split.holds_out(groups[index]) for split in splits)]
-            if not indices:
-                raise ValueError(
-                    f"the runs of these checkpoints hold out none of the {len(names)} photos; give photos that they "
-                    "never trained on and protocol.photos=all"
-                )
-        least = _LEAST_NATIVE if protocol.geometry == "native" else 1 if protocol.enlarge else protocol.image_size or 1
-        fitting = [index for index in indices if min(widths[index], heights[index]) >= least]
-        if not fitting:
-            raise ValueError(
-                f"none of {len(indices)} photos has {least} px; ask for a smaller protocol.image_size, or for "
-                "protocol.enlarge=true"
-            )
-        self.num_too_small = len(indices) - len(fitting)
-        if protocol.photos == "all" and protocol.first:
-            fitting.sort(key=lambda index: names[index].rsplit("/", 1)[-1])
-        self.indices = fitting[: protocol.first]
-        self.names = [names[index] for index in self.indices]
+    group = "clip_protocol"
+    least: ClassVar[Mapping[str, int]] = {"image_size": 16, "network_size": 16}
 
-    def __len__(self) -> int:
-        return len(self.indices)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.smooth < 1:
+            raise ValueError(f"smooth must be in [0, 1), got {self.smooth} (clip_protocol.smooth)")
 
-    @property
-    def num_subjects(self) -> int:
-        """How many photos show different things."""
-        return len(self)
+    def describe(self) -> dict[str, Any]:
+        """List what decides values."""
+        settings = {key: getattr(self, key) for key in ("image_size", "network_size", "gray_rule", "flow", "smooth")}
+        return {"photos": "all", "geometry": "shorter side", **settings}
 
-    def left_out(self) -> dict[str, int]:
-        """How many photos of the source are not measured, by reason; a split is no reason."""
-        small = {"too small": self.num_too_small} if self.num_too_small else {}
-        return {**self.library.dropped, **small}
+    def resolved(self, headers: Sequence[Mapping[str, Any]]) -> Self:
+        """Fill in the gray rule, and twice the largest size that checkpoints trained at for the network."""
+        size = self.network_size or 2 * max(int(header["image_size"]) for header in headers)
+        return replace(super().resolved(headers), network_size=size)
 
-    @cached_property
-    def sha256(self) -> str:
-        """Hash of the content of all photos, in order."""
-        hashes = self.library.table["sha256"]
-        return hashlib.sha256("".join(hashes[index] for index in self.indices).encode()).hexdigest()
+    def view(self, pixels: np.ndarray) -> np.ndarray:
+        """Resize a frame, unless it is small already."""
+        height, width = pixels.shape[:2]
+        if self.image_size is None or min(height, width) <= self.image_size:
+            return pixels
+        scale = self.image_size / min(height, width)
+        size = (round(width * scale), round(height * scale))
+        return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
 
-    def rgb(self, positions: Sequence[int]) -> Tensor:
-        """Photos (N, 3, H, W) in [0, 1] by their positions in the set."""
-        return views_to_rgb([self.protocol.view(self.library.original(self.indices[p])) for p in positions])
-
-    def others(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """For each photo of a batch another one, half the set away: not a neighbour in a film."""
-        half, size = len(self) // 2, batch["rgb"].shape[-2:]
-        others = self.rgb([(int(position) + half) % len(self) for position in batch["position"]])
-        if others.shape[-2:] == size:
-            return others
-        return F.interpolate(others, size, mode="bilinear", antialias=True)  # photos at their native size
-
-    def __getitems__(self, positions: list[int]) -> dict[str, Tensor]:
-        rgb = self.rgb(positions)
-        assert self.protocol.gray_rule is not None
-        gray = rgb_to_gray(rgb, self.protocol.gray_rule)
-        return {"gray": gray, "rgb": rgb, "position": torch.tensor(positions)}
-
-    def loader(self, num_workers: int = 0) -> DataLoader[dict[str, Tensor]]:
-        """All photos in order, in batches that fit into memory."""
-        size = self.protocol.image_size or 1
-        most = 1 if self.protocol.geometry == "native" else max(1, min(32, _PIXELS_AT_ONCE // size**2))
-        batches = [list(range(i, min(i + most, len(self)))) for i in range(0, len(self), most)]
-        return DataLoader(self, batch_sampler=batches, collate_fn=_as_it_is, num_workers=num_workers)
-
-
-def _as_it_is(batch: Any) -> dict[str, Tensor]:
-    made: dict[str, Tensor] = batch
-    return made
+    def colorize(self, generator: nn.Module, gray: Tensor) -> Tensor:
+        """Colorize the frames of a clip (T, 1, H, W) as `colorgan colorize` does."""
+        assert self.network_size is not None
+        rule, device = str(generator.gray_rule), str(gray.device)
+        colorizer = Colorizer(generator, gray_rule=rule, working_size=self.network_size, device=device)
+        rgb = torch.cat([colorizer.colorize_gray(part) for part in torch.split(gray, _FRAMES_AT_ONCE)])
+        return ChromaSmoother(strength=self.smooth, gray_rule=rule).smooth(rgb) if self.smooth else rgb

@@ -1,19 +1,16 @@
-"""What an evaluation says: a table on the screen, CSV, and a Markdown report."""
+"""Print an evaluation as a table, and write it as CSV and Markdown."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from colorgan.evaluation.clips import ClipProtocol
+import pandas as pd
+
+from colorgan.evaluation.protocol import BaseProtocol
+from colorgan.evaluation.results import Record, Results, paired_difference
 from colorgan.files import atomic
 from colorgan.metrics.base import MissingMetric, PictureMetric
-from colorgan.evaluation.protocol import Protocol
-from colorgan.evaluation.results import Record, Results, paired_difference
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -37,26 +34,26 @@ class Table:
     metrics: Mapping[str, PictureMetric]
     missing: Mapping[str, MissingMetric]
     objective: str | None
-    protocol: Protocol | ClipProtocol
+    protocol: BaseProtocol
     left_out: Mapping[str, int]
     results: Results
     unit: str = "photos"
 
     def columns(self) -> dict[str, "Metric"]:
-        """What was measured, and of the rest what others have published."""
+        """List the metrics that were measured, and of the others those that were published."""
         published = {name for row in self.published() for name in row}
         return {**self.metrics, **{name: m.kind for name, m in self.missing.items() if name in published}}
 
     def published(self) -> Sequence[Mapping[str, Any]]:
-        """Rows of others; none without truth, as all they measure needs it."""
+        """List rows of others; none without truth, as all they measure needs it."""
         return self.protocol.published if self.records[0]["protocol"]["with_truth"] else ()
 
     def checkpoints(self) -> list[Record]:
-        """The rows that are checkpoints."""
+        """List the rows that are checkpoints."""
         return [record for record in self.records if "checkpoint" in record]
 
     def best(self) -> Record | None:
-        """The checkpoint that the objective ranks first; None if it ranks none."""
+        """Choose the checkpoint that the objective ranks first; None if it ranks none."""
         if self.objective is None:
             return None
         name, sign = self.objective, -1 if self.metrics[self.objective].higher_is_better else 1
@@ -64,7 +61,7 @@ class Table:
         return min(ranked, key=lambda record: sign * record["metrics"][name], default=None)
 
     def against_best(self) -> dict[str, dict[str, dict[str, float]]]:
-        """For each checkpoint but the best, by metric: how it differs from the best (see `paired_difference`)."""
+        """Compare each checkpoint with the best one, by metric (see `paired_difference`)."""
         best = self.best()
         if best is None:
             return {}
@@ -81,10 +78,8 @@ class Table:
             tests[record["name"]] = {name: test for name, test in found.items() if test is not None}
         return tests
 
-    def frame(self) -> "pd.DataFrame":
-        """The table for notebooks: values with half the width of their 95 % intervals."""
-        import pandas as pd
-
+    def frame(self) -> pd.DataFrame:
+        """Make a DataFrame for notebooks: values with half the width of their 95 % intervals."""
         rows = {
             record["name"]: {
                 heading(name, metric): _cell(record, name, metric).replace("\n", " ")
@@ -94,14 +89,12 @@ class Table:
         }
         return pd.DataFrame.from_dict(rows, orient="index")
 
-    def paired_tests(self, metrics: Sequence[str] | None = None) -> "pd.DataFrame":
-        """`against_best` for notebooks: a row a checkpoint and metric.
+    def paired_tests(self, metrics: Sequence[str] | None = None) -> pd.DataFrame:
+        """Make a DataFrame of `against_best` for notebooks: a row a checkpoint and metric.
 
         Args:
             metrics: which; None for all.
         """
-        import pandas as pd
-
         rows = [
             {"checkpoint": row, "metric": name, **test}
             for row, tests in self.against_best().items()
@@ -112,12 +105,12 @@ class Table:
         return frame.set_index(["checkpoint", "metric"]).round(4)
 
     def count(self) -> int:
-        """How many photos or clips."""
+        """Count the photos or clips."""
         count: int = self.records[0]["protocol"][f"num_{self.unit}"]
         return count
 
     def notes(self) -> list[str]:
-        """What a reader must know of the numbers."""
+        """List what a reader must know of the numbers."""
         needs = dict.fromkeys(metric.needs for metric in self.missing.values())
         lines = [
             f"{', '.join(m for m, metric in self.missing.items() if metric.needs == need)}: {need}" for need in needs
@@ -141,7 +134,7 @@ Metric = PictureMetric | type[PictureMetric]
 
 
 def heading(name: str, metric: Metric) -> str:
-    """A column's head: the name and the better direction."""
+    """Head a column: the name and the better direction."""
     return name + {True: " ↑", False: " ↓", None: ""}[metric.higher_is_better]
 
 
@@ -186,15 +179,13 @@ def print_table(table: Table) -> None:
 
 
 def write_csv(path: Path, tables: Sequence[Table]) -> None:
-    """All rows of all tables, each metric with the bounds of its 95 % interval."""
-    names = list(dict.fromkeys(name for table in tables for name in table.metrics))
-    fields = ["data", "protocol", "num_photos", "num_clips", "image_size", "row", "checkpoint", "stage", "step"]
-    fields += [column for name in names for column in (name, f"{name}_low", f"{name}_high")]
-    with atomic(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=fields)
-        writer.writeheader()
-        for table in tables:
-            writer.writerows(_csv_row(table, record) for record in table.records)
+    """Write all rows of all tables, each metric with the bounds of its 95 % interval."""
+    names = dict.fromkeys(name for table in tables for name in table.metrics)
+    columns = ["data", "protocol", "num_photos", "num_clips", "image_size", "row", "checkpoint", "stage", "step"]
+    columns += [column for name in names for column in (name, f"{name}_low", f"{name}_high")]
+    rows = [_csv_row(table, record) for table in tables for record in table.records]
+    with atomic(path) as temporary:  # objects: whole numbers stay whole beside cells that are empty
+        pd.DataFrame(rows, columns=columns, dtype=object).to_csv(temporary, index=False)
 
 
 def _csv_row(table: Table, record: Record) -> dict[str, Any]:
@@ -210,7 +201,7 @@ def _csv_row(table: Table, record: Record) -> dict[str, Any]:
 
 
 def markdown(table: Table, figures: Mapping[str, str]) -> str:
-    """One section of a report.
+    """Write one section of a report.
 
     Args:
         table: its rows.

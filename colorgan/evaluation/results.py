@@ -1,4 +1,4 @@
-"""Results of evaluations on disk: what is measured already is read, never measured again.
+"""Keep results of evaluations on disk, so that nothing is measured twice.
 
     evaluation/  metrics.jsonl           one line a measurement: what was measured, how, values, intervals
                  photos/<key>.npz        the values of each photo, resampled sets, histograms
@@ -24,7 +24,7 @@ _PARTS = ("metrics", "intervals", "metric_protocols", "seconds")
 
 
 def measurement_key(identity: str, protocol: Mapping[str, Any]) -> str:
-    """The key of a measurement.
+    """Make the key of a measurement.
 
     Args:
         identity: SHA-256 of a checkpoint, or the name of a baseline.
@@ -44,7 +44,7 @@ class Results:
         self.folder, self.path = folder, folder / "metrics.jsonl"
 
     def records(self) -> dict[str, Record]:
-        """What has been measured, by key; a line that a crash has cut off or a disk has damaged is left out."""
+        """Read what has been measured, by key; a line that a crash has cut off or a disk has damaged is left out."""
         merged: dict[str, Record] = {}
         for record in read_json_lines(self.path, {**_WHOLE, **dict.fromkeys(_PARTS, dict)}):
             known = merged.setdefault(record["key"], record)
@@ -63,7 +63,7 @@ class Results:
             lines.write(("\n" if cut_off else "") + json.dumps(record, sort_keys=True) + "\n")
 
     def arrays(self, key: str) -> dict[str, np.ndarray]:
-        """Arrays of a measurement: `each/<metric>` (N,), `replicates/<metric>` (R,), `histograms`; empty if unknown."""
+        """Read its arrays: `each/<metric>` (N,), `replicates/<metric>` (R,), `histograms`; empty if unknown."""
         path = self._arrays_path(key)
         if not path.exists():
             return {}
@@ -77,7 +77,7 @@ class Results:
 def paired_difference(
     arrays: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray], metric: str, *, higher_is_better: bool | None
 ) -> dict[str, float] | None:
-    """A paired bootstrap test of two measurements on the same photos: how much the other one differs.
+    """Test how much two measurements on the same photos differ, by a paired bootstrap.
 
     Both values of a pair come from the same resampled set of photos, so what makes a photo hard cancels.
 

@@ -1,4 +1,4 @@
-"""What the metrics of pictures share: their input, a value a picture, and values of resampled sets for intervals."""
+"""Share what metrics of pictures have in common: input, a value a picture, values of resampled sets for intervals."""
 
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -40,16 +40,16 @@ class PictureMetric(Metric):
         super().__init__(**{"dist_sync_fn": gather_from_processes, **kwargs})
 
     def describe(self) -> dict[str, Any]:
-        """The protocol of the number: all that changes its value."""
+        """Say all that changes the value, for records."""
         versions = {package: version(package) for package in self.packages}
         return {"class": type(self).__name__, "version": self.version, **versions}
 
     def judge(self) -> str | None:
-        """The network behind the number, by the name that a generator's teachers bear; None if there is none."""
+        """Name the network behind the number, as records of checkpoints do; None if there is none."""
         return None
 
     def replicates(self, counts: Tensor) -> Tensor:
-        """The metric on resampled sets, for bootstrap intervals and paired tests.
+        """Compute the metric on resampled sets, for bootstrap intervals and paired tests.
 
         Args:
             counts: (R, N), how often each of the N pictures is in each of R resampled sets; rows sum to N.
@@ -83,7 +83,7 @@ class MeanOverPictures(PictureMetric):
         self.add_state("per_picture", [], dist_reduce_fx="cat")
 
     def values(self, fake_rgb: Tensor, rgb: Tensor) -> Tensor:
-        """The value of each picture, (N,); both images are rounded to 8 bits already."""
+        """Compute the value of each picture, (N,); both images are rounded to 8 bits already."""
         raise NotImplementedError
 
     def update(self, fake_rgb: Tensor, rgb: Tensor) -> None:
@@ -96,22 +96,22 @@ class MeanOverPictures(PictureMetric):
         self.per_picture.append(self.values(quantize(fake_rgb), quantize(rgb)).double())
 
     def compute(self) -> Tensor:
-        """Mean over pictures."""
+        """Average over pictures."""
         return self.value_of_each().mean().float()
 
     def value_of_each(self) -> Tensor:
-        """The values of all pictures so far, (N,) in double precision."""
+        """List the values of all pictures so far, (N,) in double precision."""
         values: Tensor = dim_zero_cat(self.per_picture)
         return values
 
     def replicates(self, counts: Tensor) -> Tensor:
-        """Weighted means."""
+        """Compute weighted means."""
         values = self.value_of_each()
         return counts.to(values) @ values / len(values)
 
 
 def gather_from_processes(state: Tensor, group: Any = None) -> list[Tensor]:
-    """The state of every process, in their order; a process without pictures may have none.
+    """Gather the state of every process, in their order; a process without pictures may have none.
 
     torchmetrics gives such a process an empty float32 vector, which gloo and NCCL cannot gather beside matrices or
     doubles.
@@ -141,7 +141,7 @@ def check_pictures(fake_rgb: Tensor, rgb: Tensor) -> None:
 
 
 def resampling_counts(num_pictures: int, num_replicates: int, *, seed: int = 0) -> Tensor:
-    """How often each picture is drawn in each of a bootstrap's resampled sets.
+    """Count how often each picture is drawn in each of a bootstrap's resampled sets.
 
     A pure function of its arguments: replicates of two checkpoints on the same photos are pairs.
 

@@ -1,4 +1,4 @@
-"""Colorfulness of pictures, and its difference to that of the photos."""
+"""Measure the colorfulness of pictures, and its difference to that of the photos."""
 
 from typing import Any
 
@@ -37,11 +37,11 @@ class Colorfulness(MeanOverPictures):
         self.formula = formula
 
     def describe(self) -> dict[str, Any]:
-        """The formula."""
+        """Also say the formula."""
         return {**super().describe(), "formula": self.formula}
 
     def values(self, fake_rgb: Tensor, rgb: Tensor) -> Tensor:
-        """Colorfulness of each picture; the photos are not looked at."""
+        """Compute the colorfulness of each picture; the photos are not looked at."""
         return colorfulness(fake_rgb, absolute=self.formula == "abs")
 
 
@@ -64,7 +64,7 @@ class ColorfulnessDifference(PictureMetric):
         self.add_state("reals", [], dist_reduce_fx="cat")
 
     def describe(self) -> dict[str, Any]:
-        """The formula."""
+        """Also say the formula."""
         return {**super().describe(), "formula": self.formula}
 
     def update(self, fake_rgb: Tensor, rgb: Tensor) -> None:
@@ -79,10 +79,10 @@ class ColorfulnessDifference(PictureMetric):
         return differences
 
     def compute(self) -> Tensor:
-        """Absolute difference of the two means."""
+        """Compute the absolute difference of the two means."""
         return self._differences().mean().abs().float()
 
     def replicates(self, counts: Tensor) -> Tensor:
-        """Absolute differences of weighted means."""
+        """Compute absolute differences of weighted means."""
         differences = self._differences()
         return (counts.to(differences) @ differences / len(differences)).abs()

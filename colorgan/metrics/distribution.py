@@ -1,4 +1,4 @@
-"""Distances between the set of pictures and the set of photos, in the space of a feature network."""
+"""Measure how far a set of pictures is from the set of photos, in the features of a network: FID and KID."""
 
 from typing import Any
 
@@ -36,11 +36,11 @@ class FeatureDistance(PictureMetric):
         self.add_state("real_features", [], dist_reduce_fx="cat")
 
     def describe(self) -> dict[str, Any]:
-        """The network, its weights and its preparation of pictures."""
+        """Also name the network, its weights and its preparation of pictures."""
         return {**super().describe(), **self.features.describe()}
 
     def judge(self) -> str:
-        """The feature network."""
+        """Name the feature network."""
         return self.features.name
 
     def update(self, fake_rgb: Tensor, rgb: Tensor) -> None:
@@ -50,22 +50,22 @@ class FeatureDistance(PictureMetric):
         self.real_features.append(self.features.of_photos(rgb))
 
     def sets(self) -> tuple[Tensor, Tensor]:
-        """Features of all pictures and of all photos so far, (N, C) in double precision."""
+        """List the features of all pictures and of all photos so far, (N, C) in double precision."""
         return dim_zero_cat(self.fake_features).double(), dim_zero_cat(self.real_features).double()
 
     def distances(self, counts: Tensor) -> Tensor:
-        """The distance with each pair of picture and photo counted as often as a row of `counts` (R, N) says."""
+        """Compute the distance with each pair of picture and photo counted as a row of `counts` (R, N) says."""
         raise NotImplementedError
 
     def compute(self) -> Tensor:
-        """The distance; NaN for fewer than two photos."""
+        """Compute the distance; NaN for fewer than two photos."""
         fake, _ = self.sets()
         if len(fake) < 2:
             return torch.tensor(float("nan"))
         return self.distances(fake.new_ones(1, len(fake)))[0].float()
 
     def replicates(self, counts: Tensor) -> Tensor:
-        """Distances of resampled sets."""
+        """Compute the distances of resampled sets."""
         return self.distances(counts.to(self.sets()[0]))
 
 
@@ -96,11 +96,11 @@ class KernelDistance(FeatureDistance):
         self.paired = paired
 
     def describe(self) -> dict[str, Any]:
-        """Also which pairs count."""
+        """Also say which pairs count."""
         return {**super().describe(), "paired": self.paired}
 
     def distances(self, counts: Tensor) -> Tensor:
-        """1000 times the estimate; copies of an item in a resampled set are no pair either."""
+        """Compute 1000 times the estimate; copies of an item in a resampled set are no pair either."""
         fake, real = self.sets()
         size, count = fake.shape[1], fake.shape[0]
         same, cross = counts.new_zeros(len(counts)), counts.new_zeros(len(counts))
@@ -129,12 +129,12 @@ class FrechetDistance(FeatureDistance):
     least_photos = 2048  # fewer leave the covariance of 2,048 features singular
 
     def distances(self, counts: Tensor) -> Tensor:
-        """The distance of each resampled set."""
+        """Compute the distance of each resampled set."""
         fake, real = self.sets()
         return torch.stack([_frechet(fake, real, row) for row in counts])
 
     def replicates(self, counts: Tensor) -> Tensor:
-        """Distances of the first resampled sets, shifted to the value of the whole set.
+        """Compute distances of the first resampled sets, shifted to the value of the whole set.
 
         A resampled set has fewer distinct photos, which lifts the biased distance; its spread is what counts.
         """

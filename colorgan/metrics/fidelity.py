@@ -1,4 +1,4 @@
-"""How close a picture comes to the photo it was made from."""
+"""Measure how close a picture comes to the photo it was made from."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -25,7 +25,7 @@ class PSNR(MeanOverPictures):
     packages = ("torchmetrics",)
 
     def values(self, fake_rgb: Tensor, rgb: Tensor) -> Tensor:
-        """PSNR of each picture."""
+        """Compute the PSNR of each picture."""
         ratios: Tensor = peak_signal_noise_ratio(fake_rgb, rgb, data_range=1.0, reduction="none", dim=(1, 2, 3))
         return ratios.clamp(max=100)
 
@@ -40,7 +40,7 @@ class ChromaPSNR(MeanOverPictures):
     higher_is_better = True
 
     def values(self, fake_rgb: Tensor, rgb: Tensor) -> Tensor:
-        """PSNR of each picture."""
+        """Compute the PSNR of each picture."""
         # Cb = (B - Y) / 1.772, Cr = (R - Y) / 1.402 (ITU-T T.871)
         scale = rgb.new_tensor([1.772, 1.402]).view(1, 2, 1, 1)
         error = (rgb_to_chroma(fake_rgb) - rgb_to_chroma(rgb)) / scale
@@ -58,7 +58,7 @@ class SSIM(MeanOverPictures):
     decimals = 4
 
     def values(self, fake_rgb: Tensor, rgb: Tensor) -> Tensor:
-        """SSIM of each picture.
+        """Compute the SSIM of each picture.
 
         Raises:
             ValueError: a picture smaller than the window.
@@ -83,7 +83,7 @@ class CIEDE2000(MeanOverPictures):
     packages = ("scikit-image",)
 
     def values(self, fake_rgb: Tensor, rgb: Tensor) -> Tensor:
-        """Mean difference of each picture."""
+        """Compute the mean difference of each picture."""
         from skimage.color import deltaE_ciede2000
 
         # One by one: pictures that fit into the cache of a CPU take half the time of a batch.
@@ -120,15 +120,15 @@ class LPIPS(MeanOverPictures):
         self.lpips = lpips_network(network, str(found.path))
 
     def describe(self) -> dict[str, Any]:
-        """Backbone and its weights."""
+        """Also name the backbone and its weights."""
         return {**super().describe(), "network": self.network, "weights": self.weights and self.weights.sha256}
 
     def judge(self) -> str:
-        """The backbone, as a loss is called that has trained through it."""
+        """Name the backbone, as a loss is called that has trained through it."""
         return f"lpips_{self.network}"
 
     @torch.no_grad()
     def values(self, fake_rgb: Tensor, rgb: Tensor) -> Tensor:
-        """Distance of each picture; LPIPS wants [-1, 1]."""
+        """Compute the distance of each picture; LPIPS wants [-1, 1]."""
         distance: Tensor = self.lpips(2 * fake_rgb - 1, 2 * rgb - 1)
         return distance.flatten()

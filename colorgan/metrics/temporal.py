@@ -1,4 +1,4 @@
-"""Metrics of clips: how steady colours are over time. None of them says whether the colours are right.
+"""Measure how steady the colours of clips are over time. None of this says whether the colours are right.
 
 Gray scores nearly perfectly on all of them: read them beside colorfulness, and beside the value of the truth.
 """
@@ -35,7 +35,7 @@ class ClipMetric(MeanOverPictures):
         self.per_picture.append(value.double().reshape(1))
 
     def value_of(self, fake_rgb: Tensor, rgb: Tensor, motion: Motion | None) -> Tensor:
-        """The value of a clip, a scalar; both are rounded to 8 bits already."""
+        """Compute the value of a clip, a scalar; both are rounded to 8 bits already."""
         raise NotImplementedError
 
 
@@ -56,15 +56,15 @@ class ClipMean(ClipMetric):
         object.__setattr__(self, "higher_is_better", metric.higher_is_better)
 
     def describe(self) -> dict[str, Any]:
-        """The metric of the frames."""
+        """Describe the metric of the frames."""
         return {**self.metric.describe(), "over": "clips"}
 
     def judge(self) -> str | None:
-        """The network behind the metric of the frames."""
+        """Name the network behind the metric of the frames."""
         return self.metric.judge()
 
     def value_of(self, fake_rgb: Tensor, rgb: Tensor, motion: Motion | None) -> Tensor:
-        """Mean over frames."""
+        """Average over frames."""
         return self.metric.values(fake_rgb, rgb).double().mean()
 
 
@@ -90,11 +90,11 @@ class CDC(ClipMetric):
             raise ValueError(f"steps must be numbers of at least 1, got {list(steps)} (clip_metrics.cdc.steps)")
 
     def describe(self) -> dict[str, Any]:
-        """The steps and the number of bins."""
+        """Also say the steps and the number of bins."""
         return {**super().describe(), "steps": list(self.steps), "bins": _LEVELS}
 
     def value_of(self, fake_rgb: Tensor, rgb: Tensor, motion: Motion | None) -> Tensor:
-        """Needs one frame more than the largest step."""
+        """Compute the value; needs one frame more than the largest step."""
         _need_frames(fake_rgb, max(self.steps) + 1, "CDC")
         histograms = _histograms(fake_rgb)
         distances = [_jensen_shannon(histograms[:-t], histograms[t:]).mean() for t in self.steps]
@@ -114,7 +114,7 @@ class WarpError(ClipMetric):
     decimals = 6
 
     def value_of(self, fake_rgb: Tensor, rgb: Tensor, motion: Motion | None) -> Tensor:
-        """Needs two frames and the motion."""
+        """Compute the value; needs two frames and the motion."""
         errors, visible = _warped_differences(fake_rgb, motion, "WarpError")
         return _masked_mean(errors.square().mean(dim=1, keepdim=True), visible)
 
@@ -130,7 +130,7 @@ class ChromaFlicker(ClipMetric):
     decimals = 3
 
     def value_of(self, fake_rgb: Tensor, rgb: Tensor, motion: Motion | None) -> Tensor:
-        """Needs two frames and the motion."""
+        """Compute the value; needs two frames and the motion."""
         differences, visible = _warped_differences(rgb_to_lab(fake_rgb)[:, 1:], motion, "ChromaFlicker")
         return _masked_mean(differences.square().sum(dim=1, keepdim=True).sqrt(), visible)
 
@@ -150,13 +150,13 @@ def _warped_differences(planes: Tensor, motion: Motion | None, metric: str) -> t
 
 
 def _masked_mean(values: Tensor, visible: Tensor) -> Tensor:
-    """Mean over the visible pixels of each pair, then over pairs; of which nothing is visible counts 0 (Lai et al.)."""
+    """Average over the visible pixels of each pair, then over pairs; 0 where nothing is visible (Lai et al.)."""
     mask = visible.double()
     return ((values * mask).sum(dim=(1, 2, 3)) / mask.sum(dim=(1, 2, 3)).clamp_min(1)).mean()
 
 
 def _histograms(frames: Tensor) -> Tensor:
-    """Share of the pixels at each 8-bit level, (T, 3, 256) in double precision."""
+    """Compute the share of the pixels at each 8-bit level, (T, 3, 256) in double precision."""
     levels = (frames * 255).round().long().flatten(2).cpu().numpy()
     counts = [[np.bincount(channel, minlength=_LEVELS) for channel in frame] for frame in levels]
     return torch.from_numpy(np.array(counts) / levels.shape[2])

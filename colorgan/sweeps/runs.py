@@ -1,16 +1,14 @@
-"""What became of runs: their state, what their configs differ in, their metrics over seeds; read from run folders."""
+"""Read run folders: their state, what their configs differ in, their metrics over seeds."""
 
-import csv
 import json
 import os
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
 
+import pandas as pd
 import yaml
 from hydra.utils import get_class
 
@@ -37,7 +35,7 @@ class Run:
 
     @cached_property
     def values(self) -> dict[str, Any]:
-        """The config by dotted key, without what changes no result."""
+        """List values of the config by dotted key, without what changes no result."""
         return flat_values(self.config)
 
 
@@ -47,14 +45,18 @@ class Group:
 
     runs: list[Run]
 
-    def numbers(self, metric: str) -> list[float]:
-        """The metric of each run that has it."""
-        values = [run.metrics.get(metric) for run in self.runs]
-        return [value for value in values if value is not None]
+    @cached_property
+    def metrics(self) -> pd.DataFrame:
+        """Tabulate the metrics, a row a run; NaN where a run lacks it."""
+        return pd.DataFrame([run.metrics for run in self.runs], dtype=float)
+
+    def mean(self, metric: str) -> float:
+        """Average a metric over the runs that have it; NaN if none has."""
+        return float(self.metrics[metric].mean()) if metric in self.metrics else float("nan")
 
 
 def find_runs(folder: Path) -> list[Run]:
-    """The runs in a folder and its subfolders, or the one that it is.
+    """Read the runs in a folder and its subfolders, or the one that it is.
 
     Raises:
         FileNotFoundError: there is none.
@@ -91,7 +93,7 @@ def _read_run(path: Path) -> Run:
 
 
 def _final_metrics(path: Path) -> dict[str, float | None]:
-    """Metrics on photos, and on clips as in validation: `motion_<name>`; empty without those on photos."""
+    """Read metrics on photos, and on clips as in validation: `motion_<name>`; empty without those on photos."""
     if not (path / "final.safetensors").exists():
         return {}
     digest = file_hash(path / "final.safetensors")  # by content: in a run of one stage it was measured as its hand-over
@@ -118,50 +120,51 @@ def _state(path: Path) -> str:
 
 
 def group_runs(runs: Sequence[Run]) -> list[Group]:
-    """Finished runs, those together that differ in the seed alone."""
-    groups: dict[str, list[Run]] = defaultdict(list)
-    for run in runs:
-        if run.state == "finished":
-            rest = {key: value for key, value in run.values.items() if key != "seed"}
-            groups[json.dumps(rest, sort_keys=True, default=str)].append(run)
-    return [Group(members) for members in groups.values()]
+    """Put finished runs together that differ in the seed alone."""
+    finished = pd.Series([run for run in runs if run.state == "finished"], dtype=object)
+    if finished.empty:
+        return []
+    same = _config_texts(list(finished)).agg("\n".join, axis=1)
+    return [Group(list(members)) for _, members in finished.groupby(same, sort=False)]
 
 
 def differing_keys(runs: Sequence[Run]) -> list[str]:
-    """Keys, besides the seed, in which configs differ; of some that differ together, the first that is no class."""
-    patterns: dict[tuple[int, ...], str] = {}
-    for key in dict.fromkeys(key for run in runs for key in run.values if key != "seed"):
-        values = [json.dumps(run.values.get(key, "-"), default=str) for run in runs]
-        kinds = list(dict.fromkeys(values))
-        if len(kinds) > 1:
-            pattern = tuple(kinds.index(value) for value in values)
-            if patterns.setdefault(pattern, key).endswith("_target_") and not key.endswith("_target_"):
-                patterns[pattern] = key
-    return list(patterns.values())
+    """Find the keys, besides the seed, in which configs differ; of those that differ together, one that is no class."""
+    texts = _config_texts(runs)
+    differing = texts.columns[texts.nunique() > 1].to_series()
+    patterns = [tuple(pd.factorize(texts[key])[0]) for key in differing]
+    together = differing.groupby(pd.Series(patterns, differing.index, dtype=object), sort=False)
+    return [min(keys, key=lambda key: key.endswith("_target_")) for _, keys in together]
+
+
+def _config_texts(runs: Sequence[Run]) -> pd.DataFrame:
+    """Tabulate configs without their seeds, a row a run: each value as JSON, nothing where a config lacks the key."""
+    rows = [{key: json.dumps(value, default=str) for key, value in run.values.items()} for run in runs]
+    return pd.DataFrame(rows).drop(columns="seed", errors="ignore").fillna("")
 
 
 def higher_is_better(config: Mapping[str, Any], metric: str) -> bool | None:
-    """The better direction of a metric of a config; None if there is none, or the metric is not ours."""
+    """Find the better direction of a metric of a config; None if there is none, or the metric is not ours."""
     target = config["metrics"].get(metric, {}).get("_target_", "")
     found = get_class(target) if target.startswith("colorgan.metrics.") else None  # nothing of a stranger's is imported
     return getattr(found, "higher_is_better", None)
 
 
 def best_group(groups: Sequence[Group]) -> Group | None:
-    """The group whose mean is best by the objective; None if their objectives differ, or rank nothing."""
+    """Choose the group whose mean is best by the objective; None if their objectives differ, or rank nothing."""
     objectives = {str(group.runs[0].config.get("objective")) for group in groups}
     if len(objectives) != 1:
         return None
     objective = objectives.pop()
-    ranked = [group for group in groups if group.numbers(objective)]
+    ranked = [group for group in groups if pd.notna(group.mean(objective))]
     higher = higher_is_better(groups[0].runs[0].config, objective)
     if higher is None or not ranked:
         return None
-    return min(ranked, key=lambda group: (-1 if higher else 1) * fmean(group.numbers(objective)))
+    return min(ranked, key=lambda group: (-1 if higher else 1) * group.mean(objective))
 
 
 def print_runs(runs: Sequence[Run]) -> None:
-    """A row a config: what differs, number of seeds, metrics as mean and spread over them, path; the others below."""
+    """Print a row a config: what differs, number of seeds, metrics as mean and spread, path; unfinished runs below."""
     from rich.console import Console
     from rich.table import Table
 
@@ -176,7 +179,7 @@ def print_runs(runs: Sequence[Run]) -> None:
     for group in groups:
         first = group.runs[0]
         values = [str(first.values.get(key, "-")) for key in keys]
-        numbers = [_mean_and_spread(group.numbers(metric)) for metric in metrics]
+        numbers = [_mean_and_spread(group, metric) for metric in metrics]
         mark = " (best)" if group is best and len(groups) > 1 else ""
         row = [*values, str(len(group.runs)), *numbers, f"{first.path}{mark}"]
         table.add_row(*row, style="bold" if mark else None)
@@ -192,24 +195,27 @@ def print_runs(runs: Sequence[Run]) -> None:
 
 
 def _short(keys: Sequence[str]) -> list[str]:
-    """Dotted keys, each cut to as many last parts as tell it apart."""
+    """Cut dotted keys to as many last parts as tell them apart."""
     ends = {n: [".".join(key.split(".")[-n:]) for key in keys] for n in range(1, 20)}
     return [next(e[i] for e in ends.values() if e.count(e[i]) == 1) for i in range(len(keys))]
 
 
-def _mean_and_spread(numbers: Sequence[float]) -> str:
-    if not numbers:
+def _mean_and_spread(group: Group, metric: str) -> str:
+    mean = group.mean(metric)
+    if pd.isna(mean):
         return "-"
-    return f"{fmean(numbers):.4g}" + (f" ±{stdev(numbers):.2g}" if len(numbers) > 1 else "")
+    spread = group.metrics[metric].std()  # NaN of a single run
+    return f"{mean:.4g}" + (f" ±{spread:.2g}" if pd.notna(spread) else "")
 
 
 def write_runs(runs: Sequence[Run], path: Path) -> None:
-    """CSV with a row a run, finished or not: path, state, seed, what differs, metrics."""
-    keys = differing_keys(runs)
-    metrics = list(dict.fromkeys(metric for run in runs for metric in run.metrics))
-    with atomic(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "state", "seed", *keys, *metrics])
-        for run in runs:
-            values = [run.values.get(key) for key in ("seed", *keys)]
-            writer.writerow([run.path, run.state, *values, *(run.metrics.get(metric) for metric in metrics)])
+    """Write a CSV with a row a run, finished or not: path, state, seed, what differs, metrics."""
+    keys = ["seed", *differing_keys(runs)]
+    rows = [
+        {"path": run.path, "state": run.state, **{key: run.values.get(key) for key in keys}, **run.metrics}
+        for run in runs
+    ]
+    metrics = dict.fromkeys(metric for run in runs for metric in run.metrics)
+    with atomic(path) as temporary:  # objects: whole numbers stay whole beside cells that are empty
+        frame = pd.DataFrame(rows, columns=["path", "state", *keys, *metrics], dtype=object)
+        frame.to_csv(temporary, index=False)

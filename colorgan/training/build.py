@@ -24,7 +24,7 @@ from colorgan.callbacks import (
 from colorgan.checkpoint import build_network, load_network, read_header, without_weights
 from colorgan.config import build, class_of, differences, factory, plain
 from colorgan.evaluation.clips import MotionClips
-from colorgan.evaluation.measure import evaluate
+from colorgan.evaluation.measure import mean_values
 from colorgan.losses import Loss
 from colorgan.stages.base import Stage
 from colorgan.training.plan import PlannedStage
@@ -166,7 +166,7 @@ def validation_metrics(
 
     def measure_over_time(generator: nn.Module) -> dict[str, float]:
         device = next(generator.parameters()).device  # clips and metrics stay on the CPU: not all devices have float64
-        values = evaluate(lambda clip: generator(clip["gray"].to(device)).cpu(), clips.loader(), clip_metrics)
+        values = mean_values(lambda clip: generator(clip["gray"].to(device)).cpu(), clips.loader(), clip_metrics)
         return {f"motion_{name}": value for name, value in values.items()}
 
     return ValidationMetrics(metrics, records, save_snapshot, measure_over_time)

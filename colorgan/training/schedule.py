@@ -24,8 +24,9 @@ from colorgan.callbacks import Records, StopRequest
 from colorgan.checkpoint import find_checkpoint, read_header
 from colorgan.config import build, build_datamodule, build_metrics, plain
 from colorgan.data.library import PhotoLibrary, Split, write_manifest
-from colorgan.evaluation.clips import ClipProtocol, MotionClips, MotionPanel
-from colorgan.evaluation.protocol import PhotoSet, Protocol
+from colorgan.evaluation.clips import MotionClips, MotionPanel
+from colorgan.evaluation.photos import PhotoSet
+from colorgan.evaluation.protocol import ClipProtocol, Protocol
 from colorgan.files import copy_file, file_hash, write_json
 from colorgan.stages.base import DivergedError, Stage
 from colorgan.training.build import (

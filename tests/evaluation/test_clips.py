@@ -5,12 +5,14 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import evaluate
-from colorgan.evaluation.clips import ClipProtocol, FilmClips, MotionPanel
 from colorgan.data import ClipsSource
 from colorgan.data.library import Split
+from colorgan.evaluation.clips import FilmClips, MotionClips, MotionPanel
+from colorgan.evaluation.protocol import ClipProtocol
 
 ROWS = ["gray", "mean tint", "shuffled", "run", "truth"]
 
@@ -125,8 +127,6 @@ def test_clips_that_a_run_trained_on_are_not_measured(clips):
 
 
 def test_another_photo_lends_its_colours_under_the_same_motion(photos):
-    from colorgan.evaluation.clips import MotionClips
-
     pixels = {str(n): np.full((60, 60, 3), 40 * n + 20, np.uint8) for n in range(3)}
     protocol = ClipProtocol(image_size=24, network_size=24, gray_rule="luma601")
     panel = MotionClips(pixels, protocol, num_frames=5, motions=["pan", "zoom"], data={})
@@ -136,11 +136,24 @@ def test_another_photo_lends_its_colours_under_the_same_motion(photos):
     assert panel.num_subjects == 3
 
 
-def test_frames_keep_their_aspect_and_are_not_enlarged(clips):
-    frame = ClipsSource(str(clips)).frames("one")[0]
-    assert ClipProtocol(image_size=20).view(frame).shape == (20, 30, 3)
-    assert ClipProtocol(image_size=256).view(frame).shape == (40, 60, 3)
-    assert ClipProtocol(image_size=None).view(frame).shape == (40, 60, 3)
+def test_a_strip_shows_frames_and_the_flicker_of_a_line(clips):
+    protocol = ClipProtocol(network_size=32, gray_rule="luma601", image_size=40)
+    film = FilmClips(ClipsSource(str(clips)), protocol)
+    batch = film.batch(0)
+    flicker = batch["rgb"] * torch.tensor([1.0, 0.2] * 3).view(-1, 1, 1, 1)  # every other frame is dark
+    sheet = np.asarray(film.sheet([0], {"truth": [batch["rgb"]], "flicker": [flicker]}).convert("L")).astype(float)
+    assert sheet.shape == (20 + 2 * 120 + 4, 150 + 5 * 180 + 4 * 4)  # labels; four frames and a slice, 60:40
+    slices = [sheet[top : top + 120, -180:].mean(axis=1) for top in (20, 144)]
+    jumps = [np.abs(np.diff(one)).max() for one in slices]
+    assert jumps[1] > 5 * jumps[0]
+
+
+def test_a_report_shows_a_few_clips_evenly_spaced():
+    pixels = {str(n): np.zeros((60, 60, 3), np.uint8) for n in range(5)}
+    protocol = ClipProtocol(image_size=24, network_size=24, gray_rule="luma601")
+    panel = MotionClips(pixels, protocol, num_frames=5, motions=["pan", "zoom"], data={})
+    assert [positions for _, positions in panel.sheets([], "").values()] == [[0], [2], [5], [7]]
+    assert panel.sheets([], "")["clip-2"][0].startswith("1 pan: four frames")
 
 
 def test_a_panel_of_too_few_frames_is_refused():

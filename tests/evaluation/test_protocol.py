@@ -1,4 +1,5 @@
-import hashlib
+"""How photos and clips are prepared, and how a generator's answer becomes the picture that is measured."""
+
 import io
 
 import numpy as np
@@ -9,177 +10,8 @@ from skimage.color import rgb2lab
 from torch import nn
 
 from colorgan.color import chroma_to_rgb, rgb_to_gray
-from colorgan.data.library import build_library
-from colorgan.data.sources import FolderSource
-from colorgan.evaluation.measure import resolve_protocol
-from colorgan.evaluation.protocol import Protocol, PhotoSet
 from colorgan.colorize.deoldify import merge_yuv
-
-SIZES = {
-    "a.png": (48, 32),
-    "b.png": (32, 32),
-    "c/d.png": (20, 60),
-    "c/e.png": (40, 64),
-    "f.png": (36, 36),
-    "g.png": (33, 50),
-}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Six photos of (width, height), smooth and colourful; c/d.png is smaller than 32 px."""
-    folder = tmp_path_factory.mktemp("photos")
-    rng = np.random.default_rng(0)
-    for name, size in SIZES.items():
-        (folder / name).parent.mkdir(exist_ok=True)
-        coarse = Image.fromarray(rng.integers(0, 256, (5, 5, 3), dtype=np.uint8))
-        coarse.resize(size, Image.Resampling.BICUBIC).save(folder / name)
-    return folder
-
-
-@pytest.fixture
-def library(folder, tmp_path):
-    def build(validation_share=1.0, seed=0):
-        return build_library(
-            FolderSource(str(folder)),
-            min_size=1,
-            store_size=None,
-            min_colorfulness=0,
-            validation_share=validation_share,
-            max_validation=100,
-            seed=seed,
-            cache_dir=tmp_path,
-        )
-
-    return build
-
-
-@pytest.fixture
-def photos(library):
-    """Test photos of a protocol with 32 px and luma unless said otherwise."""
-
-    def of(**options):
-        protocol = Protocol(**{"photos": "all", "image_size": 32, "gray_rule": "luma601", **options})
-        return PhotoSet(library(), protocol, {"kind": "folder"})
-
-    return of
-
-
-@pytest.fixture
-def pictures(photos):
-    """The five photos that are large enough, 32 px, in [0.2, 0.8]: chroma has room."""
-    return 0.2 + 0.6 * photos().rgb(range(5))
-
-
-def as_tensor(image):
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
-
-
-@pytest.mark.parametrize("resample", ["bilinear", "bicubic", "lanczos"])
-@pytest.mark.parametrize("name", ["a.png", "c/e.png", "g.png"])
-def test_views_are_those_of_pil(resample, name, folder, photos):
-    with Image.open(folder / name) as image:
-        side, filtered = min(image.size), Image.Resampling[resample.upper()]
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        square = image.crop((left, top, left + side, top + side)).resize((24, 24), filtered)
-        stretched = image.resize((24, 24), filtered)
-    for geometry, expected in (("center_square", square), ("stretch", stretched)):
-        made = photos(image_size=24, geometry=geometry, resample=resample)
-        assert torch.equal(made.rgb([made.names.index(name)])[0], as_tensor(expected))
-
-
-def test_native_photos_stay_as_they_are_one_a_batch(folder, photos):
-    made = photos(geometry="native")
-    assert made.names == [name for name in sorted(SIZES) if name != "c/d.png"]  # too small for judging networks
-    for name, batch in zip(made.names, made.loader(), strict=True):
-        with Image.open(folder / name) as image:
-            assert torch.equal(batch["rgb"][0], as_tensor(image))
-        assert batch["gray"].shape == (1, 1, *SIZES[name][::-1])
-
-
-def test_photos_that_are_too_small_are_left_out_unless_they_may_be_enlarged(photos):
-    without, with_them = photos(), photos(enlarge=True)
-    assert without.names == [name for name in sorted(SIZES) if name != "c/d.png"]
-    assert (without.num_too_small, with_them.num_too_small) == (1, 0)
-    assert with_them.names == sorted(SIZES)
-    assert with_them.rgb(range(6)).shape == (6, 3, 32, 32)
-
-
-def test_first_takes_the_first_by_file_name_that_are_large_enough(photos, library, folder):
-    (folder / "0").mkdir(exist_ok=True)
-    (folder / "f.png").rename(folder / "0" / "z.png")  # first by path, last by name, as photos in folders of classes
-    try:
-        assert photos(first=5).names == ["a.png", "b.png", "c/e.png", "g.png", "0/z.png"]
-        split = library(validation_share=0.5)
-        held_out = PhotoSet(split, Protocol(image_size=20, gray_rule="luma601", first=2), {}, [split.split])
-        assert held_out.indices == list(split.splits["val"][:2])  # the panel of validation in training
-    finally:
-        (folder / "0" / "z.png").rename(folder / "f.png")
-    assert photos(first=3).names == ["a.png", "b.png", "c/e.png"]
-    assert photos(first=3, enlarge=True).names == ["a.png", "b.png", "c/d.png"]
-    assert photos(first=100, enlarge=True).names == sorted(SIZES)
-
-
-def test_a_size_that_no_photo_has_is_refused(photos):
-    with pytest.raises(ValueError, match=r"none of 6 photos has 64 px; ask for a smaller protocol\.image_size"):
-        photos(image_size=64)
-
-
-def test_val_takes_the_photos_that_are_never_trained_on_and_all_takes_all(library):
-    split = library(validation_share=0.5)
-    protocol = {"image_size": 20, "gray_rule": "luma601"}
-    val, everything = (
-        PhotoSet(split, Protocol(photos=choice, **protocol), {}, [split.split]) for choice in ("val", "all")
-    )
-    assert val.indices == list(split.splits["val"])
-    assert len(val) == 3
-    assert not set(val.indices) & set(split.splits["train"])
-    assert everything.names == sorted(SIZES)
-
-
-def test_val_takes_what_all_runs_hold_out_whatever_else_is_in_the_folder(library, folder, tmp_path):
-    split, other = library(validation_share=0.5), library(validation_share=0.5, seed=1)
-    protocol = Protocol(image_size=20, gray_rule="luma601")
-    both = PhotoSet(split, protocol, {}, [split.split, other.split])
-    assert both.indices == sorted(set(split.splits["val"]) & set(other.splits["val"]))
-    names = split.table["name"]
-    trained = [names[index] for index in split.splits["train"]]
-    part = tmp_path / "part"
-    for name in [*trained, names[split.splits["val"][0]]]:
-        (part / name).parent.mkdir(parents=True, exist_ok=True)
-        (part / name).write_bytes((folder / name).read_bytes())
-    options = {"min_size": 1, "store_size": None, "min_colorfulness": 0, "max_validation": 100, "seed": 0}
-    whole = build_library(FolderSource(str(part)), validation_share=1, cache_dir=tmp_path, **options)
-    assert PhotoSet(whole, protocol, {}, [split.split]).names == [names[split.splits["val"][0]]]
-    (part / names[split.splits["val"][0]]).unlink()
-    whole = build_library(FolderSource(str(part)), validation_share=1, cache_dir=tmp_path, **options)
-    with pytest.raises(ValueError, match="hold out none of the 3 photos"):
-        PhotoSet(whole, protocol, {}, [split.split])
-
-
-def test_batches_hold_all_photos_in_order_with_their_gray_and_position(photos):
-    for rule in ("luma601", "lightness"):
-        made = photos(gray_rule=rule)
-        batches = list(made.loader())
-        rgb = torch.cat([batch["rgb"] for batch in batches])
-        assert torch.equal(rgb, made.rgb(range(5)))
-        assert torch.equal(torch.cat([batch["position"] for batch in batches]), torch.arange(5))
-        torch.testing.assert_close(torch.cat([batch["gray"] for batch in batches]), rgb_to_gray(rgb, rule))
-
-
-def test_batches_of_large_pictures_are_small(photos):
-    sizes = [len(batch["rgb"]) for batch in photos(image_size=1024, enlarge=True).loader()]
-    assert sizes == [2, 2, 2]  # 2^21 pixels
-
-
-def test_the_hash_of_the_photos_is_that_of_their_content_in_order(folder, photos):
-    def content(name):
-        with Image.open(folder / name) as image:
-            return hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
-
-    made = photos(first=2)
-    assert made.sha256 == hashlib.sha256((content("a.png") + content("b.png")).encode()).hexdigest()
-    assert photos(first=3).sha256 != made.sha256
+from colorgan.evaluation.protocol import ClipProtocol, Protocol
 
 
 def paler(rgb, factor=0.5, brighter=0.1):
@@ -225,7 +57,7 @@ def test_lab_fusion_clips_what_leaves_the_gamut():
     assert fused[0, :, 0, 0].tolist() != [1, 1, 1]
 
 
-def test_jpeg_is_that_of_pil_at_quality_95_and_costs_chroma(pictures):
+def test_jpeg_is_that_of_pil_at_quality_95_and_costs_chroma(pictures, as_tensor):
     saved = Protocol(file_format="jpeg").finish(pictures, pictures)
     for picture, got in zip(pictures, saved, strict=True):
         buffer = io.BytesIO()
@@ -245,9 +77,9 @@ def test_fusion_comes_before_saving(pictures):
 class Tint(nn.Module):
     """Adds the same chroma to every gray; keeps the sizes it has seen."""
 
-    def __init__(self):
+    def __init__(self, gray_rule="luma601"):
         super().__init__()
-        self.seen = []
+        self.seen, self.gray_rule = [], gray_rule
 
     def forward(self, gray):
         self.seen.append(tuple(gray.shape[-2:]))
@@ -257,8 +89,8 @@ class Tint(nn.Module):
 
 @pytest.mark.parametrize("rule", ["luma601", "lightness"])
 def test_a_smaller_network_size_gives_its_chroma_to_the_gray_of_the_picture(rule, pictures):
-    gray, generator = rgb_to_gray(pictures, rule), Tint()
-    colorized = Protocol(network_size=16, gray_rule=rule).colorize(generator, gray)
+    gray, generator = rgb_to_gray(pictures, rule), Tint(rule)
+    colorized = Protocol(network_size=16).colorize(generator, gray)
     assert generator.seen == [(16, 16)]
     torch.testing.assert_close(rgb_to_gray(colorized, rule), gray, rtol=0, atol=1e-3 if rule == "lightness" else 1e-6)
     if rule == "luma601":  # the chroma is the same everywhere, so its resize changes nothing
@@ -315,14 +147,66 @@ def test_the_record_of_native_photos_names_no_size_and_no_filter():
 
 def test_what_a_protocol_leaves_open_comes_from_the_checkpoints():
     headers = [{"image_size": 64, "gray_rule": "luma601"}, {"image_size": 96, "gray_rule": "luma601"}]
-    resolved = resolve_protocol(Protocol(), headers)
+    resolved = Protocol().resolved(headers)
     assert (resolved.image_size, resolved.gray_rule) == (96, "luma601")
-    fixed = resolve_protocol(Protocol(image_size=32, gray_rule="lightness"), headers)
+    fixed = Protocol(image_size=32, gray_rule="lightness").resolved(headers)
     assert (fixed.image_size, fixed.gray_rule) == (32, "lightness")
 
 
 def test_checkpoints_of_two_gray_rules_share_no_table_unless_one_rule_is_set():
     headers = [{"image_size": 64, "gray_rule": rule} for rule in ("luma601", "lightness")]
     with pytest.raises(ValueError, match=r"differ in gray_rule \(lightness, luma601\) and cannot share a table"):
-        resolve_protocol(Protocol(), headers)
-    assert resolve_protocol(Protocol(gray_rule="luma601"), headers).gray_rule == "luma601"
+        Protocol().resolved(headers)
+    assert Protocol(gray_rule="luma601").resolved(headers).gray_rule == "luma601"
+
+
+def test_clips_leave_twice_the_training_size_to_the_network():
+    headers = [{"image_size": size, "gray_rule": "luma601"} for size in (64, 96)]
+    resolved = ClipProtocol().resolved(headers)
+    assert (resolved.network_size, resolved.gray_rule, resolved.image_size) == (192, "luma601", 256)
+    assert ClipProtocol(network_size=32).resolved(headers).network_size == 32
+    with pytest.raises(ValueError, match=r"cannot share a table; .* \(clip_protocol\.gray_rule\)"):
+        ClipProtocol().resolved([*headers, {"image_size": 64, "gray_rule": "lightness"}])
+
+
+@pytest.mark.parametrize(("image_size", "shape"), [(20, (20, 30, 3)), (256, (40, 60, 3)), (None, (40, 60, 3))])
+def test_frames_keep_their_aspect_and_are_not_enlarged(image_size, shape):
+    assert ClipProtocol(image_size=image_size).view(np.zeros((40, 60, 3), np.uint8)).shape == shape
+
+
+def test_frames_are_colorized_at_the_network_size_and_keep_their_gray(pictures):
+    gray, generator = rgb_to_gray(pictures), Tint()
+    colorized = ClipProtocol(network_size=16).colorize(generator, gray)
+    assert generator.seen == [(16, 16)]
+    torch.testing.assert_close(rgb_to_gray(colorized), gray, rtol=0, atol=1e-6)
+
+
+def test_smoothing_is_part_of_the_record_and_moves_colours(pictures):
+    gray = rgb_to_gray(pictures)
+    plain, smooth = ClipProtocol(network_size=16), ClipProtocol(network_size=16, smooth=0.9)
+    assert plain.describe() != smooth.describe()
+    assert ClipProtocol(flow="raft").describe() != ClipProtocol().describe()
+
+    class Noise(Tint):
+        def forward(self, gray):
+            return (super().forward(gray) + 0.1 * torch.rand(len(gray), 3, 1, 1)).clamp(0, 1)
+
+    def spread(protocol):
+        torch.manual_seed(0)
+        same = gray[:1].expand(6, -1, -1, -1)
+        return protocol.colorize(Noise(), same).mean(dim=(2, 3)).std(dim=0).sum()
+
+    assert spread(smooth) < spread(plain) / 2
+
+
+@pytest.mark.parametrize(
+    ("protocol", "label"),
+    [
+        (Protocol(image_size=64), "64 px"),
+        (Protocol(image_size=64, geometry="native"), "native size"),
+        (ClipProtocol(), "256 px"),
+        (ClipProtocol(image_size=None), "native size"),
+    ],
+)
+def test_titles_say_the_size(protocol, label):
+    assert protocol.size_label == label

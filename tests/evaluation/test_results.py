@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from colorgan.evaluation.results import Results, measurement_key, paired_difference
 from colorgan.metrics import PSNR
 from colorgan.metrics.base import resampling_counts
-from colorgan.evaluation.results import Results, measurement_key, paired_difference
 
 
 def record(key="k", **metrics):

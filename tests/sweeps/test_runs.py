@@ -3,13 +3,14 @@
 import csv
 import hashlib
 import json
+import math
 
 import pytest
 import yaml
 from typer.testing import CliRunner
 
 from colorgan.cli.main import app
-from colorgan.sweeps.runs import best_group, differing_keys, find_runs, group_runs
+from colorgan.sweeps.runs import best_group, differing_keys, find_runs, group_runs, write_runs
 
 METRICS = {"psnr": {"_target_": "colorgan.metrics.PSNR"}, "ciede": {"_target_": "colorgan.metrics.CIEDE2000"}}
 
@@ -50,7 +51,8 @@ def sweep(add_run, tmp_path):
 
 def test_runs_are_grouped_by_all_but_the_seed_and_free_keys(sweep):
     groups = group_runs(find_runs(sweep))
-    assert [sorted(group.numbers("psnr")) for group in groups] == [[20.0, 22.0], [17.0, 23.0]]
+    assert [sorted(group.metrics["psnr"]) for group in groups] == [[20.0, 22.0], [17.0, 23.0]]
+    assert [group.mean("psnr") for group in groups] == [21, 20]
 
 
 def test_keys_that_always_differ_together_are_one_column(sweep):
@@ -79,6 +81,27 @@ def test_best_is_by_the_mean_over_seeds_in_the_better_direction(sweep, add_run, 
     for run in runs:
         run.config["objective"] = objective
     assert best_group(group_runs(runs)).runs[0].values["stage.rate"] == best
+
+
+def test_values_that_a_run_lacks_are_left_out_of_the_mean(add_run, tmp_path):
+    for seed, values in enumerate(({"psnr": 20.0}, {"psnr": None, "ciede": 5.0}, {"psnr": 24.0, "ciede": 7.0})):
+        add_run(f"{seed}", values, config={"seed": seed})
+    (group,) = group_runs(find_runs(tmp_path / "runs"))
+    assert (group.mean("psnr"), group.mean("ciede")) == (22, 6)
+    assert math.isnan(group.mean("ssim"))
+    write_runs(group.runs, tmp_path / "runs.csv")
+    rows = list(csv.DictReader((tmp_path / "runs.csv").open(newline="")))
+    assert [(row["seed"], row["psnr"], row["ciede"]) for row in rows] == [
+        ("0", "20.0", ""), ("1", "", "5.0"), ("2", "24.0", "7.0"),
+    ]  # fmt: skip
+
+
+def test_a_key_that_one_config_lacks_is_a_difference(add_run, tmp_path):
+    add_run("with", {"psnr": 20.0}, config={"extra": None})
+    add_run("without", {"psnr": 21.0})
+    runs = find_runs(tmp_path / "runs")
+    assert differing_keys(runs) == ["extra"]
+    assert len(group_runs(runs)) == 2
 
 
 def test_runs_of_different_objectives_are_not_ranked(sweep, add_run):

@@ -241,14 +241,6 @@ def test_a_name_cannot_promise_another_network(command, run, photos, tmp_path):
         assert message in err
 
 
-def test_a_damaged_cache_of_features_is_named(command, run, photos, tmp_path):
-    (tmp_path / "features.sqlite").write_bytes(b"not a database, but long enough to be read as one" * 30)
-    wanted = [f"checkpoints={run}", "data=folder", f"data.path={photos}", f"out={tmp_path}/out", "metrics=fast"]
-    code, _, err = command(*wanted, f"data.cache_dir={tmp_path}")
-    assert code == 2
-    assert "features.sqlite cannot be used" in err
-
-
 @pytest.mark.slow
 def test_a_killed_evaluation_goes_on_where_it_was(run, place, photos, tmp_path):
     """20 snapshots, kill -9 in the middle, then the same command: every row is measured exactly once."""

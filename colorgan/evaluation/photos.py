@@ -1,0 +1,211 @@
+"""Open pictures to measure: what sets of photos and of clips share, and the photos of a protocol."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from colorgan.color import rgb_to_gray
+from colorgan.data.datamodule import ColorizationDataModule, views_to_rgb
+from colorgan.data.library import PhotoLibrary, Split
+from colorgan.data.sources import Source
+from colorgan.evaluation.protocol import BaseProtocol, Protocol
+from colorgan.media.sheet import fitted, picture_sheet, to_image
+
+Batch = Mapping[str, Any]  # gray (N, 1, H, W), rgb (N, 3, H, W), position; of clips also motion
+
+_PIXELS_AT_ONCE = 2**21  # 32 photos of 256 px
+_LEAST_NATIVE = 32  # pixels; judging networks and SSIM can do nothing with less
+_LEAST_SHOWN, _MOST_SHOWN = 128, 256  # pixels of a photo on a sheet
+
+
+class MeasuredSet(ABC):
+    """Photos or clips in a fixed order, prepared as a protocol says; they are read anew each time.
+
+    Attributes:
+        unit: what they are: `photos` or `clips`. Intervals are over so many of them.
+        names: of each.
+        protocol: with all that it leaves to the checkpoints filled in.
+        data: what the record says of their source.
+    """
+
+    unit: ClassVar[str]
+    names: list[str]
+    protocol: BaseProtocol
+    data: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def title(self) -> str:
+        """Say in a line what is measured, and how."""
+        place = self.data.get("path") or self.data["kind"]
+        return f"{place}: {len(self)} {self.unit}, {self.protocol.size_label}, protocol {self.protocol.name}"
+
+    @property
+    def num_subjects(self) -> int:
+        """Count those that show different things."""
+        return len(self)
+
+    @property
+    @abstractmethod
+    def sha256(self) -> str:
+        """Hash the content of all, in order."""
+
+    @abstractmethod
+    def left_out(self) -> dict[str, int]:
+        """Count what the source has and is not measured, by reason; a split is no reason."""
+
+    @abstractmethod
+    def batch(self, position: int) -> Batch:
+        """Read one photo or clip by its position."""
+
+    @abstractmethod
+    def loader(self, num_workers: int = 0) -> Iterable[Batch]:
+        """Read all in order, in batches that fit into memory."""
+
+    @abstractmethod
+    def others(self, batch: Batch) -> Tensor:
+        """Read other photos or another clip, in the shape of the batch's `rgb`."""
+
+    @abstractmethod
+    def sheet(self, positions: Sequence[int], pictures: Mapping[str, Sequence[Tensor]]) -> Image.Image:
+        """Lay versions of some photos or clips out on one sheet.
+
+        Args:
+            positions: of the photos or clips.
+            pictures: by the name of the version, those of each position, (N, 3, H, W) in [0, 1].
+        """
+
+    @abstractmethod
+    def sheets(self, telling: Sequence[int], why: str) -> dict[str, tuple[str, list[int]]]:
+        """Choose what a report shows: caption and positions by the name of the sheet.
+
+        Args:
+            telling: positions at which the checkpoints are worth a look.
+            why: for the caption.
+        """
+
+
+class PhotoSet(MeasuredSet, Dataset[dict[str, Tensor]]):
+    """The photos of a protocol as batches `{"gray", "rgb", "position"}`.
+
+    Args:
+        library: examined photos.
+        protocol: with image size and gray rule filled in.
+        data: what the record says of the source.
+        splits: of the runs behind the checkpoints; of protocol.photos=val only what all of them hold out is measured.
+
+    Raises:
+        ValueError: there is no photo.
+    """
+
+    unit = "photos"
+    protocol: Protocol
+
+    def __init__(
+        self, library: PhotoLibrary, protocol: Protocol, data: Mapping[str, Any], splits: Sequence[Split] = ()
+    ) -> None:
+        self.library, self.protocol, self.data = library, protocol, dict(data)
+        names, widths, heights = (list(library.table[key]) for key in ("name", "width", "height"))
+        indices = self._held_out(splits) if protocol.photos == "val" else list(range(len(names)))
+        least = _LEAST_NATIVE if protocol.geometry == "native" else 1 if protocol.enlarge else protocol.image_size or 1
+        fitting = [index for index in indices if min(widths[index], heights[index]) >= least]
+        if not fitting:
+            raise ValueError(
+                f"none of {len(indices)} photos has {least} px; ask for a smaller protocol.image_size, or for "
+                "protocol.enlarge=true"
+            )
+        self.num_too_small = len(indices) - len(fitting)
+        if protocol.photos == "all" and protocol.first:
+            fitting.sort(key=lambda index: names[index].rsplit("/", 1)[-1])
+        self.indices = fitting[: protocol.first]
+        self.names = [names[index] for index in self.indices]
+
+    def _held_out(self, splits: Sequence[Split]) -> list[int]:
+        groups = list(self.library.table["group"])
+        indices = [index for index, group in enumerate(groups) if all(split.holds_out(group) for split in splits)]
+        if not indices:
+            raise ValueError(
+                f"the runs of these checkpoints hold out none of the {len(groups)} photos; give photos that they "
+                "never trained on and protocol.photos=all"
+            )
+        return indices
+
+    @classmethod
+    def of_source(cls, source: Source, protocol: Protocol, *, cache_dir: str | None = None) -> "PhotoSet":
+        """Take the photos of a source, whatever was trained on.
+
+        Args:
+            source: for example `FolderSource("my_photos")`.
+            protocol: with image size and gray rule.
+            cache_dir: where examined photos are kept; by default beside the caches of Hugging Face datasets.
+        """
+        data = ColorizationDataModule(source, validation_share=1, cache_dir=cache_dir)
+        if protocol.keep_gray:
+            data.min_colorfulness = 0.0
+        return cls(data.examine(min_size=1), protocol, source.describe())
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash the content of all photos, in order."""
+        hashes = self.library.table["sha256"]
+        return hashlib.sha256("".join(hashes[index] for index in self.indices).encode()).hexdigest()
+
+    def left_out(self) -> dict[str, int]:
+        """Count photos that were dropped or are too small."""
+        small = {"too small": self.num_too_small} if self.num_too_small else {}
+        return {**self.library.dropped, **small}
+
+    def rgb(self, positions: Sequence[int]) -> Tensor:
+        """Read photos (N, 3, H, W) in [0, 1] by their positions in the set."""
+        return views_to_rgb([self.protocol.view(self.library.original(self.indices[p])) for p in positions])
+
+    def others(self, batch: Batch) -> Tensor:
+        """Read for each photo another one, half the set away: not a neighbour in a film."""
+        half, size = len(self) // 2, batch["rgb"].shape[-2:]
+        others = self.rgb([(int(position) + half) % len(self) for position in batch["position"]])
+        if others.shape[-2:] == size:
+            return others
+        return F.interpolate(others, size, mode="bilinear", antialias=True)  # photos at their native size
+
+    def __getitems__(self, positions: list[int]) -> dict[str, Tensor]:
+        rgb = self.rgb(positions)
+        assert self.protocol.gray_rule is not None
+        gray = rgb_to_gray(rgb, self.protocol.gray_rule)
+        return {"gray": gray, "rgb": rgb, "position": torch.tensor(positions)}
+
+    def batch(self, position: int) -> Batch:
+        """Read one photo."""
+        return self.__getitems__([position])
+
+    def loader(self, num_workers: int = 0) -> DataLoader[dict[str, Tensor]]:
+        """Read all photos in order, in batches that fit into memory."""
+        size = self.protocol.image_size or 1
+        most = 1 if self.protocol.geometry == "native" else max(1, min(32, _PIXELS_AT_ONCE // size**2))
+        batches = [list(range(i, min(i + most, len(self)))) for i in range(0, len(self), most)]
+        return DataLoader(self, batch_sampler=batches, collate_fn=_as_it_is, num_workers=num_workers)
+
+    def sheet(self, positions: Sequence[int], pictures: Mapping[str, Sequence[Tensor]]) -> Image.Image:
+        """Lay out a row a photo; in two blocks where that makes the sheet less of a tower."""
+        longest = max(picture.shape[-1] for version in pictures.values() for picture in version)
+        size = max(_LEAST_SHOWN, min(_MOST_SHOWN, longest))
+        rows = [[fitted(to_image(row[0]), size) for row in photo] for photo in zip(*pictures.values(), strict=True)]
+        return picture_sheet(rows, columns=list(pictures), num_blocks=2 if len(rows) > len(pictures) else 1)
+
+    def sheets(self, telling: Sequence[int], why: str) -> dict[str, tuple[str, list[int]]]:
+        """Show on one sheet the photos that tell most."""
+        return {"differences": (f"The photos {why}", list(telling))}
+
+
+def _as_it_is(batch: Any) -> dict[str, Tensor]:
+    made: dict[str, Tensor] = batch
+    return made
