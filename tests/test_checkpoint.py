@@ -22,6 +22,7 @@ CONFIG = {
     "encoder": {"_target_": "colorgan.networks.TimmPyramid", "name": "tf_efficientnet_lite0", "weights": "package"},
     "widths": [8, 8, 8, 8, 8],
     "head": "lab",
+    "gray_rule": "lightness",
 }
 
 
@@ -29,13 +30,13 @@ CONFIG = {
 def generator():
     torch.manual_seed(0)
     encoder = TimmPyramid("tf_efficientnet_lite0", weights=None)
-    return UNetGenerator(encoder, widths=[8, 8, 8, 8, 8], head="lab").eval()
+    return UNetGenerator(encoder, widths=[8, 8, 8, 8, 8], head="lab", gray_rule="lightness").eval()
 
 
 @pytest.fixture
 def saved(generator, tmp_path):
     path = tmp_path / "final.safetensors"
-    facts = {"stage": "01-x", "step": 3, "image_size": 32, "gray_rule": "luma601", "metrics": {"psnr": 20.5}}
+    facts = {"stage": "01-x", "step": 3, "image_size": 32, "metrics": {"psnr": 20.5}}
     save_checkpoint(path, {"generator": generator}, configs={"generator": CONFIG}, facts=facts)
     return path
 
@@ -58,11 +59,12 @@ def test_the_header_tells_stage_step_metrics_and_versions(saved):
     header = read_header(saved)
     assert (header["stage"], header["step"], header["metrics"]) == ("01-x", 3, {"psnr": 20.5})
     assert header["networks"] == {"generator": CONFIG}
+    assert header["gray_rule"] == "lightness"  # the generator's own
     assert torch.__version__.startswith(header["versions"]["torch"])
 
 
 def test_loading_does_not_fetch_the_weights_the_network_began_with(saved, monkeypatch):
-    monkeypatch.setattr("colorgan.networks.encoders.lite_package_state", lambda name: pytest.fail("fetched"))
+    monkeypatch.setattr("colorgan.networks.weights.package_state", lambda name: pytest.fail("fetched"))
     load_generator(saved)
 
 

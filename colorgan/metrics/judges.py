@@ -11,15 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from colorgan.color import quantize, to_uint8
-from colorgan.files import file_hash
-from colorgan.networks.encoders import (
-    fold_batch_norm,
-    lite_package_state,
-    load_backbone,
-    package_weights_path,
-    read_state_dict,
-)
-from colorgan.networks.weights import FoundWeights, find_weights
+from colorgan.networks.encoders import fold_batch_norm
+from colorgan.networks.weights import FoundWeights, find_weights, load_backbone, package_state, read_state_dict
 
 
 class FeatureNetwork(nn.Module):
@@ -79,13 +72,12 @@ class EfficientNetLiteFeatures(FeatureNetwork):
     """
 
     def __init__(self, name: str, image_size: int = 224) -> None:
-        path = package_weights_path(f"tf_{name}")
+        found = find_weights(f"tf_{name}")
         network: Any = timm.create_model(f"tf_{name}")
-        network.load_state_dict(lite_package_state(f"tf_{name}"), strict=False)  # only num_batches_tracked is missing
+        network.load_state_dict(package_state(f"tf_{name}"), strict=False)  # only num_batches_tracked is missing
         network.reset_classifier(0)
         fold_batch_norm(network)
-        digest = file_hash(path)
-        super().__init__(name, FoundWeights(path, digest, True), f"bicubic {image_size}, (x-.5)/.5")
+        super().__init__(name, found, f"bicubic {image_size}, (x-.5)/.5")
         self.network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         self.image_size = image_size
 

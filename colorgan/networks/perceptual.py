@@ -1,14 +1,14 @@
-"""LPIPS networks (Zhang et al. 2018) of the authors' package, which carries their linear heads but no backbone."""
+"""Build LPIPS (Zhang et al. 2018) from the authors' package, which carries its linear heads but no backbone."""
 
 from pathlib import Path
 
 from torch import nn
 
-from colorgan.networks.encoders import load_backbone, read_state_dict
+from colorgan.networks.weights import load_backbone, read_state_dict
 
 
 def lpips_network(network: str, weights: str | None) -> nn.Module:
-    """A frozen LPIPS network.
+    """Build a frozen LPIPS network.
 
     Args:
         network: `alex` or `vgg`.

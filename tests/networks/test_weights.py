@@ -1,3 +1,5 @@
+"""Pretrained weights: found by name and hash, refused when they are not what they should be."""
+
 import hashlib
 import pickle
 import re
@@ -7,14 +9,28 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import skimage.data
+import timm
 import torch
+import torch.nn.functional as F
 from omegaconf import OmegaConf
 from safetensors.torch import save_file
+from torch import nn
 
 from colorgan.config import build_available_metrics, build_metrics
 from colorgan.metrics import LPIPS
 from colorgan.metrics.judges import InceptionFeatures, TorchvisionInceptionFeatures
-from colorgan.networks.weights import OFFICIAL, WeightsNotFoundError, find_weights
+from colorgan.networks import TimmPyramid
+from colorgan.networks.weights import (
+    OFFICIAL,
+    WeightsNotFoundError,
+    find_weights,
+    load_backbone,
+    package_state,
+    read_state_dict,
+)
+
+LITE0 = "tf_efficientnet_lite0"
 
 
 @pytest.fixture(autouse=True)
@@ -175,3 +191,76 @@ def test_inception_of_another_layout_is_refused(tmp_path):
     for load in (InceptionFeatures, TorchvisionInceptionFeatures):
         with pytest.raises(ValueError, match=r"is not Inception in pytorch-fid's layout|lack \d+ of \d+ tensors"):
             load(str(path))
+
+
+@pytest.mark.parametrize("name", [LITE0, "tf_efficientnet_lite2"])
+def test_package_weights_see_a_cat_in_chelsea(name):
+    network = timm.create_model(name).eval()
+    network.load_state_dict(package_state(name), strict=False)
+    photo = torch.from_numpy(skimage.data.chelsea()).permute(2, 0, 1)[None, :, :, 75:375] / 127.5 - 1
+    with torch.no_grad():
+        best = network(F.interpolate(photo, size=(224, 224), mode="bilinear", antialias=True)).argmax().item()
+    assert 281 <= best <= 285  # ImageNet: tabby, tiger cat, Persian, Siamese, Egyptian cat
+
+
+def test_missing_weights_file_says_what_is_allowed(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.pth \(weights: hub, package, a path or null"):
+        TimmPyramid("resnet18", weights=str(tmp_path / "nothing.pth"))
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+@pytest.mark.parametrize("damage", ["truncated", "web page", "git lfs", "empty"])
+def test_damaged_weights_file_is_named(tmp_path, suffix, damage):
+    path = tmp_path / f"weights.{suffix}"
+    (save_file if suffix == "safetensors" else torch.save)({"weight": torch.zeros(1000)}, path)
+    content = {
+        "truncated": path.read_bytes()[:900],
+        "web page": b"<!doctype html>\n<html>403 Forbidden</html>\n",
+        "git lfs": b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n",
+        "empty": b"",
+    }
+    path.write_bytes(content[damage])
+    with pytest.raises(ValueError, match=rf"weights\.{suffix} is not a readable weights file"):
+        read_state_dict(path)
+
+
+def test_weights_file_runs_no_code(tmp_path):
+    torch.save(nn.Linear(2, 2), tmp_path / "module.pth")
+    with pytest.raises(ValueError, match="pickle of more than tensors"):
+        read_state_dict(tmp_path / "module.pth")
+
+
+@pytest.mark.parametrize("content", [[torch.zeros(1)], {"state_dict": {"weight": torch.zeros(1)}}])
+def test_file_without_a_state_dict_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match=r"other\.pth holds (list|dict), not a state dict of tensors"):
+        read_state_dict(tmp_path / "other.pth")
+
+
+def test_weights_of_another_shape_are_refused():
+    network = nn.Sequential(nn.Conv2d(3, 8, 3))
+    state = {"0.weight": torch.zeros(8, 3, 5, 5), "0.bias": torch.zeros(8)}
+    with pytest.raises(ValueError, match=r"weights for tiny: 0\.weight is \(8, 3, 5, 5\), expected \(8, 3, 3, 3\)"):
+        load_backbone(network, state, "tiny")
+
+
+def test_weights_that_lack_a_tensor_are_refused():
+    with pytest.raises(ValueError, match=r"weights for tiny lack 1 of 2 tensors, the first is 0\.bias"):
+        load_backbone(nn.Sequential(nn.Conv2d(3, 8, 3)), {"0.weight": torch.zeros(8, 3, 3, 3)}, "tiny")
+
+
+def test_refused_weights_leave_the_network_as_it_was():
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3))
+    before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+    state = {key: torch.zeros_like(tensor) for key, tensor in before.items()} | {"1.weight": torch.zeros(1)}
+    with pytest.raises(ValueError, match=r"1\.weight"):
+        load_backbone(network, state, "tiny")
+    assert all(torch.equal(tensor, before[key]) for key, tensor in network.state_dict().items())
+
+
+@pytest.mark.parametrize("name", [LITE0, "tf_efficientnet_lite2"])
+def test_weights_of_a_package_are_told_by_their_hash_as_all_others(name):
+    found = find_weights(name)
+    assert found.official
+    assert found.path.name == OFFICIAL[name].file
+    assert found.sha256.startswith(OFFICIAL[name].sha256)
