@@ -83,7 +83,7 @@ class Inputs:
 
         self.folder, self.rng, self.train, self.cli = folder, rng, train.main, cli.main
         places = [f"runs_dir={folder}/runs", f"data.cache_dir={folder}/cache", "trainer.enable_progress_bar=false"]
-        self.words = ["experiment=smoke", "name=run", "schedule.cycles=0", *places]
+        self.words = ["experiment=smoke", "name=run", "schedule.times=0", *places]
         self.run = folder / "runs" / "run"
         self._stop_a_run()
         self.last = (self.run / "01-generator_pretrain" / "last.ckpt").read_bytes()

@@ -46,7 +46,7 @@ def test_the_generator_handed_on_is_the_moving_average(smoke):
     from colorgan.stages.base import Stage
 
     raw = []
-    schedule = Schedule(smoke("schedule.cycles=0", "schedule.stages.generator_pretrain.ema_decay=0.5"))
+    schedule = Schedule(smoke("schedule.times=0", "schedule.stages.generator_pretrain.ema_decay=0.5"))
     after_step = Stage.on_train_batch_end
 
     def watch(self, *args):

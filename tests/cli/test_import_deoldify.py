@@ -70,7 +70,7 @@ def test_the_config_is_the_one_of_the_yaml(compose, imported):
     from colorgan.config import plain
 
     header = read_header(imported)["networks"]
-    config = compose("scale=deoldify", "experiment=nogan_artistic", "discriminator.width=8")
+    config = compose("experiment=deoldify_artistic", "discriminator.width=8")
     assert header["generator"] == without_weights(plain(config.generator))
     assert header["discriminator"] == plain(config.discriminator)
     for kind in ("deep", "wide"):
@@ -145,9 +145,9 @@ def test_imported_weights_are_inspected_measured_and_trained_on(imported, tmp_pa
     )
     assert "artistic" in table
     run(
-        "train.py", "experiment=nogan_artistic", "scale=deoldify", f"init_from={imported}", f"runs_dir={tmp_path}",
+        "train.py", "experiment=deoldify_artistic", f"init_from={imported}", f"runs_dir={tmp_path}",
         "name=tuned", "loss/feature=lite0", "discriminator.width=8", "metrics=fast", "objective=psnr", cache,
-        "schedule.once=[generator_pretrain]", "schedule.cycles=0", "data.num_workers=0",
+        "schedule.first=[generator_pretrain]", "schedule.times=0", "data.num_workers=0",
         "trainer.enable_progress_bar=false",
         *(f"schedule.stages.generator_pretrain.{o}" for o in ("steps=2", "batch_size=2", "image_size=64")),
     )  # fmt: skip

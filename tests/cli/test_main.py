@@ -24,7 +24,7 @@ def shared(tmp_path_factory):
 @pytest.fixture
 def run(shared, smoke):
     """A finished run folder."""
-    config = smoke(f"runs_dir={shared}", f"data.cache_dir={shared}/cache", "schedule.cycles=0", name="run")
+    config = smoke(f"runs_dir={shared}", f"data.cache_dir={shared}/cache", "schedule.times=0", name="run")
     return Schedule(config).run().parent
 
 
