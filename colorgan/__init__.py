@@ -14,11 +14,14 @@ __version__ = "0.1.0"
 __all__ = ["Colorizer", "evaluate", "load_generator", "train"]
 
 
-def train(*overrides: str) -> "Run":
+def train(*overrides: str) -> "Run | None":
     """Train a colorizer as `colorgan train OVERRIDES` does.
 
     Args:
         overrides: as one types them: `colorgan.train("experiment=smoke", "data=folder", "data.path=my_photos")`.
+
+    Returns:
+        The run; None where `plan` asks only for the cost, and in all but the first of several processes.
     """
     from colorgan.config import compose
     from colorgan.training.run import train

@@ -67,10 +67,10 @@ def fix_choices(config: Config) -> None:
     if "scale" not in config:
         return
     choices = HydraConfig.get().runtime.choices
-    if config.scale != choices.scale:
+    if config.scale != choices["scale"]:
         raise ValueError(
-            f"experiment={choices.experiment} brings its own sizes; leave scale={choices.scale} out, or give another "
-            "experiment"
+            f"experiment={choices['experiment']} brings its own sizes; leave scale={choices['scale']} out, or take "
+            "another experiment"
         )
     config.scale, config.name = config.scale, config.name
 
