@@ -73,7 +73,7 @@ def test_the_gray_is_damaged_and_the_target_is_the_photos_chroma_on_it(compose, 
 
 
 def test_it_has_the_schedule_of_nogan_video_at_every_scale(compose):
-    for scale in ("laptop", "gpu", "deoldify"):
+    for scale in ("laptop", "gpu"):
         plans = [
             plan_stages(compose(f"scale={scale}", f"experiment={name}").schedule, Path("runs/x"), num_photos=10_000)
             for name in ("nogan_archival", "nogan_video")

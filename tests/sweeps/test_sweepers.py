@@ -133,9 +133,9 @@ def test_eight_trials_killed_once_all_finish_and_none_is_done_twice(words, tmp_p
 
 @pytest.mark.slow
 def test_optuna_prunes_by_validation_and_records_failures(command, words, tmp_path):
-    command = ["-m", "sweep=optuna", *words, "name=study"]
-    command += ["generator.head=chroma,hsv", "loss/pixel=l1,charbonnier", "hydra.sweeper.num_trials=14"]
-    code, _, err = command("train", *command)
+    typed = ["-m", "sweep=optuna", *words, "name=study"]
+    typed += ["generator.head=chroma,hsv", "loss/pixel=l1,charbonnier", "hydra.sweeper.num_trials=14"]
+    code, _, err = command("train", *typed)
     assert code == 1, err
     study = optuna.load_study(study_name="study", storage=f"sqlite:///{tmp_path}/runs/study/study.db")
     states = [trial.state.name for trial in study.trials]
@@ -144,6 +144,6 @@ def test_optuna_prunes_by_validation_and_records_failures(command, words, tmp_pa
     complete = [trial for trial in study.trials if trial.state.name == "COMPLETE"]
     assert complete
     assert all(trial.intermediate_values.keys() == {2} for trial in complete[:1])
-    code, _, err = command("train", *command, "seed=5")
+    code, _, err = command("train", *typed, "seed=5")
     assert code == 2
     assert "holds a sweep with another seed: 0, not 5" in err
