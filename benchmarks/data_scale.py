@@ -24,7 +24,7 @@ from PIL import Image
 from colorgan.data import ColorizationDataModule, FolderSource
 from colorgan.data.library import examine_photo, write_manifest
 from colorgan.data.transforms import random_view
-from colorgan.media.photo import EXTENSIONS
+from colorgan.media.photo import PHOTO_ENDINGS
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def timed(label: str) -> Iterator[None]:
 
 
 def link_copies(folder: Path, target: Path, num_photos: int) -> None:
-    photos = sorted(file.resolve() for file in folder.rglob("*") if file.suffix.lower() in EXTENSIONS)
+    photos = sorted(file.resolve() for file in folder.rglob("*") if file.suffix.lower() in PHOTO_ENDINGS)
     made = 0
     for copy in count():
         (target / f"{copy:04d}").mkdir(parents=True)

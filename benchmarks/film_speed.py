@@ -1,4 +1,4 @@
-"""Speed and memory of colorizing a film: its parts alone, all together, and what comes out.
+"""Measure speed and memory of colorizing a film: its parts alone, all together, and what comes out.
 
     python benchmarks/film_speed.py CHECKPOINT [--frames 2000] [--width 640] [--height 360] [--out .mp4]
 
@@ -26,11 +26,10 @@ from rich.console import Console
 from rich.table import Table
 from skimage.data import coffee
 
-from colorgan.cli.film import leave_a_core
 from colorgan.colorize.colorizer import Colorizer
-from colorgan.colorize.film import Colored, colorize_segments
+from colorgan.colorize.pipeline import Colored, colorize_segments, leave_a_core
 from colorgan.media.film_reader import FilmReader
-from colorgan.media.film_writer import FilmPartWriter
+from colorgan.media.film_writer import FilmWriter
 
 _RUN = """
 import resource, runpy, sys, json
@@ -65,7 +64,7 @@ def main() -> None:
 
 
 def make_film(path: Path, *, frames: int, width: int, height: int) -> None:
-    """An H.264 film with AAC sound at 24000/1001 frames a second."""
+    """Write an H.264 film with AAC sound at 24000/1001 frames a second."""
     rate, random = Fraction(24000, 1001), np.random.default_rng(0)
     photo = np.array(Image.fromarray(coffee()).resize((width + 256, height + 128)))
     grain = random.normal(0, 4, (8, height, width, 1)).astype(np.float32)
@@ -90,7 +89,7 @@ def make_film(path: Path, *, frames: int, width: int, height: int) -> None:
 
 
 def time_parts(film: Path, options: argparse.Namespace, folder: Path) -> dict[str, float]:
-    """Seconds a frame of decode, network (with bringing chroma to full size) and encode, each alone."""
+    """Time decode, network (with bringing chroma to full size) and encode, each alone, in seconds a frame."""
     reader, colorizer = FilmReader(film), Colorizer.load(options.checkpoint, device="cpu")
     count, seconds = min(options.alone, options.frames), {}
     started = time.perf_counter()
@@ -107,17 +106,17 @@ def time_parts(film: Path, options: argparse.Namespace, folder: Path) -> dict[st
         seconds[name] = (time.perf_counter() - started) / count
     torch.set_num_threads(every_core)
     started = time.perf_counter()
-    writer = FilmPartWriter(folder / "alone.mp4", reader.facts, options.out)
-    for item in items:
-        if isinstance(item, Colored):
-            writer.write(*item)
-    writer.close()
+    writer = FilmWriter(reader, folder / f"alone{options.out}", folder)
+    with writer.segment(0, frames_before=0):
+        for item in items:
+            if isinstance(item, Colored):
+                writer.write(*item)
     seconds["encode"] = (time.perf_counter() - started) / count
     return seconds
 
 
 def run_whole(film: Path, out: Path, options: argparse.Namespace) -> tuple[float, float]:
-    """(seconds a frame, peak MiB) of the command, in a process of its own; the start of Python is not counted."""
+    """Run the command in a process of its own; returns seconds a frame, without the start of Python, and peak MiB."""
     words = ["colorize", str(film), "--checkpoint", options.checkpoint, "--out", str(out), "--device", "cpu"]
     words += ["--batch", str(options.batch)]
     result = subprocess.run([sys.executable, "-c", _RUN, json.dumps(words)], capture_output=True, text=True, check=True)
@@ -126,7 +125,7 @@ def run_whole(film: Path, out: Path, options: argparse.Namespace) -> tuple[float
 
 
 def kept(film: Path, colored: Path) -> dict[str, str]:
-    """Whether sound and duration are the same."""
+    """Compare sound and duration of two films."""
     sound, duration, counts = [], [], []
     for path in (film, colored):
         with av.open(str(path)) as container:

@@ -1,4 +1,4 @@
-"""Motion between frames: known motion, optical flow on luma, warping, occlusion.
+"""Compute motion between frames: known motion, optical flow on luma, warping, occlusion.
 
 A flow (N, 2, H, W) holds x and y in pixels: what frame `first` shows at p is in frame `second` at p + flow(p). Warping
 brings the second frame to the first: warped(p) = second(p + flow(p)).
@@ -18,7 +18,7 @@ FlowEstimator = Callable[[Tensor, Tensor], Tensor]  # luma of first and second f
 
 @dataclass(frozen=True)
 class Motion:
-    """How the T frames of a clip follow each other.
+    """Hold how the T frames of a clip follow each other.
 
     Attributes:
         flow: (T - 1, 2, H, W), from each frame to the next.
@@ -29,7 +29,7 @@ class Motion:
     visible: Tensor
 
     def to(self, device: str | torch.device) -> "Motion":
-        """The same on a device."""
+        """Copy to a device."""
         return Motion(self.flow.to(device), self.visible.to(device))
 
 
@@ -49,7 +49,7 @@ def warp(image: Tensor, flow: Tensor, *, padding: str = "border") -> Tensor:
 
 
 def inside(flow: Tensor) -> Tensor:
-    """(N, 1, H, W) bool: pixels that the motion leaves inside the frame."""
+    """Find the pixels that the motion leaves inside the frame, (N, 1, H, W) bool."""
     height, width = flow.shape[-2:]
     limit = torch.tensor([width - 1, height - 1], device=flow.device).view(1, 2, 1, 1)
     moved = _grid(flow) + flow
@@ -60,7 +60,7 @@ def inside(flow: Tensor) -> Tensor:
 def similarity_flow(
     height: int, width: int, *, shift: Tensor, zoom: Tensor, angle: Tensor, dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """The exact flow of a pan, zoom and rotation about the centre: p -> centre + zoom R(angle) (p - centre) + shift.
+    """Make the exact flow of a similarity about the centre: p -> centre + zoom R(angle) (p - centre) + shift.
 
     Args:
         height: of the frames.
@@ -81,7 +81,7 @@ def similarity_flow(
 
 
 def inconsistent(forward: Tensor, backward: Tensor) -> Tensor:
-    """Where forward and backward flow do not cancel, (N, 1, H, W) bool (Sundaram et al. 2010).
+    """Find where forward and backward flow do not cancel, (N, 1, H, W) bool (Sundaram et al. 2010).
 
     |f + b'|^2 > 0.01 (|f|^2 + |b'|^2) + 0.5, with b' the backward flow warped to the first frame.
 
@@ -94,7 +94,7 @@ def inconsistent(forward: Tensor, backward: Tensor) -> Tensor:
 
 
 def occluded(forward: Tensor, backward: Tensor) -> Tensor:
-    """What of the first frame is not to be compared with the second (Ruder et al. 2016, as in Lai et al. 2018).
+    """Find what of the first frame the second does not show (Ruder et al. 2016, as in Lai et al. 2018).
 
     Where the flows are `inconsistent`, or at a motion boundary, |grad f|^2 > 0.01 |f|^2 + 0.002; (N, 1, H, W) bool.
     """
@@ -105,7 +105,7 @@ def occluded(forward: Tensor, backward: Tensor) -> Tensor:
 
 
 def estimate_motion(luma: Tensor, estimator: FlowEstimator) -> Motion:
-    """Motion of a clip from its luma, (T, 1, H, W) in [0, 1]: the same for every colorization of it."""
+    """Estimate the motion of a clip from its luma, (T, 1, H, W) in [0, 1]: the same for every colorization of it."""
     pairs = [(luma[t : t + 1], luma[t + 1 : t + 2]) for t in range(len(luma) - 1)]
     forward = torch.cat([estimator(first, second) for first, second in pairs])
     backward = torch.cat([estimator(second, first) for first, second in pairs])
@@ -113,7 +113,7 @@ def estimate_motion(luma: Tensor, estimator: FlowEstimator) -> Motion:
 
 
 class DISFlow:
-    """Dense inverse search (Kroeger et al. 2016), OpenCV's implementation with its `medium` preset, on 8-bit luma."""
+    """Estimate flow by dense inverse search (Kroeger et al. 2016): OpenCV's with its `medium` preset, on 8-bit luma."""
 
     name = "dis_medium"
 
@@ -123,7 +123,7 @@ class DISFlow:
         self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
     def __call__(self, first: Tensor, second: Tensor) -> Tensor:
-        """Flow of (N, 1, H, W) in [0, 1]; frames below 16 pixels are reflected up to them."""
+        """Estimate the flow of (N, 1, H, W) in [0, 1]; frames below 16 pixels are reflected up to them."""
         height, width = first.shape[-2:]
         missing = [(0, max(0, 16 - side)) for side in (height, width)]
         frames = [
@@ -135,7 +135,7 @@ class DISFlow:
 
 
 class RAFTFlow:
-    """RAFT (Teed and Deng 2020), torchvision's `raft_large` with its weights from the cache of torch's hub or a file.
+    """Estimate flow by RAFT (Teed and Deng 2020): torchvision's `raft_large`, weights from torch's hub cache or a file.
 
     Args:
         weights: path of torchvision's file; None for the hub's cache.
@@ -156,7 +156,7 @@ class RAFTFlow:
         self.network.eval().requires_grad_(False)
 
     def __call__(self, first: Tensor, second: Tensor) -> Tensor:
-        """Flow of (N, 1, H, W) in [0, 1]; edges are repeated up to multiples of 8 from 128 on, which RAFT needs."""
+        """Estimate the flow of (N, 1, H, W) in [0, 1]; edges are repeated up to multiples of 8 from 128 on."""
         height, width = first.shape[-2:]
         pad = [max(128, -(-side // 8) * 8) - side for side in (width, height)]
         frames = [nn.functional.pad(f, [0, pad[0], 0, pad[1]], mode="replicate") for f in (first, second)]
@@ -166,7 +166,7 @@ class RAFTFlow:
 
 
 def build_estimator(name: str) -> "DISFlow | RAFTFlow":
-    """`dis`, `raft`, or the path of RAFT's weights.
+    """Build the flow estimator of a name: `dis`, `raft`, or the path of RAFT's weights.
 
     Raises:
         ValueError: another name.

@@ -1,19 +1,24 @@
 """Moving average of the generator's weights."""
 
+import copy
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import EMAWeightAveraging
-from torch.optim.swa_utils import AveragedModel
+import torch
+from torch import Tensor, nn
 
+from colorgan.networks.spectral import renew_spectral_norms, spectral_vectors
 from colorgan.stages.base import Stage
 
 
-class GeneratorEMA(EMAWeightAveraging):
-    """Lightning's exponential moving average, of the generator alone, updated on its own steps.
+class GeneratorEMA(pl.Callback):
+    """Keep an exponential moving average of the generator, updated on its own steps.
+
+    Averaged are quantities: weights and the statistics of batch norm. What follows from the weights, the singular
+    vectors of spectral norm, is found anew from the averaged weights: an average of unit vectors that turn is shorter
+    than 1, and a layer that is divided by so small a sigma is amplified. (Lightning's callback averages all buffers.)
 
     Validation, pictures, snapshots and the hand-over use the average; training goes on with the raw weights.
-    Lightning's callback averages the whole module; a discriminator must be handed on as it is.
 
     Args:
         decay: share of the old average that stays at each generator step.
@@ -22,53 +27,48 @@ class GeneratorEMA(EMAWeightAveraging):
     def __init__(self, decay: float) -> None:
         if not 0 < decay < 1:
             raise ValueError(f"ema_decay must be between 0 and 1, or null, got {decay} (schedule.stages.*.ema_decay)")
-        super().__init__(decay=decay)
+        self.decay = decay
         self._generator_steps = 0
+        self._average: nn.Module = nn.Identity()
 
     def setup(self, trainer: pl.Trainer, pl_module: Stage, stage: str) -> None:
         """Copy the generator."""
         if stage == "fit":
-            self._average_model = AveragedModel(pl_module.generator, use_buffers=self._use_buffers, **self._kwargs)
-            self._average_model.requires_grad_(False)
+            self._average = copy.deepcopy(pl_module.generator).requires_grad_(False)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: Stage) -> None:
         """Follow the generator to its device."""
-        assert self._average_model is not None
-        self._average_model.to(pl_module.device)
+        self._average.to(pl_module.device)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Stage, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Update the average after a step of the generator."""
-        assert self._average_model is not None
+        """Update the average after a step of the generator; the first update copies."""
         if pl_module.generator_steps > self._generator_steps:
-            self._average_model.update_parameters(pl_module.generator)
+            self._update(pl_module.generator, decay=self.decay if self._generator_steps else 0.0)
             self._generator_steps = pl_module.generator_steps
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Stage) -> None:
-        """Nothing: a stage is counted in steps."""
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: Stage) -> None:
-        """Leave the average in the generator, for the hand-over."""
-        super().on_train_end(trainer, pl_module.generator)  # type: ignore[arg-type]
-
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: Stage) -> None:
-        """Put the average into the generator."""
-        super().on_validation_epoch_start(trainer, pl_module.generator)  # type: ignore[arg-type]
+        """Put the average into the generator, with the singular vectors of its own weights."""
+        renew_spectral_norms(self._average)
+        self._swap(pl_module.generator)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: Stage) -> None:
         """Put the raw weights back; this callback stands behind those that use the average."""
-        super().on_validation_epoch_end(trainer, pl_module.generator)  # type: ignore[arg-type]
+        self._swap(pl_module.generator)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: Stage) -> None:
+        """Leave the average in the generator, for the hand-over."""
+        renew_spectral_norms(self._average)
+        self._swap(pl_module.generator)
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: Stage, checkpoint: dict[str, Any]) -> None:
         """Store the average beside the raw weights."""
-        assert self._average_model is not None
-        checkpoint["generator_ema"] = self._average_model.state_dict()
+        checkpoint["generator_ema"] = self._average.state_dict()
 
     def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: Stage, checkpoint: dict[str, Any]) -> None:
         """Restore the average."""
-        assert self._average_model is not None
-        self._average_model.load_state_dict(checkpoint["generator_ema"])
+        self._average.load_state_dict(checkpoint["generator_ema"])
 
     def state_dict(self) -> dict[str, Any]:
         """The generator step of the last update."""
@@ -77,3 +77,26 @@ class GeneratorEMA(EMAWeightAveraging):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore it."""
         self._generator_steps = state_dict["generator_steps"]
+
+    @torch.no_grad()
+    def _update(self, generator: nn.Module, *, decay: float) -> None:
+        derived = {id(vector) for vector in spectral_vectors(self._average)}
+        for average, current in zip(_tensors(self._average), _tensors(generator), strict=True):
+            if id(average) in derived:
+                continue
+            if average.is_floating_point():
+                average.lerp_(current, 1 - decay)
+            else:
+                average.copy_(current)  # the number of batches that batch norm has seen
+
+    @torch.no_grad()
+    def _swap(self, generator: nn.Module) -> None:
+        """Exchange values, not tensors: optimizers and gradient buckets hold on to the generator's."""
+        for average, current in zip(_tensors(self._average), _tensors(generator), strict=True):
+            before = current.clone()
+            current.copy_(average)
+            average.copy_(before)
+
+
+def _tensors(network: nn.Module) -> list[Tensor]:
+    return [*network.parameters(), *network.buffers()]

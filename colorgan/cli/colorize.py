@@ -1,5 +1,7 @@
 """`colorgan colorize`: colour photos and films."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,47 +12,50 @@ if TYPE_CHECKING:  # heavy imports wait until the command runs, so that --help a
 
     from colorgan.colorize.colorizer import Colorizer
 
+_Source = Annotated[
+    Path, typer.Argument(help="A photo, a folder of photos (subfolders too), a film, or a folder of its frames.")
+]
+_Checkpoint = Annotated[str, typer.Option("--checkpoint", "-c", help="A .safetensors file or a run folder.")]
+_OUT = (
+    "A folder, or for one photo a .png or .jpg file; for a film .mp4, .mov (H.264) or .mkv (lossless FFV1), "
+    "or a folder for numbered frames."
+)
+_Out = Annotated[Path, typer.Option("--out", "-o", help=_OUT)]
+_Size = Annotated[
+    int | None, typer.Option(help="Shorter side at which the network works; default: twice its training size.")
+]
+_RenderFactor = Annotated[
+    int | None, typer.Option(help="DeOldify's name for --size: 16 times this; 35 is its default with --squash.")
+]
+_Squash = Annotated[
+    bool, typer.Option("--squash", help="As DeOldify: squash the photo to a square, merge in 8-bit YUV.")
+]
+_COMPARE = "Write gray, colorized and original side by side; of a film the first two."
+_Compare = Annotated[bool, typer.Option("--compare", help=_COMPARE)]
+_Batch = Annotated[int | None, typer.Option(help="Film: frames that go through the network at once [default: 8].")]
+_Smooth = Annotated[
+    float, typer.Option(help="Film: weight of the frame before, along the motion; 0.8 averages over about five.")
+]
+_Fps = Annotated[float | None, typer.Option(help="Film from a folder of frames: frames per second [default: 24].")]
+_Resume = Annotated[bool, typer.Option("--resume", help="Film: go on with what an interrupted run left.")]
+_Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what exists.")]
+_Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps; default: cuda if there is one.")]
+
 
 def colorize(
-    source: Annotated[
-        Path, typer.Argument(help="A photo, a folder of photos (subfolders too), a film, or a folder of its frames.")
-    ],
-    checkpoint: Annotated[str, typer.Option("--checkpoint", "-c", help="A .safetensors file or a run folder.")],
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            "-o",
-            help="A folder, or for one photo a .png or .jpg file; for a film .mp4, .mov (H.264) or .mkv "
-            "(lossless FFV1), or a folder for numbered frames.",
-        ),
-    ] = Path("colorized"),
-    size: Annotated[
-        int | None,
-        typer.Option(help="Shorter side at which the network works; default: twice its training size."),
-    ] = None,
-    render_factor: Annotated[
-        int | None, typer.Option(help="DeOldify's name for --size: 16 times this; 35 is its default with --squash.")
-    ] = None,
-    squash: Annotated[
-        bool, typer.Option("--squash", help="As DeOldify: squash the photo to a square, merge in 8-bit YUV.")
-    ] = False,
-    compare: Annotated[
-        bool,
-        typer.Option("--compare", help="Write gray, colorized and original side by side; of a film the first two."),
-    ] = False,
-    batch: Annotated[
-        int | None, typer.Option(help="Film: frames that go through the network at once [default: 8].")
-    ] = None,
-    smooth: Annotated[
-        float, typer.Option(help="Film: weight of the frame before, along the motion; 0.8 averages over about five.")
-    ] = 0.0,
-    fps: Annotated[
-        float | None, typer.Option(help="Film from a folder of frames: frames per second [default: 24].")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Film: go on with what an interrupted run left.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what exists.")] = False,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; default: cuda if there is one.")] = None,
+    source: _Source,
+    checkpoint: _Checkpoint,
+    out: _Out = Path("colorized"),
+    size: _Size = None,
+    render_factor: _RenderFactor = None,
+    squash: _Squash = False,
+    compare: _Compare = False,
+    batch: _Batch = None,
+    smooth: _Smooth = 0.0,
+    fps: _Fps = None,
+    resume: _Resume = False,
+    overwrite: _Overwrite = False,
+    device: _Device = None,
 ) -> None:
     """Colorize photos and films at full resolution; what is in colour is turned gray first.
 
@@ -58,32 +63,32 @@ def colorize(
     A film keeps sound, subtitles, chapters, time stamps, rotation, aspect and colour tags. A folder of frames is taken
     as a film if --out is one, or with --smooth or --fps.
     """
-    from colorgan.media.film_reader import FILM_EXTENSIONS
+    from colorgan.media.film_reader import FILM_ENDINGS
+
+    load = partial(_load_colorizer, checkpoint, size=size, render_factor=render_factor, squash=squash, device=device)
+    film_flags = {"--batch": batch is not None, "--smooth": bool(smooth), "--fps": fps is not None, "--resume": resume}
+    into_film = out.suffix.lower() in FILM_ENDINGS
+    if source.suffix.lower() in FILM_ENDINGS or (source.is_dir() and (into_film or smooth or fps is not None)):
+        from colorgan.checkpoint import find_checkpoint
+        from colorgan.colorize.film import FilmOptions, colorize_film
+
+        options = FilmOptions(8 if batch is None else batch, smooth, fps, compare, resume, overwrite)
+        colorize_film(source, out, load, find_checkpoint(checkpoint), options)
+    elif any(film_flags.values()):
+        given = ", ".join(flag for flag, used in film_flags.items() if used)
+        raise ValueError(f"{given}: only for film, but {source} is none (known: {' '.join(sorted(FILM_ENDINGS))})")
+    else:
+        _colorize_photos(source, out, load, compare=compare, overwrite=overwrite)
+
+
+def _colorize_photos(
+    source: Path, out: Path, load: Callable[[], "Colorizer"], *, compare: bool, overwrite: bool
+) -> None:
+    """Colorize a photo or a folder of them; damaged ones among several are skipped and counted."""
     from colorgan.media.photo import UnreadablePhotoError, save_photo
 
-    film_flags = {"--batch": batch is not None, "--smooth": bool(smooth), "--fps": fps is not None, "--resume": resume}
-    into_film = out.suffix.lower() in FILM_EXTENSIONS
-    if source.suffix.lower() in FILM_EXTENSIONS or (source.is_dir() and (into_film or smooth or fps is not None)):
-        from colorgan.cli.film import colorize_film
-
-        colorize_film(
-            source,
-            out,
-            lambda: _load_colorizer(checkpoint, size=size, render_factor=render_factor, squash=squash, device=device),
-            checkpoint=checkpoint,
-            batch=8 if batch is None else batch,
-            smooth=smooth,
-            fps=fps,
-            compare=compare,
-            resume=resume,
-            overwrite=overwrite,
-        )
-        return
-    if any(film_flags.values()):
-        given = ", ".join(flag for flag, used in film_flags.items() if used)
-        raise ValueError(f"{given}: only for film, but {source} is none (known: {' '.join(sorted(FILM_EXTENSIONS))})")
     jobs = _plan(source, out, overwrite)
-    colorizer = _load_colorizer(checkpoint, size=size, render_factor=render_factor, squash=squash, device=device)
+    colorizer = load()
     skipped: list[str] = []
     with typer.progressbar(jobs.items(), label="colorizing", hidden=len(jobs) == 1) as bar:
         for photo, target in bar:
@@ -106,7 +111,7 @@ def colorize(
 def _load_colorizer(
     checkpoint: str, *, size: int | None, render_factor: int | None, squash: bool, device: str | None
 ) -> "Colorizer":
-    """DeOldify's way with `--squash`, else ours; a render factor is a size in steps of 16."""
+    """Load a checkpoint into a colorizer: DeOldify's way with `--squash`, else ours."""
     from colorgan.colorize.colorizer import Colorizer
     from colorgan.colorize.deoldify import DEFAULT_RENDER_FACTOR, RENDER_UNIT, SquashColorizer
 
@@ -121,20 +126,20 @@ def _load_colorizer(
 
 
 def _plan(source: Path, out: Path, overwrite: bool) -> dict[Path, Path]:
-    """The output file of each photo; refuses before any work what would overwrite something."""
-    from colorgan.media.photo import EXTENSIONS
+    """Choose the output file of each photo; refuse before any work what would overwrite something."""
+    from colorgan.media.photo import PHOTO_ENDINGS
 
     if source.is_dir():
-        photos = sorted(file for file in source.rglob("*") if file.suffix.lower() in EXTENSIONS and file.is_file())
+        photos = sorted(file for file in source.rglob("*") if file.suffix.lower() in PHOTO_ENDINGS and file.is_file())
         if not photos:
-            raise FileNotFoundError(f"no photos in {source}; looked for {' '.join(sorted(EXTENSIONS))}")
-        if out.suffix.lower() in EXTENSIONS:
+            raise FileNotFoundError(f"no photos in {source}; looked for {' '.join(sorted(PHOTO_ENDINGS))}")
+        if out.suffix.lower() in PHOTO_ENDINGS:
             raise ValueError(f"{source} is a folder, so --out must be a folder, got {out}")
         stems = [photo.with_suffix("") for photo in photos]
         names = [p if stems.count(s) > 1 else s for p, s in zip(photos, stems, strict=True)]  # a.jpg beside a.png
         jobs = {p: out / n.relative_to(source).with_name(f"{n.name}.png") for p, n in zip(photos, names, strict=True)}
     elif source.is_file():
-        jobs = {source: out if out.suffix.lower() in EXTENSIONS else out / f"{source.stem}.png"}
+        jobs = {source: out if out.suffix.lower() in PHOTO_ENDINGS else out / f"{source.stem}.png"}
     else:
         raise FileNotFoundError(f"no photo or folder {source}")
     existing = [target for target in jobs.values() if target.exists()]
@@ -148,6 +153,7 @@ def _plan(source: Path, out: Path, overwrite: bool) -> dict[Path, Path]:
 
 
 def _side_by_side(photo: Path, colorizer: "Colorizer") -> "Image.Image":
+    """Colorize a photo and put it between its gray and its original."""
     import numpy as np
     import torch
     from PIL import Image

@@ -1,1 +1,5 @@
 """Colour photos and films with a trained generator."""
+
+from colorgan.colorize.colorizer import Colorizer
+
+__all__ = ["Colorizer"]

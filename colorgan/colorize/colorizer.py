@@ -1,4 +1,4 @@
-"""A trained generator as people use it: photos and frames of any size and mode."""
+"""Colorize photos and frames of any size and mode with a trained generator."""
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,13 +19,13 @@ logger = logging.getLogger(__name__)
 
 
 class Colorizer:
-    """Colorizes at full resolution: the network works on a small copy, its chroma is brought up to the photo's size.
+    """Colorize at full resolution: the network works on a small copy, its chroma is brought up to the photo's size.
 
     The luma of the photo is kept as it is, pixel by pixel; a colour photo is turned gray first.
 
     Args:
         generator: gray to rgb.
-        gray_rule: the rule of the generator's training.
+        gray_rule: how gray is made; None for the generator's own rule.
         working_size: shorter side, in pixels, at which the network works; smaller photos are not enlarged.
         device: where to work.
     """
@@ -34,14 +34,15 @@ class Colorizer:
         self,
         generator: nn.Module,
         *,
-        gray_rule: str = "luma601",
+        gray_rule: str | None = None,
         working_size: int = 256,
         device: str = "cpu",
     ) -> None:
         if working_size < 16:
             raise ValueError(f"the working size must be at least 16 pixels, got {working_size} (--size)")
         self.generator = generator.eval().to(device)
-        self.gray_rule, self.working_size, self.device = gray_rule, working_size, device
+        self.gray_rule = str(generator.gray_rule) if gray_rule is None else gray_rule
+        self.working_size, self.device = working_size, device
 
     @classmethod
     def load(cls, checkpoint: str | Path, *, working_size: int | None = None, device: str | None = None) -> "Colorizer":
@@ -55,18 +56,17 @@ class Colorizer:
         header = read_header(find_checkpoint(checkpoint))
         return cls(
             load_generator(checkpoint),
-            gray_rule=header["gray_rule"],
             working_size=working_size or 2 * header["image_size"],
             device=choose_device(device),
         )
 
-    def colorize(self, photo: Image.Image | Path) -> Image.Image:
-        """Colorize a photo of any size and mode (see `data.photo.read_photo`); transparency is kept.
+    def colorize(self, photo: Image.Image | Path | str) -> Image.Image:
+        """Colorize a photo of any size and mode (see `read_photo`); transparency is kept.
 
         Raises:
             UnreadablePhotoError: the file is damaged or no photo.
         """
-        image = read_photo(photo)
+        image = read_photo(Path(photo) if isinstance(photo, str) else photo)
         alpha = image.getchannel("A") if image.mode == "RGBA" else None
         rgb = next(self.colorize_frames([np.asarray(image.convert("RGB"))]))
         result = Image.fromarray(rgb)
@@ -102,7 +102,7 @@ class Colorizer:
 
     @torch.inference_mode()
     def _colorize_batch(self, frames: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The network sees all frames at once, what follows at full size takes one by one: less memory, and faster."""
+        """Colorize frames of one shape: in the network all at once, at full size one by one, which is faster."""
         grays = [self._gray(frame) for frame in frames]
         working = self._working_size(grays[0])
         if working is None:
@@ -112,7 +112,7 @@ class Colorizer:
         return [to_array(self._bring_up(gray, rgb)) for gray, rgb in zip(grays, proposals, strict=True)]
 
     def _gray(self, frame: np.ndarray) -> Tensor:
-        """(1, 1, H, W) in [0, 1] of (H, W, 3) or (H, W) uint8."""
+        """Convert (H, W, 3) or (H, W) uint8 to gray, (1, 1, H, W) in [0, 1]."""
         values = torch.tensor(np.ascontiguousarray(frame), device=self.device)[None].float() / 255
         if frame.ndim == 3:
             return rgb_to_gray(values.permute(0, 3, 1, 2), self.gray_rule)
@@ -145,7 +145,7 @@ class Colorizer:
         return (max(1, round(height * scale)), max(1, round(width * scale))) if scale < 1 else None
 
     def _bring_up(self, gray: Tensor, rgb: Tensor) -> Tensor:
-        """Chroma of the small `rgb` on the full `gray`."""
+        """Put the chroma of the small `rgb` on the full `gray`."""
         chroma = F.interpolate(rgb, size=gray.shape[-2:], mode="bicubic", align_corners=False)
         return recombine(gray, chroma, self.gray_rule)
 
@@ -156,19 +156,19 @@ def _shrink(gray: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def to_array(rgb: Tensor) -> np.ndarray:
-    """(1, 3, H, W) in [0, 1] to (H, W, 3) uint8."""
+    """Convert (1, 3, H, W) in [0, 1] to (H, W, 3) uint8."""
     array: np.ndarray = to_uint8(rgb)[0].permute(1, 2, 0).cpu().numpy()
     return array
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """CUDA has a class for it; the CPU's allocator and MPS raise a plain RuntimeError."""
+    """Tell a lack of memory: CUDA has a class for it, the CPU's allocator and MPS raise a plain RuntimeError."""
     words = ("out of memory", "can't allocate memory", "not enough memory")
     return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or any(word in str(error) for word in words)
 
 
 def choose_device(device: str | None) -> str:
-    """The device that is asked for, or by default CUDA where there is one.
+    """Check the device that is asked for; by default CUDA where there is one.
 
     Raises:
         ValueError: there is no such device here.

@@ -1,10 +1,11 @@
-"""DeOldify's way from photo to colour picture: a square copy, 8-bit YUV, everything truncated where it truncates.
+"""Colorize as DeOldify does: a square copy, 8-bit YUV, everything truncated where it truncates.
 
 An option for comparing with its published renders (`deoldify/filters.py`, MIT); `Colorizer` is the better way.
 """
 
 from collections.abc import Iterable, Iterator
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -14,14 +15,9 @@ from colorgan.colorize.colorizer import Colorizer
 RENDER_UNIT = 16  # DeOldify: the square has 16 pixels a step of its render factor
 DEFAULT_RENDER_FACTOR = 35  # DeOldify's for photos; 21 for film
 
-_SHIFT = 14  # OpenCV's fixed point for 8-bit YUV: coefficients times 2^14, rounded
-_Y_OF_RGB = (4899, 9617, 1868)  # BT.601: 0.299, 0.587, 0.114
-_U_OF_BLUE, _V_OF_RED = 8061, 14369  # U = 0.492 (B - Y) + 128, V = 0.877 (R - Y) + 128
-_BLUE_OF_U, _GREEN_OF_U, _GREEN_OF_V, _RED_OF_V = 33292, -6472, -9519, 18678  # 2.032, -0.395, -0.581, 1.140
-
 
 class SquashColorizer(Colorizer):
-    """Colorizes as DeOldify does: squashed to a square, whatever the shape, and merged in 8-bit YUV.
+    """Colorize as DeOldify does: squashed to a square, whatever the shape, and merged in 8-bit YUV.
 
     Every step is DeOldify's: bilinear to a square of `working_size` (16 times the render factor), larger or smaller
     than the photo; PIL's luma; network; clamp; levels truncated; bilinear back; Y of the photo, U and V of the picture.
@@ -46,7 +42,7 @@ class SquashColorizer(Colorizer):
 
 
 def merge_yuv(luma_rgb: np.ndarray, chroma_rgb: np.ndarray) -> np.ndarray:
-    """Y of one image with U and V of another, in OpenCV's 8-bit arithmetic.
+    """Merge Y of one image with U and V of another, in OpenCV's 8-bit arithmetic.
 
     Args:
         luma_rgb: (H, W, 3) uint8.
@@ -55,36 +51,7 @@ def merge_yuv(luma_rgb: np.ndarray, chroma_rgb: np.ndarray) -> np.ndarray:
     Returns:
         (H, W, 3) uint8. Its luma is that of `luma_rgb` to one level, except where a colour leaves the gamut and is cut.
     """
-    yuv = rgb_to_yuv(luma_rgb)
-    yuv[..., 1:] = rgb_to_yuv(chroma_rgb)[..., 1:]
-    return yuv_to_rgb(yuv)
-
-
-def rgb_to_yuv(rgb_uint8: np.ndarray) -> np.ndarray:
-    """8-bit YUV (BT.601, U and V around 128) of (..., 3) uint8, as OpenCV's `COLOR_RGB2YUV`."""
-    red, green, blue = np.moveaxis(rgb_uint8.astype(np.int64), -1, 0)
-    y = _descale(_Y_OF_RGB[0] * red + _Y_OF_RGB[1] * green + _Y_OF_RGB[2] * blue)
-    u = _descale((blue - y) * _U_OF_BLUE) + 128
-    v = _descale((red - y) * _V_OF_RED) + 128
-    return _to_uint8(np.stack([y, u, v], axis=-1))
-
-
-def yuv_to_rgb(yuv_uint8: np.ndarray) -> np.ndarray:
-    """The inverse of `rgb_to_yuv`, as OpenCV's `COLOR_YUV2RGB`; what leaves 0..255 is cut off."""
-    y, u, v = np.moveaxis(yuv_uint8.astype(np.int64), -1, 0)
-    u, v = u - 128, v - 128
-    red = y + _descale(v * _RED_OF_V)
-    green = y + _descale(u * _GREEN_OF_U + v * _GREEN_OF_V)
-    blue = y + _descale(u * _BLUE_OF_U)
-    return _to_uint8(np.stack([red, green, blue], axis=-1))
-
-
-def _descale(fixed: np.ndarray) -> np.ndarray:
-    """Round a fixed-point number to the nearest integer, halves up."""
-    rounded: np.ndarray = (fixed + (1 << (_SHIFT - 1))) >> _SHIFT
-    return rounded
-
-
-def _to_uint8(levels: np.ndarray) -> np.ndarray:
-    cut: np.ndarray = np.clip(levels, 0, 255).astype(np.uint8)
-    return cut
+    yuv = cv2.cvtColor(luma_rgb, cv2.COLOR_RGB2YUV)
+    yuv[..., 1:] = cv2.cvtColor(chroma_rgb, cv2.COLOR_RGB2YUV)[..., 1:]
+    merged: np.ndarray = cv2.cvtColor(yuv, cv2.COLOR_YUV2RGB)
+    return merged

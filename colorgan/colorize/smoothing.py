@@ -1,4 +1,4 @@
-"""Steadier colours for a film that is colorized frame by frame: chroma is averaged along the motion of the luma."""
+"""Steady the colours of a film that is colorized frame by frame: average chroma along the motion of the luma."""
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ _LUMA_TOLERANCE = 0.06  # difference of luma at which two points count half as t
 
 
 class ChromaSmoother:
-    """A recursive average of chroma over the frames of a film, reset where the scene changes.
+    """Average chroma over the frames of a film, recursively, and start anew where the scene changes.
 
     The averaged chroma of the frame before is brought to this one along the optical flow between their luma planes
     (Lai et al. 2018 learn such a blind average; here it is taken by hand). It counts where flow and luma say that both
@@ -22,7 +22,7 @@ class ChromaSmoother:
 
     Args:
         strength: weight of the frame before, in [0, 1); 0.8 averages over about five frames.
-        gray_rule: of the colorizer.
+        gray_rule: of the colorizer, which the smoother does not see.
         estimator: optical flow between luma planes; DIS by default.
     """
 
@@ -33,7 +33,6 @@ class ChromaSmoother:
             raise ValueError(f"the smoothing strength must be in [0, 1), got {strength} (--smooth)")
         self.strength, self.gray_rule = strength, gray_rule
         self.estimator = estimator or DISFlow()
-        self.num_cuts = 0
         self._luma: Tensor | None = None
         self._chroma: Tensor | None = None
 
@@ -49,7 +48,7 @@ class ChromaSmoother:
         return torch.cat([self._smooth_one(frame) for frame in rgb.unsqueeze(1).unbind()]) if len(rgb) else rgb
 
     def state(self) -> dict[str, np.ndarray]:
-        """What the next frame needs; empty at the beginning."""
+        """Return what the next frame needs; empty at the beginning."""
         if self._luma is None or self._chroma is None:
             return {}
         return {"luma": self._luma.cpu().numpy(), "chroma": self._chroma.cpu().numpy()}
@@ -67,7 +66,6 @@ class ChromaSmoother:
             return rgb
         before_luma, before_chroma = before_luma.to(luma.device), before_chroma.to(luma.device)
         if _correlation(before_luma, luma) < _CUT_CORRELATION:
-            self.num_cuts += 1
             return rgb
         flow = self.estimator(luma, before_luma)
         visible = inside(flow) & ~inconsistent(flow, self.estimator(before_luma, luma))
@@ -90,7 +88,7 @@ class ChromaSmoother:
 
 
 def _correlation(first: Tensor, second: Tensor) -> float:
-    """Pearson's correlation of two luma planes at 32 px: high within a shot, whatever the exposure; 1 for flat ones."""
+    """Correlate two luma planes at 32 px (Pearson): high within a shot, whatever the exposure; 1 for flat ones."""
     a, b = (F.adaptive_avg_pool2d(plane, 32).flatten() for plane in (first, second))
     a, b = a - a.mean(), b - b.mean()
     norm = a.norm() * b.norm()

@@ -1,4 +1,4 @@
-"""Clips: folders of frames and video files, and photos that are moved in a known way."""
+"""Read clips from folders of frames and films, and make some from photos that are moved in a known way."""
 
 from collections.abc import Iterator
 from functools import lru_cache
@@ -6,7 +6,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import av
 import datasets
 import numpy as np
 import torch
@@ -17,9 +16,9 @@ from torch import Tensor
 from colorgan.data.sources import Row
 from colorgan.files import natural_order
 from colorgan.flow import Motion, inside, similarity_flow
-from colorgan.media.photo import EXTENSIONS, UnreadablePhotoError, read_photo
+from colorgan.media.film_reader import FILM_ENDINGS, FilmReader
+from colorgan.media.photo import PHOTO_ENDINGS, UnreadablePhotoError, read_photo
 
-VIDEO_EXTENSIONS = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v"})
 MOTIONS = ("pan", "zoom", "rotation", "noise")
 _MARGIN = 1.5  # side of the cut-out that moves are made in, in sides of the frame
 _PAN = (2.0, 1.0)  # pixels a frame: whole ones, so that nothing is resampled and the truth is exact
@@ -28,10 +27,10 @@ _NOISE = 0.03  # standard deviation on the input of a still: about 8 levels of 2
 
 
 class ClipsSource:
-    """Clips in a folder: each video file is one, and each folder that holds pictures (its frames, in natural order).
+    """List the clips of a folder: each film is one, and each folder that holds pictures (its frames, in natural order).
 
     Args:
-        path: the folder, or one video file.
+        path: the folder, or one film.
         max_frames: so many frames of each clip, from its beginning.
 
     Raises:
@@ -47,13 +46,13 @@ class ClipsSource:
         self.clips = _find_clips(self.path)
         if not self.clips:
             raise FileNotFoundError(
-                f"no clips in {self.path}; looked for {' '.join(sorted(VIDEO_EXTENSIONS))} and for folders of pictures "
+                f"no clips in {self.path}; looked for {' '.join(sorted(FILM_ENDINGS))} and for folders of pictures "
                 "(data.path)"
             )
         self._read = lru_cache(maxsize=2)(self._frames)  # a listing asks for the frames of a clip one by one
 
     def frames(self, clip: str) -> list[np.ndarray]:
-        """The frames of a clip, (H, W, 3) uint8 each.
+        """Read the frames of a clip, (H, W, 3) uint8 each.
 
         Raises:
             UnreadablePhotoError: a frame is damaged, or differs in size from the first.
@@ -61,7 +60,7 @@ class ClipsSource:
         return self._read(clip)
 
     def listing(self) -> datasets.Dataset:
-        """One row a frame; the frames of a clip are a group."""
+        """List the frames, a row each; those of a clip are a group."""
         rows = []
         for clip, place in self.clips.items():
             for number in range(self.length(clip)):
@@ -71,19 +70,19 @@ class ClipsSource:
         return datasets.Dataset.from_list(rows)
 
     def length(self, clip: str) -> int:
-        """How many frames of a clip are taken; films are decoded for it."""
+        """Count the frames that are taken of a clip; films are decoded for it."""
         place = self.clips[clip]
         return len(self.frames(clip)) if isinstance(place, Path) else min(len(place), self.max_frames)
 
     def open(self, row: Row) -> Image.Image:
-        """A frame; of a film all of them are decoded, and kept until another one's turn comes."""
+        """Read a frame; of a film all are decoded, and kept until another film is asked for."""
         place = self.clips[row["group"]]
         if isinstance(place, Path):
             return Image.fromarray(self.frames(row["group"])[row["frame"]])
         return read_photo(place[row["frame"]])
 
     def describe(self) -> dict[str, Any]:
-        """Kind and path."""
+        """Return kind, path and limit."""
         return {"kind": "clips", "path": str(self.path), "max_frames": self.max_frames}
 
     def _frames(self, clip: str) -> list[np.ndarray]:
@@ -99,12 +98,12 @@ class ClipsSource:
 
 def _find_clips(path: Path) -> dict[str, Path | list[Path]]:
     if path.is_file():
-        return {path.name: path} if path.suffix.lower() in VIDEO_EXTENSIONS else {}
+        return {path.name: path} if path.suffix.lower() in FILM_ENDINGS else {}
     places: dict[Path, Path | list[Path]] = {}
     for file in sorted(path.rglob("*"), key=natural_order):
-        if file.suffix.lower() in VIDEO_EXTENSIONS and file.is_file():
+        if file.suffix.lower() in FILM_ENDINGS and file.is_file():
             places[file] = file
-        elif file.suffix.lower() in EXTENSIONS and file.is_file():
+        elif file.suffix.lower() in PHOTO_ENDINGS and file.is_file():
             frames = places.setdefault(file.parent, [])
             assert isinstance(frames, list)  # a folder is no file
             frames.append(file)
@@ -119,17 +118,16 @@ def _pixels(file: Path) -> np.ndarray:
 
 def _decode(file: Path) -> Iterator[np.ndarray]:
     try:
-        with av.open(str(file)) as container:
-            if not container.streams.video:
-                raise UnreadablePhotoError(f"{file} has no pictures")
-            for frame in container.decode(video=0):
-                yield frame.to_ndarray(format="rgb24")
-    except av.FFmpegError as error:
-        raise UnreadablePhotoError(f"{file} is damaged or no video ({error.strerror})") from error
+        reader = FilmReader(file)
+    except ValueError as error:
+        raise UnreadablePhotoError(str(error)) from error
+    yield from reader.colors()
+    if reader.damage:
+        raise UnreadablePhotoError(f"{file} is damaged: {reader.damage}")
 
 
 def moved_photo(pixels: np.ndarray, size: int, motion: str, num_frames: int) -> tuple[Tensor, Motion]:
-    """A clip that moves over a still photo in a known way; its flow is exact.
+    """Make a clip that moves over a still photo in a known way, with its exact flow.
 
     `pan` goes by whole pixels, `zoom` and `rotation` resample bicubically, `noise` stands still (its input gets noise,
     see `input_noise`). The cut-out around the centre is one and a half times as wide as the frame.
@@ -166,7 +164,7 @@ def moved_photo(pixels: np.ndarray, size: int, motion: str, num_frames: int) -> 
 
 
 def input_noise(gray: Tensor, motion: str, seed: int) -> Tensor:
-    """The input of a clip of that motion, (T, 1, H, W): gray with fresh noise in each frame if it is `noise`."""
+    """Make the input of a clip of a motion, (T, 1, H, W): for `noise`, gray with fresh noise in each frame."""
     if motion != "noise":
         return gray
     noise = torch.randn(gray.shape, generator=torch.Generator().manual_seed(seed))
@@ -174,7 +172,7 @@ def input_noise(gray: Tensor, motion: str, seed: int) -> Tensor:
 
 
 def _centre(pixels: np.ndarray, side: int) -> Tensor:
-    """The largest centred square, resized, (1, 3, side, side) in [0, 1]."""
+    """Cut the largest centred square and resize it, (1, 3, side, side) in [0, 1]."""
     height, width = pixels.shape[:2]
     short = min(height, width)
     top, left = (height - short) // 2, (width - short) // 2
@@ -183,13 +181,13 @@ def _centre(pixels: np.ndarray, side: int) -> Tensor:
 
 
 def _bounce(time: Tensor, limit: float) -> Tensor:
-    """A triangle wave of slope 1 around 0 that turns at whole steps below the limit."""
+    """Fold time into a triangle wave of slope 1 around 0 that turns at whole steps below the limit."""
     reach = max(1, int(limit))
     return reach - ((time + reach) % (4 * reach) - 2 * reach).abs()
 
 
 def _seen(wide: Tensor, size: int, shift: Tensor, zoom: Tensor, angle: Tensor) -> Tensor:
-    """What a frame shows of the photo: at p from its centre, the photo at zoom R(angle) p + shift from its own."""
+    """Cut what a frame shows of the photo: at p from its centre, the photo at zoom R(angle) p + shift from its own."""
     offset = (wide.shape[-1] - size) / 2
     if zoom == 1 and angle == 0 and (offset + shift).frac().abs().max() == 0:
         left, top = (int(value) for value in offset + shift)

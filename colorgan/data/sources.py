@@ -17,7 +17,7 @@ from datasets.utils.file_utils import xopen
 from PIL import Image
 
 from colorgan.data.synthetic import draw_scene
-from colorgan.media.photo import EXTENSIONS, UnreadablePhotoError, read_photo
+from colorgan.media.photo import PHOTO_ENDINGS, UnreadablePhotoError, read_photo
 
 Row = Mapping[str, Any]
 
@@ -58,7 +58,9 @@ class FolderSource:
         """Every file with a photo's extension; size and time tell the cache when one changes."""
         found = sorted(_photo_files(str(self.path)), key=lambda row: row[0].split("/"))
         if not found:
-            raise FileNotFoundError(f"no photos in {self.path}; looked for {' '.join(sorted(EXTENSIONS))} (data.path)")
+            raise FileNotFoundError(
+                f"no photos in {self.path}; looked for {' '.join(sorted(PHOTO_ENDINGS))} (data.path)"
+            )
         return datasets.Dataset.from_dict(
             dict(zip(("name", "bytes", "modified_ns"), zip(*found, strict=True), strict=True))
         )
@@ -77,7 +79,7 @@ def _photo_files(root: str) -> Iterator[tuple[str, int, int]]:
     for folder, _, files in os.walk(root):
         inside = os.path.relpath(folder, root).replace(os.sep, "/") + "/"
         for file in files:
-            if os.path.splitext(file)[1].lower() in EXTENSIONS:  # noqa: PTH122
+            if os.path.splitext(file)[1].lower() in PHOTO_ENDINGS:  # noqa: PTH122
                 with suppress(FileNotFoundError):  # a broken link
                     facts = os.stat(f"{folder}/{file}")  # noqa: PTH116
                     if stat.S_ISREG(facts.st_mode):

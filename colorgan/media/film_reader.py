@@ -1,4 +1,4 @@
-"""Read films: each picture as its luma plane with its time stamp, upright; and what a film must keep."""
+"""Read films picture by picture, upright: the luma plane with its time stamp, or colours."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,9 +14,9 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from colorgan.files import natural_order
-from colorgan.media.photo import EXTENSIONS, read_photo
+from colorgan.media.photo import PHOTO_ENDINGS, read_photo
 
-FILM_EXTENSIONS = frozenset(
+FILM_ENDINGS = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".flv", ".3gp", ".mxf"}
 )
 
@@ -32,7 +32,7 @@ _EARLY_END_S = 0.5  # a film that ends this much before its stated duration was 
 
 @dataclass(frozen=True)
 class FilmFacts:
-    """What the coloured film shares with its source.
+    """Hold what the coloured film shares with its source.
 
     Args:
         width: of the stored pictures, before rotation.
@@ -62,14 +62,14 @@ class FilmFacts:
 
     @property
     def quarter_turns(self) -> int:
-        """Counterclockwise quarter turns from the stored to the upright picture; 0 for mirrored or skewed ones."""
+        """Count the counterclockwise quarter turns from the stored to the upright picture; 0 for mirrored ones."""
         a, b, _, c, d = (self.display_matrix or (1, 0, 0, 0, 1))[:5]
         if a != d or b != -c or (a == 0) == (b == 0):
             return 0
         return {(1, 0): 0, (0, -1): 1, (-1, 0): 2, (0, 1): 3}[(int(np.sign(a)), int(np.sign(b)))]
 
     def gray(self, luma: np.ndarray) -> np.ndarray:
-        """Gray 0..255 of stored luma."""
+        """Convert stored luma to gray, 0..255."""
         if self.color_range == FULL:
             return luma
         levels = np.clip(np.rint((np.arange(256) - 16) * 255 / 219), 0, 255).astype(np.uint8)
@@ -78,7 +78,7 @@ class FilmFacts:
 
 
 class Frame(NamedTuple):
-    """One picture: time stamp and duration in units of `FilmFacts.time_base`, luma (H, W) uint8 upright, as stored."""
+    """A picture: time stamp and duration in units of `FilmFacts.time_base`, upright luma (H, W) uint8 as stored."""
 
     time: int
     duration: int
@@ -86,7 +86,7 @@ class Frame(NamedTuple):
 
 
 class FilmReader:
-    """A film file. It is read from its beginning, frame by frame; nothing else is kept in memory.
+    """Read a film file from its beginning, frame by frame; nothing else is kept in memory.
 
     Args:
         path: any format FFmpeg reads.
@@ -110,13 +110,13 @@ class FilmReader:
             raise ValueError(f"{path} cannot be read as a film: {error.strerror}") from error
 
     def identity(self) -> dict[str, int | str]:
-        """What tells whether this is still the same film."""
+        """Describe the file, to tell whether it is still the same film."""
         status = self.path.stat()
         return {"name": self.path.name, "bytes": status.st_size, "modified_ns": status.st_mtime_ns}
 
     def frames(self) -> Iterator[Frame]:
-        """All pictures in the order they are shown; afterwards `damage` says what could not be read."""
-        last_time, self.damage = None, None
+        """Read the luma of all pictures in the order they are shown; afterwards `damage` says what was unreadable."""
+        last_time = None
         for picture in self._pictures():
             time = picture.pts if picture.pts is not None else picture.dts
             if last_time is not None and (time is None or time <= last_time):
@@ -125,7 +125,13 @@ class FilmReader:
             luma = np.rot90(_luma(picture, self.facts), self.facts.quarter_turns)
             yield Frame(last_time, picture.duration, np.ascontiguousarray(luma))
 
+    def colors(self) -> Iterator[np.ndarray]:
+        """Read all pictures, (H, W, 3) uint8 each; afterwards `damage` says what was unreadable."""
+        for picture in self._pictures():
+            yield np.ascontiguousarray(np.rot90(picture.to_ndarray(format="rgb24"), self.facts.quarter_turns))
+
     def _pictures(self) -> Iterator[av.VideoFrame]:
+        self.damage = None
         undecodable, end_s, cut = 0, 0.0, False
         with av.open(str(self.path)) as container:
             stream = film_stream(container, self.path)
@@ -157,7 +163,7 @@ class FilmReader:
 
 
 class FolderReader:
-    """A folder of frames of one size, in the order of the numbers in their names.
+    """Read a folder of frames of one size, in the order of the numbers in their names.
 
     Args:
         path: the folder.
@@ -166,22 +172,20 @@ class FolderReader:
 
     def __init__(self, path: Path, rate: Fraction) -> None:
         self.path, self.damage = path, None
-        self.files = sorted((f for f in path.iterdir() if f.suffix.lower() in EXTENSIONS), key=natural_order)
+        self.files = sorted((f for f in path.iterdir() if f.suffix.lower() in PHOTO_ENDINGS), key=natural_order)
         if not self.files:
-            raise FileNotFoundError(f"no frames in {path}; looked for {' '.join(sorted(EXTENSIONS))}")
-        if rate <= 0:
-            raise ValueError(f"--fps must be above 0, got {rate}")
+            raise FileNotFoundError(f"no frames in {path}; looked for {' '.join(sorted(PHOTO_ENDINGS))}")
         width, height = read_photo(self.files[0]).size
         matrix = BT709 if height >= _HD_HEIGHT else SMPTE170M
         self.facts = FilmFacts(width, height, 1 / rate, rate, matrix=matrix, frames=len(self.files))
 
     def identity(self) -> dict[str, int | str]:
-        """What tells whether these are still the same frames."""
+        """Describe the folder, to tell whether it still holds the same frames."""
         newest = max(file.stat().st_mtime_ns for file in self.files)
         return {"name": self.path.name, "frames": len(self.files), "modified_ns": newest}
 
     def frames(self) -> Iterator[Frame]:
-        """All frames; luma is BT.601's, in the limited range that film is stored in."""
+        """Read all frames; luma is BT.601's, in the limited range that film is stored in."""
         levels = np.rint(16 + np.arange(256) * 219 / 255).astype(np.uint8)
         for number, file in enumerate(self.files):
             photo = read_photo(file)
@@ -192,7 +196,7 @@ class FolderReader:
 
 
 def film_stream(container: InputContainer, path: Path) -> VideoStream:
-    """The stream of a container that holds its film: the first that is no cover picture.
+    """Find the stream of a container that holds its film: the first that is no cover picture.
 
     Raises:
         ValueError: there is none.
@@ -235,7 +239,7 @@ def _probe(container: InputContainer, stream: VideoStream) -> FilmFacts:
 
 
 def _luma(picture: av.VideoFrame, facts: FilmFacts) -> np.ndarray:
-    """The luma plane (H, W) uint8 as it is stored; deeper, packed and RGB pictures are converted first."""
+    """Take the luma plane (H, W) uint8 as it is stored; deeper, packed and RGB pictures are converted first."""
     layout, size = picture.format, (picture.width, picture.height)
     as_stored = layout.components[0].bits == 8 and layout.is_planar and not layout.is_rgb
     if not (as_stored or layout.name == "gray") or size != (facts.width, facts.height):
@@ -250,7 +254,7 @@ def _luma(picture: av.VideoFrame, facts: FilmFacts) -> np.ndarray:
 
 
 def first_plane(picture: av.VideoFrame) -> np.ndarray:
-    """The values (H, W) uint8 of a picture's first plane, not a copy."""
+    """View the values (H, W) uint8 of a picture's first plane."""
     plane = picture.planes[0]
     values: np.ndarray = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
     return values[:, : plane.width]

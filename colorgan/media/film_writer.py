@@ -3,8 +3,9 @@
 import heapq
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import av
 import numpy as np
@@ -15,8 +16,17 @@ from av.stream import Stream
 from av.video.reformatter import Interpolation
 from PIL import Image
 
+from colorgan.files import atomic
 from colorgan.media import matroska
-from colorgan.media.film_reader import SWSCALE_MATRIX, FilmFacts, Frame, film_stream, first_plane
+from colorgan.media.film_reader import (
+    SWSCALE_MATRIX,
+    FilmFacts,
+    FilmReader,
+    FolderReader,
+    Frame,
+    film_stream,
+    first_plane,
+)
 from colorgan.media.photo import save_photo
 
 # H.264 with 4:2:0 chroma and 8 bits is what every player and browser shows; FFV1 gives back each value as it was given.
@@ -28,49 +38,78 @@ _CODECS = {
     ".mov": ("libx264", "yuv420p", _H264),
     ".mkv": ("ffv1", "yuv444p", {"level": "3", "slicecrc": "1"}),
 }
-FILM_OUTPUTS = tuple(_CODECS)
 _ENCODER_THREADS = 4  # x264's bits depend on their number, so it must not depend on the machine
-PART_SUFFIX = ".mp4"  # it keeps exact time stamps for both codecs; Matroska rounds them to milliseconds
+_SEGMENT_ENDING = ".mp4"  # it keeps exact time stamps for both codecs; Matroska rounds them to milliseconds
 _COPIED = ("audio", "subtitle")
 
 
-class Part(NamedTuple):
-    """A finished segment: its file and the time stamp of its first picture in the source's units."""
-
-    path: Path
-    first_time: int
-
-
-class FilmPartWriter:
-    """Encodes one segment into a file of its own.
+class FilmWriter:
+    """Write a film in segments, each a file that plays by itself, and join them with what else the source holds.
 
     The luma that is stored is the source's own, value by value; only chroma comes from the coloured picture.
 
     Args:
-        path: the `.mp4` to write.
-        facts: of the source.
-        suffix: of the film that the segment will be part of: `.mp4` and `.mov` mean H.264, `.mkv` FFV1.
+        source: where the luma comes from, and the sound, subtitles and chapters.
+        out: the film; `.mp4` and `.mov` mean H.264, `.mkv` means FFV1.
+        segments: the folder for the segments.
+
+    Raises:
+        ValueError: the ending of `out`, or sound or subtitles that it cannot hold; says what can.
     """
 
-    def __init__(self, path: Path, facts: FilmFacts, suffix: str) -> None:
-        self.facts, self.first_time = facts, 0
-        self._codec = _CODECS[suffix]
-        scale = str(max(1000, facts.time_base.denominator))  # else edits, and so starts, are rounded to milliseconds
-        self._container = av.open(str(path), "w", options={"movie_timescale": scale})
+    def __init__(self, source: FilmReader | FolderReader, out: Path, segments: Path) -> None:
+        if out.suffix not in _CODECS:
+            raise ValueError(f"--out must end in {', '.join(_CODECS)}, or be a folder for numbered frames, got {out}")
+        self.facts, self.out, self.segments = source.facts, out, segments
+        self.source = source.path if isinstance(source, FilmReader) else None
+        self.left_out: list[str] = []
+        self._codec = _CODECS[out.suffix]
+        self._container: OutputContainer | None = None
         self._stream: av.VideoStream | None = None
+        self._start = 0
+        if self.source is not None:
+            with av.open(str(self.source)) as container:
+                self.left_out = self._plan(container)[1]
+
+    def segment_path(self, number: int) -> Path:
+        """Name the file of a segment."""
+        return self.segments / f"{number:05d}{_SEGMENT_ENDING}"
+
+    def is_finished(self) -> bool:
+        """Whether the film is there."""
+        return self.out.exists()
+
+    @contextmanager
+    def segment(self, number: int, frames_before: int) -> Iterator[None]:
+        """Open a segment for `write`; its file appears when the block ends without an error.
+
+        Args:
+            number: of the segment, from 0 on.
+            frames_before: how many frames the segments before hold.
+        """
+        scale = str(max(1000, self.facts.time_base.denominator))  # else edits, and so starts, are rounded to ms
+        with (
+            atomic(self.segment_path(number)) as temporary,
+            av.open(str(temporary), "w", format=_SEGMENT_ENDING[1:], options={"movie_timescale": scale}) as container,
+        ):
+            self._container, self._stream = container, None
+            yield
+            if self._stream is not None:
+                container.mux(self._stream.encode(None))
 
     def write(self, frame: Frame, rgb: np.ndarray) -> None:
-        """Encode one picture.
+        """Encode one picture into the open segment.
 
         Args:
             frame: time, duration and luma, (H, W) uint8 as stored.
             rgb: (H, W, 3) uint8, the same picture in colour.
         """
+        assert self._container is not None, "no segment is open"
         luma, rgb = (np.rot90(image, -self.facts.quarter_turns) for image in (frame.luma, rgb))
         if self._codec[1] == "yuv420p":
             luma, rgb = _pad_to_even(luma), _pad_to_even(rgb)
         if self._stream is None:
-            self._stream, self.first_time = self._open_stream(luma.shape), frame.time
+            self._stream, self._start = self._open_stream(self._container, luma.shape), frame.time
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24").reformat(
             format=self._codec[1],
             interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND,
@@ -78,19 +117,13 @@ class FilmPartWriter:
             dst_color_range=self.facts.color_range,
         )
         first_plane(picture)[:] = luma
-        picture.pts, picture.time_base = frame.time - self.first_time, self.facts.time_base
+        picture.pts, picture.time_base = frame.time - self._start, self.facts.time_base
         picture.duration = frame.duration
         self._container.mux(self._stream.encode(picture))
 
-    def close(self) -> None:
-        """Finish the file."""
-        if self._stream is not None:
-            self._container.mux(self._stream.encode(None))
-        self._container.close()
-
-    def _open_stream(self, shape: tuple[int, ...]) -> av.VideoStream:
+    def _open_stream(self, container: OutputContainer, shape: tuple[int, ...]) -> av.VideoStream:
         codec, layout, options = self._codec
-        stream = self._container.add_stream(codec, rate=self.facts.rate, options=dict(options))
+        stream = container.add_stream(codec, rate=self.facts.rate, options=dict(options))
         assert isinstance(stream, av.VideoStream)
         stream.time_base = self.facts.time_base
         context = stream.codec_context
@@ -101,122 +134,130 @@ class FilmPartWriter:
         _tag(stream, self.facts)
         return stream
 
+    def join(self, first_times: Sequence[int]) -> None:
+        """Put all segments and what the source holds beside its film into one file; nothing is encoded again.
+
+        Args:
+            first_times: of each segment the time stamp of its first picture, in the source's units.
+        """
+        # Sound may begin below 0, at samples that are to be skipped; Matroska's muxer would move everything for them.
+        exact = {"movie_timescale": str(max(1000, self.facts.time_base.denominator))}
+        options = {"avoid_negative_ts": "disabled", "write_crc32": "0"} if self.out.suffix == ".mkv" else exact
+        with atomic(self.out) as temporary:
+            with av.open(str(temporary), "w", format=_format(self.out), options=options) as target:
+                with av.open(str(self.segment_path(0))) as first:
+                    template = first.streams.video[0]
+                    film = target.add_stream_from_template(template, opaque=True)
+                    _tag(film, self.facts)
+                    width = template.width
+                title = self._mux(target, film, first_times)
+            if title is not None:
+                matroska.write_pixel_aspect(temporary, width, self.facts, title)
+
+    def _mux(self, target: OutputContainer, film: av.VideoStream, first_times: Sequence[int]) -> str | None:
+        """Copy all packets in the order of their times; return the track's title if its pixel shape is to be added."""
+        shaped = self.source is not None and self.out.suffix == ".mkv" and self.facts.pixel_aspect not in (None, 1)
+        packets, title = self._film_packets(film, first_times), ""
+        with av.open(str(self.source)) if self.source is not None else nullcontext() as container:
+            if container is not None:
+                _describe(film, film_stream(container, self.out))
+                if shaped:
+                    title, film.metadata["title"] = film.metadata.get("title", ""), matroska.ROOM
+                packets = heapq.merge(packets, self._other_packets(container, target), key=_seconds)
+                _copy_metadata(container, target)
+            for packet in packets:
+                target.mux(packet)
+        return title if shaped else None
+
+    def _film_packets(self, film: av.VideoStream, first_times: Sequence[int]) -> "Iterator[Packet[Any]]":
+        for number, first_time in enumerate(first_times):
+            with av.open(str(self.segment_path(number))) as container:
+                stream = container.streams.video[0]
+                start = round(first_time * self.facts.time_base / (stream.time_base or self.facts.time_base))
+                for packet in container.demux(stream):
+                    if packet.pts is not None and packet.dts is not None:  # an empty one marks the end
+                        packet.pts, packet.dts, packet.stream = packet.pts + start, packet.dts + start, film
+                        yield packet
+
+    def _other_packets(self, source: InputContainer, target: OutputContainer) -> "Iterator[Packet[Any]]":
+        copies = {}
+        for stream in self._plan(source)[0]:
+            copies[stream.index] = target.add_stream_from_template(stream)
+            _describe(copies[stream.index], stream)
+
+        def packets() -> "Iterator[Packet[Any]]":
+            try:
+                for packet in source.demux([source.streams[index] for index in copies]):
+                    if packet.size and packet.dts is not None:
+                        packet.stream = copies[packet.stream_index]
+                        yield packet
+            except av.FFmpegError:  # a film that was cut off; the reader of its pictures has said so
+                return
+
+        return packets() if copies else iter(())
+
+    def _plan(self, source: InputContainer) -> tuple[list[Stream], list[str]]:
+        """The streams beside the film that the output will hold, and those that are left out, in words."""
+        film = film_stream(source, self.out)
+        copied, left_out = [], []
+        with av.open(io.BytesIO(), "w", format=_format(self.out)) as trial:
+            for stream in source.streams:
+                if stream.index == film.index:
+                    continue
+                if stream.type == "data" and stream.name == "bin_data" and source.chapters():
+                    continue  # QuickTime's second copy of the chapters
+                name = f"{stream.type} stream {stream.index} ({_codec_name(stream)})"
+                if stream.type not in _COPIED or stream.codec_context is None:
+                    left_out.append(name)
+                    continue
+                try:
+                    trial.add_stream_from_template(stream)
+                except ValueError as error:
+                    other = ".mp4" if self.out.suffix == ".mkv" else ".mkv"
+                    text = f"{self.out.suffix} cannot hold {name}; give an --out that ends in {other}"
+                    raise ValueError(text) from error
+                copied.append(stream)
+        return copied, left_out
+
 
 class FrameFolderWriter:
-    """Writes pictures, upright, as numbered PNG files: 00001.png, 00002.png, ...
+    """Write pictures, upright, as numbered PNG files: 00001.png, 00002.png, ... It has the methods of `FilmWriter`.
 
     Args:
-        folder: where to.
-        first_number: of the next picture.
+        source: what the pictures are made of; its sound and subtitles are left out.
+        out: the folder.
     """
 
-    def __init__(self, folder: Path, first_number: int) -> None:
-        self.folder, self.number, self.first_time = folder, first_number, 0
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, source: FilmReader | FolderReader, out: Path) -> None:
+        self.out, self.left_out, self._number = out, [], 0
+        if isinstance(source, FilmReader):
+            with av.open(str(source.path)) as container:
+                film = film_stream(container, source.path).index
+                self.left_out = [f"{s.type} stream {s.index}" for s in container.streams if s.index != film]
+
+    def is_finished(self) -> bool:
+        """Whether there are frames."""
+        return any(self.out.glob("*.png"))
+
+    @contextmanager
+    def segment(self, number: int, frames_before: int) -> Iterator[None]:
+        """Number the next pictures on from those of the segments before."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        self._number = frames_before
+        yield
 
     def write(self, _: Frame, rgb: np.ndarray) -> None:
         """Save one picture (H, W, 3) uint8, whole or not at all."""
-        target = self.folder / f"{self.number:05d}.png"
-        save_photo(Image.fromarray(rgb), target)
-        self.number += 1
+        self._number += 1
+        save_photo(Image.fromarray(rgb), self.out / f"{self._number:05d}.png")
 
-    def close(self) -> None:
-        """Nothing is held back."""
-
-
-def plan_streams(source: InputContainer, out: Path) -> tuple[list[Stream], list[str]]:
-    """Which streams beside the film `out` will hold, and which are left out, in words.
-
-    Raises:
-        ValueError: `out` cannot hold the sound or the subtitles; says what can.
-    """
-    film = film_stream(source, out)
-    copied, left_out = [], []
-    with av.open(io.BytesIO(), "w", format=_format(out)) as trial:
-        for stream in source.streams:
-            if stream.index == film.index:
-                continue
-            if stream.type == "data" and stream.name == "bin_data" and source.chapters():
-                continue  # QuickTime's second copy of the chapters
-            name = f"{stream.type} stream {stream.index} ({_codec_name(stream)})"
-            if stream.type not in _COPIED or stream.codec_context is None:
-                left_out.append(name)
-                continue
-            try:
-                trial.add_stream_from_template(stream)
-            except ValueError as error:
-                other = ".mp4" if out.suffix == ".mkv" else ".mkv"
-                raise ValueError(f"{out.suffix} cannot hold {name}; give an --out that ends in {other}") from error
-            copied.append(stream)
-    return copied, left_out
+    def join(self, _: Sequence[int]) -> None:
+        """Do nothing: the frames are there."""
 
 
-def join(parts: Sequence[Part], source: Path | None, out: Path, facts: FilmFacts) -> None:
-    """Put segments and all that the source holds beside its film into one file, packet by packet, nothing re-encoded.
-
-    Args:
-        parts: in order.
-        source: the film file; None where there was none.
-        out: the film; it appears when it is complete.
-        facts: of the source.
-    """
-    temporary = out.with_name(f".{out.name}.tmp")
-    # Sound may begin below 0, at samples that are to be skipped; Matroska's muxer would move everything for them.
-    exact = {"movie_timescale": str(max(1000, facts.time_base.denominator))}
-    options = {"avoid_negative_ts": "disabled", "write_crc32": "0"} if out.suffix == ".mkv" else exact
-    shaped = out.suffix == ".mkv" and facts.pixel_aspect not in (None, 1)
-    with av.open(str(temporary), "w", format=_format(out), options=options) as target:
-        with av.open(str(parts[0].path)) as first:
-            template = first.streams.video[0]
-            film = target.add_stream_from_template(template, opaque=True)
-            _tag(film, facts)
-            width, title = template.width, ""
-        pictures = _film_packets(parts, film, facts)
-        if source is None:
-            for packet in pictures:
-                target.mux(packet)
-        else:
-            with av.open(str(source)) as container:
-                original = film_stream(container, source)
-                _describe(film, original)
-                if shaped:
-                    title, film.metadata["title"] = film.metadata.get("title", ""), matroska.ROOM
-                others = _other_packets(container, target, out)
-                _copy_metadata(container, target)
-                for packet in heapq.merge(pictures, others, key=_seconds):
-                    target.mux(packet)
-    if shaped:
-        matroska.write_pixel_aspect(temporary, width, facts, title)
-    temporary.replace(out)
-
-
-def _film_packets(parts: Sequence[Part], film: av.VideoStream, facts: FilmFacts) -> "Iterator[Packet[Any]]":
-    for part in parts:
-        with av.open(str(part.path)) as container:
-            stream = container.streams.video[0]
-            start = round(part.first_time * facts.time_base / (stream.time_base or facts.time_base))
-            for packet in container.demux(stream):
-                if packet.pts is not None and packet.dts is not None:  # an empty one marks the end
-                    packet.pts, packet.dts, packet.stream = packet.pts + start, packet.dts + start, film
-                    yield packet
-
-
-def _other_packets(source: InputContainer, target: OutputContainer, out: Path) -> "Iterator[Packet[Any]]":
-    copies = {}
-    for stream in plan_streams(source, out)[0]:
-        copies[stream.index] = target.add_stream_from_template(stream)
-        _describe(copies[stream.index], stream)
-
-    def packets() -> "Iterator[Packet[Any]]":
-        try:
-            for packet in source.demux([source.streams[index] for index in copies]):
-                if packet.size and packet.dts is not None:
-                    packet.stream = copies[packet.stream_index]
-                    yield packet
-        except av.FFmpegError:  # a film that was cut off; the reader of its pictures has said so
-            return
-
-    return packets() if copies else iter(())
+def open_writer(source: FilmReader | FolderReader, out: Path, segments: Path) -> FilmWriter | FrameFolderWriter:
+    """Choose the writer of an output: of a film if its name has an ending, else of a folder of frames."""
+    return FilmWriter(source, out, segments) if out.suffix else FrameFolderWriter(source, out)
 
 
 def _copy_metadata(source: InputContainer, target: OutputContainer) -> None:
@@ -228,14 +269,14 @@ def _copy_metadata(source: InputContainer, target: OutputContainer) -> None:
 
 
 def _describe(copy: Stream, original: Stream) -> None:
-    """Language, title and the marks `default`, `forced`, ... of a stream; not what its old muxer measured."""
+    """Copy language, title and the marks `default`, `forced`, ... of a stream; not what its old muxer measured."""
     kept = ("language", "title", "handler_name")
     copy.metadata.update({key: value for key, value in original.metadata.items() if key.lower() in kept})
     copy.disposition = original.disposition
 
 
 def _tag(film: av.VideoStream, facts: FilmFacts) -> None:
-    """Say how the pictures are meant: in the stream of the encoder, and again in the file, where parts lose some."""
+    """Set the colour tags, pixel shape and rotation: in each segment, and again in the whole, where some get lost."""
     context = film.codec_context
     context.colorspace, context.color_range = facts.matrix, facts.color_range
     context.color_primaries, context.color_trc = facts.primaries, facts.transfer

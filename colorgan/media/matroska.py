@@ -1,4 +1,9 @@
-"""The shape of pixels in a Matroska file, which PyAV gives its muxer no way to write."""
+"""Write the shape of pixels into a Matroska file.
+
+The muxer takes it from `AVStream.sample_aspect_ratio`, which PyAV (18.1, the newest) lets nobody set: not through the
+codec, the stream, their options, a template or a frame. Without it DVDs and DV tapes, whose pixels are not square,
+would be shown too narrow or too wide. This module can go when PyAV has a setter.
+"""
 
 import math
 from collections.abc import Iterator
@@ -15,7 +20,7 @@ _HEAD_BYTES = 1 << 20
 
 
 def write_pixel_aspect(path: Path, width: int, facts: FilmFacts, title: str) -> None:
-    """Put the display size of the film in the place that was kept free for it; no other byte of the file moves.
+    """Write the display size of the film where room was kept for it; no other byte of the file moves.
 
     Args:
         path: a file whose film track bears the name `ROOM`, written without checksums.
@@ -42,7 +47,7 @@ def write_pixel_aspect(path: Path, width: int, facts: FilmFacts, title: str) -> 
 
 
 def _children(data: bytes, position: int) -> Iterator[tuple[bytes, int, int, int]]:
-    """(name, begin, begin of content, end) of elements one after the other."""
+    """Walk through neighbouring elements: (name, begin, begin of content, end) of each."""
     while position < len(data):
         content = position + _length(data[position])
         name, first = data[position:content], data[content]
@@ -53,7 +58,7 @@ def _children(data: bytes, position: int) -> Iterator[tuple[bytes, int, int, int
 
 
 def _length(first: int) -> int:
-    """Bytes of a variable-length integer, by its first byte."""
+    """Count the bytes of a variable-length integer by its first one."""
     return 9 - first.bit_length()
 
 

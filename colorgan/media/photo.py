@@ -1,4 +1,4 @@
-"""Read photos of any kind as 8-bit sRGB."""
+"""Read photos of any kind as 8-bit sRGB, and save pictures."""
 
 import io
 import struct
@@ -10,7 +10,7 @@ from PIL import Image, ImageCms, ImageOps
 
 from colorgan.files import atomic
 
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".avif"})
+PHOTO_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".avif"})
 
 # Decoders of damaged files raise whatever they trip over; AVIF's a RuntimeError, EXIF's a struct.error.
 _DAMAGE = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, RuntimeError, struct.error, Warning)

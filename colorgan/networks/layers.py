@@ -3,7 +3,9 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm, weight_norm
+from torch.nn.utils.parametrizations import weight_norm
+
+from colorgan.networks.spectral import spectral_norm
 
 NORMS = ("spectral", "weight", "none")
 

@@ -1,14 +1,17 @@
 """Spectral norm with its gradient in closed form, for networks whose weights are large against their maps."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrize import register_parametrization
+from torch.nn.utils.parametrize import ParametrizationList, register_parametrization
 
 _EPSILON = 1e-12
 _START_ITERATIONS = 15
+_MOST_ITERATIONS, _ITERATIONS_AT_ONCE = 200, 10
+_STILL = 1e-5  # relative change of sigma over `_ITERATIONS_AT_ONCE` iterations at which its vectors are found
 
 
 def spectral_norm(conv: nn.Module) -> nn.Module:
@@ -19,7 +22,8 @@ def spectral_norm(conv: nn.Module) -> nn.Module:
     brought to low precision first. In DeOldify's critic, with 94 M weights and few pixels, these passes cost as much
     as its convolutions.
     """
-    register_parametrization(conv, "weight", SpectralNorm(conv.weight))  # type: ignore[arg-type]
+    # Unsafe: the type of the result is that of autocast, should the layer be made under it.
+    register_parametrization(conv, "weight", SpectralNorm(conv.weight), unsafe=True)  # type: ignore[arg-type]
     return conv
 
 
@@ -45,8 +49,26 @@ class SpectralNorm(nn.Module):
         v = F.normalize(torch.mv(matrix.T, self._u), dim=0, eps=_EPSILON)
         self._v.copy_(_from_layout(v, weight))
 
+    def sigma(self, weight: Tensor) -> Tensor:
+        """Return u' W v, the estimate of the largest singular value that the weight is divided by."""
+        return torch.dot(self._u, torch.mv(_as_matrix(weight), _in_layout(self._v, weight)))
+
+    @torch.no_grad()
+    def renew(self, weight: Tensor) -> None:
+        """Find the singular vectors of a weight that did not come by training steps, such as an average of weights."""
+        for vector in (self._u, self._v):
+            vector.copy_(F.normalize(vector, dim=0, eps=_EPSILON))
+        before = self.sigma(weight)
+        for _ in range(_MOST_ITERATIONS // _ITERATIONS_AT_ONCE):
+            for _ in range(_ITERATIONS_AT_ONCE):
+                self._iterate(weight)
+            sigma = self.sigma(weight)
+            if (sigma - before).abs() <= _STILL * sigma:
+                break
+            before = sigma
+
     def forward(self, weight: Tensor) -> Tensor:
-        """The weight over its largest singular value."""
+        """Divide the weight by its largest singular value."""
         device = weight.device.type
         autocast = device != "meta" and torch.is_autocast_enabled(device)
         dtype = torch.get_autocast_dtype(device) if autocast else weight.dtype
@@ -57,6 +79,26 @@ class SpectralNorm(nn.Module):
             vectors = self._u.clone(), _in_layout(self._v, weight).clone()
             normalized: Tensor = _OverLargestSingularValue.apply(weight, *vectors, dtype)
         return normalized
+
+
+def spectral_norms(network: nn.Module) -> Iterator[tuple[str, SpectralNorm, Tensor]]:
+    """Iterate over a network's spectral norms: name of the layer, the norm, the weight that it divides."""
+    for name, module in network.named_modules():
+        if isinstance(module, ParametrizationList):
+            for norm in module:
+                if isinstance(norm, SpectralNorm):
+                    yield name.removesuffix(".parametrizations.weight"), norm, module.original
+
+
+def spectral_vectors(network: nn.Module) -> list[Tensor]:
+    """List the buffers that follow from the weights of a network: the singular vectors of its spectral norms."""
+    return [vector for _, norm, _ in spectral_norms(network) for vector in (norm._u, norm._v)]
+
+
+def renew_spectral_norms(network: nn.Module) -> None:
+    """Find the singular vectors of all spectral norms anew from the weights, as eval mode takes them as they lie."""
+    for _, norm, weight in spectral_norms(network):
+        norm.renew(weight.detach())
 
 
 class _OverLargestSingularValue(torch.autograd.Function):

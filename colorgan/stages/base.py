@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from colorgan.networks.spectral import renew_spectral_norms, spectral_vectors
 from colorgan.stages.rates import slice_rates
 
 OptimizerFactory = Callable[..., Optimizer]
@@ -74,6 +75,7 @@ class Stage(pl.LightningModule):
         self.freeze_encoder = freeze_encoder
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.steps = self.generator_steps = self.discriminator_steps = 0
+        self._training_vectors: list[tuple[Tensor, Tensor]] = []
         for name in ("generator", "discriminator"):
             if (network := getattr(self, name)) is not None:
                 network.requires_grad_(name in self.trains)
@@ -127,6 +129,28 @@ class Stage(pl.LightningModule):
         """The last step ends the stage, after a validation."""
         if self.steps >= self.num_steps:
             self.trainer.should_stop = True
+
+    def on_validation_start(self) -> None:
+        """Give spectral norms the singular vectors of their weights while networks are measured and kept.
+
+        In training one power iteration a step follows weights that move; eval mode takes what it has left.
+        """
+        vectors = [vector for name in self.trains for vector in spectral_vectors(getattr(self, name))]
+        self._training_vectors = [(vector, vector.clone()) for vector in vectors]
+        self._renew()
+
+    def on_validation_epoch_end(self) -> None:
+        """Put the vectors of training back, behind the callbacks that keep networks: measuring changes no training."""
+        for vector, before in self._training_vectors:
+            vector.copy_(before)
+
+    def on_train_end(self) -> None:
+        """Hand networks on with the singular vectors of their weights."""
+        self._renew()
+
+    def _renew(self) -> None:
+        for name in self.trains:
+            renew_spectral_norms(getattr(self, name))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Colorize a batch in full precision, as `evaluate.py` does; callbacks measure and draw what is returned."""

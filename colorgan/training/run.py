@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from colorgan.colorize.colorizer import Colorizer
+from colorgan.colorize.film import FilmOptions, colorize_film
 from colorgan.evaluation.clips import ClipSet, grainy_pan
 from colorgan.evaluation.compare import tabulate, write_report
 from colorgan.evaluation.figures import contact_sheet
@@ -84,8 +85,6 @@ def _measure(schedule: Schedule, final: Path) -> Run:
 
 def _colorize_film(film: str, checkpoint: Path, photos: PhotoSet, out: Path) -> None:
     """Colorize a film, gray and colour side by side; for `moved` one with grain is made from the first test photo."""
-    from colorgan.colorize.film import FilmOptions, colorize_film  # type: ignore[attr-defined]
-
     if out.exists():
         return
     with TemporaryDirectory() as folder:

@@ -1,20 +1,25 @@
 """DeOldify's geometry and its 8-bit YUV merge."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from skimage.data import astronaut
 
-from colorgan.colorize.deoldify import SquashColorizer, merge_yuv, rgb_to_yuv, yuv_to_rgb
+from colorgan.colorize.deoldify import SquashColorizer, merge_yuv
+
+
+def rgb_to_yuv(rgb):
+    return cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV)
 
 
 def test_yuv_has_the_values_of_its_definition():
     colors = np.array([[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255], [200, 100, 50]], np.uint8)
     expected = [[0, 128, 128], [255, 128, 128], [76, 91, 255], [150, 54, 0], [29, 239, 103], [124, 92, 195]]
-    assert rgb_to_yuv(colors).tolist() == expected  # OpenCV's, from its documentation's formula, cut to 0..255
-    back = yuv_to_rgb(np.array([[124, 92, 195], [128, 128, 128], [100, 148, 108]], np.uint8))
-    assert back.tolist() == [[200, 99, 51], [128, 128, 128], [77, 104, 141]]
+    assert rgb_to_yuv(colors[None])[0].tolist() == expected  # OpenCV's, from its documentation's formula, cut to 0..255
+    back = cv2.cvtColor(np.array([[[124, 92, 195], [128, 128, 128], [100, 148, 108]]], np.uint8), cv2.COLOR_YUV2RGB)
+    assert back[0].tolist() == [[200, 99, 51], [128, 128, 128], [77, 104, 141]]
 
 
 def test_yuv_is_bt601_to_within_its_rounding():
@@ -23,13 +28,6 @@ def test_yuv_is_bt601_to_within_its_rounding():
     y = 0.299 * red + 0.587 * green + 0.114 * blue
     exact = np.stack([y, 0.492 * (blue - y) + 128, 0.877 * (red - y) + 128], axis=-1).clip(0, 255)
     assert np.abs(rgb_to_yuv(rgb) - exact).max() < 1.01
-
-
-def test_opencv_agrees_in_every_level():
-    cv2 = pytest.importorskip("cv2", reason="OpenCV is no dependency; where it is there, it is asked")
-    rgb = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
-    assert np.array_equal(rgb_to_yuv(rgb), cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV))
-    assert np.array_equal(yuv_to_rgb(rgb), cv2.cvtColor(rgb, cv2.COLOR_YUV2RGB))
 
 
 def luma(rgb):
@@ -64,6 +62,8 @@ def test_pil_s_luma_is_the_integer_formula():
 class Tint(torch.nn.Module):
     """A generator that reddens, and notes what it was given."""
 
+    gray_rule = "luma601"
+
     def forward(self, gray):
         self.seen = gray
         return torch.cat([gray + 0.1, gray, gray - 0.4], dim=1)
@@ -85,5 +85,7 @@ def test_the_photo_is_squashed_to_a_square_and_comes_back_in_its_size():
 
 
 def test_another_gray_rule_is_refused():
+    generator = Tint()
+    generator.gray_rule = "lightness"
     with pytest.raises(ValueError, match=r"BT\.601 luma, but the checkpoint was trained on lightness"):
-        SquashColorizer(Tint(), gray_rule="lightness").colorize(Image.new("RGB", (20, 20)))
+        SquashColorizer(generator).colorize(Image.new("RGB", (20, 20)))

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm as torch_spectral_norm
 
-from colorgan.networks.spectral import spectral_norm
+from colorgan.networks.spectral import renew_spectral_norms, spectral_norm, spectral_vectors
 
 
 def pair(make):
@@ -53,3 +53,21 @@ def test_under_autocast_the_weight_is_written_in_low_precision_and_its_gradient_
     assert weight.dtype == torch.bfloat16
     assert torch.allclose(weight.float(), layer.weight, rtol=1e-2, atol=1e-3)
     assert layer.parametrizations.weight.original.grad.dtype == torch.float32
+
+
+@pytest.mark.parametrize("shape", [(7, 5, 3, 3), (64, 16, 3, 3), (8, 128, 1, 1), (4, 4, 1)])
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_renewed_vectors_are_those_of_the_weight(shape, channels_last):
+    torch.manual_seed(0)
+    kind = nn.Conv2d if len(shape) == 4 else nn.Conv1d
+    layer = spectral_norm(kind(shape[1], shape[0], shape[2]))
+    if channels_last and len(shape) == 4:
+        layer.to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        layer.parametrizations.weight.original.normal_()  # not a step of training: the vectors cannot follow
+    layer.eval()
+    assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2) > 1.05
+    renew_spectral_norms(layer)
+    assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, abs=1e-2)
+    for vector in spectral_vectors(layer):
+        assert vector.norm().item() == pytest.approx(1, abs=1e-5)

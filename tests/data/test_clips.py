@@ -4,6 +4,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from film_fixture import make_clip, pictures
 from PIL import Image, ImageFilter
 
 from colorgan.data import ClipsSource
@@ -82,8 +83,24 @@ def test_what_is_no_clip_is_said_in_a_line(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no clips in .*\.mp4.*data\.path"):
         ClipsSource(str(tmp_path))
     (tmp_path / "broken.mp4").write_bytes(b"no film at all")
-    with pytest.raises(UnreadablePhotoError, match=r"broken\.mp4 is damaged or no video"):
+    with pytest.raises(UnreadablePhotoError, match=r"broken\.mp4 cannot be read as a film"):
         ClipsSource(str(tmp_path)).frames("broken.mp4")
+
+
+def test_a_turned_film_is_upright_and_a_cut_off_one_is_refused(tmp_path):
+    turned = make_clip(tmp_path / "turned.mp4", matrix=[0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30], frames=2)
+    frame, stored = ClipsSource(str(turned)).frames("turned.mp4")[1], pictures(turned)[1][2]
+    assert np.array_equal(frame, np.rot90(stored, -1))
+    cut = make_clip(tmp_path / "cut.mkv", codec="mpeg4", audio="aac", frames=40)
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    with pytest.raises(UnreadablePhotoError, match=r"cut\.mkv is damaged: it is cut off after"):
+        ClipsSource(str(cut)).frames("cut.mkv")
+    assert len(ClipsSource(str(cut), max_frames=5).frames("cut.mkv")) == 5  # these are whole
+
+
+def test_every_film_that_can_be_colorized_is_a_clip(tmp_path):
+    make_clip(tmp_path / "old.mpg", codec="mpeg2video", frames=3)
+    assert len(ClipsSource(str(tmp_path)).frames("old.mpg")) == 3
 
 
 def test_frames_of_two_sizes_are_refused(tmp_path):

@@ -1,0 +1,136 @@
+"""Colorize the frames of a film as a stream, its steps side by side in threads of their own."""
+
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from itertools import chain, islice
+from queue import Full, Queue
+from threading import Event, Thread
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import torch
+
+from colorgan.colorize.colorizer import Colorizer, to_array
+from colorgan.colorize.smoothing import ChromaSmoother
+from colorgan.media.film_reader import FilmFacts, Frame
+
+SEGMENT_FRAMES = 120  # 5 s: what an interruption costs at most; batches and encoder start anew at each
+
+T = TypeVar("T")
+
+
+class Colored(NamedTuple):
+    """A picture on its way to the encoder: its frame, and (H, W, 3) uint8."""
+
+    frame: Frame
+    rgb: np.ndarray
+
+
+class SegmentEnd(NamedTuple):
+    """The end of a segment, with the state that the smoothing of the next one starts from."""
+
+    state: dict[str, np.ndarray]
+
+
+def color_stream(
+    frames: Iterator[Frame],
+    colorizer: Colorizer,
+    facts: FilmFacts,
+    *,
+    batch_size: int,
+    smoother: ChromaSmoother | None = None,
+) -> Generator[Colored | SegmentEnd, None, None]:
+    """Decode, colorize and smooth frames, each in a thread; close the generator to end the threads.
+
+    Args:
+        frames: what is decoded.
+        colorizer: the trained generator.
+        facts: of the film.
+        batch_size: frames that go through the network at once.
+        smoother: steadies the colours; None for none.
+    """
+    decoded = ahead(frames, count=batch_size)
+    colored = ahead(colorize_segments(decoded, colorizer, facts, batch_size=batch_size), count=batch_size)
+    return colored if smoother is None else ahead(smoothed(colored, smoother), count=batch_size)
+
+
+def colorize_segments(
+    frames: Iterator[Frame], colorizer: Colorizer, facts: FilmFacts, *, batch_size: int
+) -> Iterator[Colored | SegmentEnd]:
+    """Colorize frames, batch by batch, and mark the end of each segment; no batch reaches over it."""
+    for first in frames:
+        waiting: deque[Frame] = deque()
+
+        def grays(segment: Iterable[Frame], waiting: deque[Frame] = waiting) -> Iterator[np.ndarray]:
+            for frame in segment:
+                waiting.append(frame)
+                yield facts.gray(frame.luma)
+
+        segment = grays(chain([first], islice(frames, SEGMENT_FRAMES - 1)))
+        for rgb in colorizer.colorize_frames(segment, batch_size=batch_size):
+            yield Colored(waiting.popleft(), rgb)
+        yield SegmentEnd({})
+
+
+def smoothed(items: Iterable[Colored | SegmentEnd], smoother: ChromaSmoother) -> Iterator[Colored | SegmentEnd]:
+    """Steady the colours of a stream; the end of a segment carries the state of the smoother."""
+    for item in items:
+        if isinstance(item, SegmentEnd):
+            yield SegmentEnd(smoother.state())
+        else:
+            rgb = torch.from_numpy(np.ascontiguousarray(item.rgb)).permute(2, 0, 1)[None].float() / 255
+            yield Colored(item.frame, to_array(smoother.smooth(rgb)))
+
+
+def beside_gray(item: Colored, facts: FilmFacts) -> Colored:
+    """Put the gray picture to the left of the coloured one."""
+    frame, rgb = item
+    gray = np.broadcast_to(facts.gray(frame.luma)[..., None], rgb.shape)
+    luma = np.concatenate([frame.luma, frame.luma], axis=1)
+    return Colored(frame._replace(luma=luma), np.concatenate([gray, rgb], axis=1))
+
+
+def ahead(items: Iterator[T], *, count: int) -> Generator[T, None, None]:
+    """Iterate in a thread of its own, at most `count` items ahead; what fails there is raised here.
+
+    Decoders, encoders and networks leave Python's lock while they work, so that such stages overlap.
+    """
+    queue: Queue[tuple[T] | BaseException | None] = Queue(count)
+    stopped = Event()
+
+    def put(entry: tuple[T] | BaseException | None) -> None:
+        while not stopped.is_set():
+            try:
+                return queue.put(entry, timeout=0.1)
+            except Full:
+                continue
+
+    def work() -> None:
+        try:
+            for item in items:
+                put((item,))
+                if stopped.is_set():
+                    break
+            put(None)
+        except BaseException as error:  # not only Exception: whatever it is, the main thread must know
+            put(error)
+        finally:
+            close = getattr(items, "close", None)
+            if close is not None:
+                close()
+
+    worker = Thread(target=work, daemon=True)
+    worker.start()
+    try:
+        while (entry := queue.get()) is not None:
+            if isinstance(entry, BaseException):
+                raise entry
+            yield entry[0]
+    finally:
+        stopped.set()
+        worker.join()
+
+
+def leave_a_core() -> None:
+    """Give the network all cores but one: decoder and encoder need it, and OpenMP's threads wait by spinning."""
+    torch.set_num_threads(max(1, torch.get_num_threads() - 1))

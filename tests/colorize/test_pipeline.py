@@ -1,0 +1,75 @@
+"""Frames on their way through threads: segments, comparison, errors."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+
+from colorgan.colorize import Colorizer, pipeline
+from colorgan.media.film_reader import FULL, FilmFacts, Frame
+
+FACTS = FilmFacts(20, 16, Fraction(1, 25), Fraction(25), color_range=FULL)
+
+
+class Red(torch.nn.Module):
+    """A generator that reddens, and notes how many frames came at once."""
+
+    gray_rule = "luma601"
+
+    def __init__(self):
+        super().__init__()
+        self.batches = []
+
+    def forward(self, gray):
+        self.batches.append(len(gray))
+        return (gray + torch.tensor([0.1, 0.0, -0.1]).view(1, 3, 1, 1)).clamp(0, 1)
+
+
+def frames(count):
+    return (Frame(number, 1, np.full((16, 20), 100 + number, np.uint8)) for number in range(count))
+
+
+def test_no_batch_reaches_over_the_end_of_a_segment(monkeypatch):
+    monkeypatch.setattr(pipeline, "SEGMENT_FRAMES", 7)
+    generator = Red()
+    items = list(pipeline.color_stream(frames(16), Colorizer(generator, working_size=16), FACTS, batch_size=3))
+    assert generator.batches == [3, 3, 1, 3, 3, 1, 2]
+    assert [number for number, item in enumerate(items) if isinstance(item, pipeline.SegmentEnd)] == [7, 15, 18]
+    assert [item.frame.time for item in items if isinstance(item, pipeline.Colored)] == list(range(16))
+
+
+def test_gray_stands_to_the_left():
+    frame, rgb = next(frames(1)), np.full((16, 20, 3), 7, np.uint8)
+    both = pipeline.beside_gray(pipeline.Colored(frame, rgb), FACTS)
+    assert both.rgb.shape == (16, 40, 3)
+    assert both.frame.luma.shape == (16, 40)
+    assert (both.rgb[:, :20] == 100).all()
+    assert (both.rgb[:, 20:] == 7).all()
+
+
+def test_what_fails_in_a_thread_reaches_the_caller():
+    def items():
+        yield 1
+        raise ValueError("broken")
+
+    stream = pipeline.ahead(items(), count=1)
+    assert next(stream) == 1
+    with pytest.raises(ValueError, match="broken"):
+        next(stream)
+
+
+def test_an_abandoned_stream_ends_its_thread():
+    closed = []
+
+    def items():
+        try:
+            while True:
+                yield 1
+        finally:
+            closed.append(True)
+
+    stream = pipeline.ahead(items(), count=2)
+    next(stream)
+    stream.close()
+    assert closed == [True]
