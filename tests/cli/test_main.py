@@ -17,8 +17,8 @@ def run(shared, smoke):
     return Schedule(config).run().parent
 
 
-def test_inspect_says_what_a_checkpoint_is(run, colorgan):
-    code, out, _ = colorgan("inspect", run)
+def test_inspect_says_what_a_checkpoint_is(run, command):
+    code, out, _ = command("inspect", run)
     assert code == 0
     for word in ("generator", "UNetGenerator", "stage", "01-generator_pretrain", "luma601", "psnr", "sha256"):
         assert word in out
