@@ -26,8 +26,6 @@ import av
 import numpy as np
 from PIL import Image
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
 _SECONDS = 60  # a command may take
 _FORMATS = (".jpg", ".png", ".webp", ".tif", ".gif", ".bmp", ".ppm")
 
@@ -78,12 +76,12 @@ class Inputs:
     """
 
     def __init__(self, folder: Path, rng: random.Random) -> None:
-        import train
-        from colorgan import cli
+        from colorgan.cli import main as cli
+        from colorgan.cli import train
 
         self.folder, self.rng, self.train, self.cli = folder, rng, train.main, cli.main
         places = [f"runs_dir={folder}/runs", f"data.cache_dir={folder}/cache", "trainer.enable_progress_bar=false"]
-        self.words = ["experiment=smoke", "name=run", "schedule.cycles=0", *places]
+        self.words = ["experiment=smoke", "name=run", "schedule.times=0", *places]
         self.run = folder / "runs" / "run"
         self._stop_a_run()
         self.last = (self.run / "01-generator_pretrain" / "last.ckpt").read_bytes()

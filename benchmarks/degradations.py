@@ -12,21 +12,20 @@ from pathlib import Path
 
 import numpy as np
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
 from PIL import Image, ImageDraw
 from skimage.data import astronaut
 
+from colorgan.config import compose
 from colorgan.data import ArchivalFilm
 from colorgan.data.degrade import Degradation
 from colorgan.data.transforms import resize
 
-EXPERIMENT = Path(__file__).parent.parent / "configs" / "experiment" / "nogan_archival.yaml"
 SIZE, MARGIN, COLUMNS = 192, 18, 6
 
 
 def defects(*, always: bool) -> dict[str, Degradation]:
     """The experiment's defects by name, each by its own chance or always, and `all` of them together."""
-    config = OmegaConf.load(EXPERIMENT).data.degradation.defects
+    config = compose("train", "experiment=nogan_archival").data.degradation.defects
     made = {name: instantiate(defect, **({"probability": 1.0} if always else {})) for name, defect in config.items()}
     return {**made, "all": ArchivalFilm(made)}
 

@@ -16,14 +16,10 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
-
 
 def start(folder: Path, name: str) -> int:
     """Fork a run; returns its process id."""
-    import train
-    from colorgan.errors import one_line_errors
+    from colorgan.cli.train import main as train
 
     pid = os.fork()
     if pid:
@@ -34,9 +30,7 @@ def start(folder: Path, name: str) -> int:
         os.dup2(log, 1)
         os.dup2(log, 2)
         places = [f"runs_dir={folder}", f"name={name}", f"data.cache_dir={folder}/cache-{name}"]
-        sys.argv = ["train.py", "experiment=smoke", "trainer.enable_progress_bar=false", *places]
-        with one_line_errors():
-            train.main()
+        train(["experiment=smoke", "trainer.enable_progress_bar=false", *places])
         code = 0
     except SystemExit as stop:
         code = int(stop.code or 0)
@@ -61,8 +55,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    import colorgan.evaluation.compare
-    import colorgan.training.schedule  # noqa: F401  # before the forks
+    import colorgan.training.run  # noqa: F401  # before the forks
 
     rng, kills, runs, lost = random.Random(options.seed), 0, 0, 0
     folder = Path(tempfile.mkdtemp(prefix="kills-"))

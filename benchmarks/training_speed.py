@@ -15,10 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parent.parent
 WARMUP = 10
 STAGES = ("generator_pretrain", "critic_pretrain", "gan")
 RESNET34 = ("generator=unet_resnet34", "generator.encoder.weights=null")
@@ -28,8 +26,8 @@ def measure(stage: str, steps: int, overrides: list[str]) -> dict[str, Any]:
     """Train one stage of the laptop scale and time its steps."""
     import pytorch_lightning as pl
     import torch
-    from hydra import compose, initialize_config_dir
 
+    from colorgan.config import compose
     from colorgan.stages.base import Stage
     from colorgan.training.schedule import Schedule
 
@@ -57,20 +55,18 @@ def measure(stage: str, steps: int, overrides: list[str]) -> dict[str, Any]:
 
     Schedule._build_trainer = with_clock
     total = WARMUP + steps
-    with tempfile.TemporaryDirectory() as folder, initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
+    with tempfile.TemporaryDirectory() as folder:
         config = compose(
             "train",
-            [
-                "name=speed",
-                f"runs_dir={folder}",
-                "metrics=fast",
-                "objective=psnr",
-                f"schedule.once=[{stage}]",
-                "schedule.cycles=0",
-                f"schedule.stages.{stage}.steps={total}",
-                "schedule.stages.gan.handover=last",
-                *overrides,
-            ],
+            "name=speed",
+            f"runs_dir={folder}",
+            "metrics=fast",
+            "objective=psnr",
+            f"schedule.first=[{stage}]",
+            "schedule.times=0",
+            f"schedule.stages.{stage}.steps={total}",
+            "schedule.stages.gan.handover=last",
+            *overrides,
         )
         Schedule(config).run()
         batch_size = config.schedule.stages[stage].batch_size

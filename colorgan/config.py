@@ -1,20 +1,31 @@
-"""Turn a config into objects, and compare configs."""
+"""Compose configs, turn them into objects, and compare them."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
-from omegaconf import DictConfig, OmegaConf
-from torchmetrics import Metric, MetricCollection
+from omegaconf import DictConfig, OmegaConf, open_dict
 
-from colorgan.metrics.base import MissingMetric, PictureMetric
-from colorgan.networks.weights import WeightsNotFoundError
+if TYPE_CHECKING:  # commands compose before anything heavy is imported
+    from torchmetrics import Metric, MetricCollection
 
-if TYPE_CHECKING:
     from colorgan.data import ColorizationDataModule
+    from colorgan.metrics.base import MissingMetric
 
 Config = DictConfig
+
+
+def _find_configs() -> Path:
+    """Find the folder of yamls: a wheel carries it inside the package, a checkout has it beside the package."""
+    package = Path(__file__).resolve().parent
+    return next(folder for folder in (package / "configs", package.parent / "configs") if folder.is_dir())
+
+
+CONFIGS = _find_configs()
 
 # A run may go on with other values of these: they change where and how fast, not what comes out.
 _FREE_KEYS = (
@@ -34,6 +45,34 @@ _FREE_KEYS = (
     "trainer.enable_progress_bar",
     "trainer.log_every_n_steps",
 )
+
+
+def compose(command: str, *overrides: str) -> Config:
+    """Compose the config of a command, `train` or `evaluate`, from overrides as one types them."""
+    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = hydra.compose(command, list(overrides), return_hydra_config=True)
+    HydraConfig.instance().set_config(config)  # where `name` looks up what was chosen
+    with open_dict(config):
+        del config["hydra"]
+    fix_choices(config)
+    return config
+
+
+def fix_choices(config: Config) -> None:
+    """Put the choices that a training config looks up in Hydra into it: the next config composed has others.
+
+    Raises:
+        ValueError: a scale beside an experiment that brings its own sizes.
+    """
+    if "scale" not in config:
+        return
+    choices = HydraConfig.get().runtime.choices
+    if config.scale != choices["scale"]:
+        raise ValueError(
+            f"experiment={choices['experiment']} brings its own sizes; leave scale={choices['scale']} out, or take "
+            "another experiment"
+        )
+    config.scale, config.name = config.scale, config.name
 
 
 def build(node: Config, **arguments: Any) -> Any:
@@ -76,7 +115,7 @@ def build_datamodule(data: Config, *, seed: int) -> "ColorizationDataModule":
     return module
 
 
-def build_metrics(metrics: Config) -> MetricCollection:
+def build_metrics(metrics: Config) -> "MetricCollection":
     """The metrics of a config, under their names there.
 
     Raises:
@@ -89,12 +128,17 @@ def build_metrics(metrics: Config) -> MetricCollection:
     return built
 
 
-def build_available_metrics(metrics: Config) -> tuple[MetricCollection, dict[str, MissingMetric]]:
+def build_available_metrics(metrics: Config) -> "tuple[MetricCollection, dict[str, MissingMetric]]":
     """The metrics of a config whose weights are on this machine; of the others, what they need.
 
     A metric whose weights are not the published file gets the beginning of their hash into its name, so that no
     number of a stand-in bears an official name.
     """
+    from torchmetrics import MetricCollection
+
+    from colorgan.metrics.base import MissingMetric
+    from colorgan.networks.weights import WeightsNotFoundError
+
     built: dict[str, Metric] = {}
     missing: dict[str, MissingMetric] = {}
     for key, node in metrics.items():
@@ -114,8 +158,10 @@ def build_available_metrics(metrics: Config) -> tuple[MetricCollection, dict[str
     return MetricCollection(built, compute_groups=False), missing  # type: ignore[arg-type]
 
 
-def _check_name(name: str, metric: Metric) -> None:
+def _check_name(name: str, metric: "Metric") -> None:
     """Refuse a name that promises another network or another distance than the metric has."""
+    from colorgan.metrics.base import PictureMetric
+
     if not isinstance(metric, PictureMetric):
         raise ValueError(f"metrics.{name} must be a colorgan.metrics.PictureMetric, got {type(metric).__name__}")
     judge, facts = metric.judge(), metric.describe()

@@ -12,57 +12,27 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["WANDB_MODE"] = "offline"
 
-ROOT = Path(__file__).parent.parent
-sys.path.append(str(ROOT / "colorgan" / "sweeps" / "plugins"))  # before Hydra looks for its plugins, as train.py
+
+Outcome = tuple[int, str, str]  # exit code, standard output, standard error
 
 
 @pytest.fixture(scope="session")
 def compose() -> Callable[..., object]:
-    """Compose a config as `train.py` does, from overrides."""
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from hydra.core.hydra_config import HydraConfig
+    """Compose a config as `colorgan train` does, from overrides."""
+    from colorgan.config import compose
 
     def composed(*overrides: str, config_name: str = "train") -> object:
-        with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
-            config = hydra_compose(config_name, overrides=list(overrides), return_hydra_config=True)
-        HydraConfig.instance().set_config(config)  # `name` reads the chosen experiment from it
-        from omegaconf import open_dict
-
-        with open_dict(config):
-            del config["hydra"]
-        return config
+        return compose(config_name, *overrides)
 
     return composed
 
 
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Run `train` or `evaluate` in this process as typed; returns exit code, standard output and error."""
-    from colorgan.errors import one_line_errors
-
-    def run_it(module: Any, *overrides: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", [f"{module.__name__}.py", *map(str, overrides)])
-        code = 0
-        try:
-            with one_line_errors():
-                module.main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run_it
-
-
-@pytest.fixture
-def colorgan(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
-    """Run the `colorgan` command in this process as typed; returns exit code, standard output and error."""
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Run `colorgan` in this process as typed: `command("train", "experiment=smoke")`."""
     from colorgan.cli.main import main
 
-    def run_it(*words: object) -> tuple[int, str, str]:
+    def run_it(*words: object) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["colorgan", *map(str, words)])
         code = 0
         try:
@@ -73,6 +43,18 @@ def colorgan(
         return code, captured.out, captured.err
 
     return run_it
+
+
+@pytest.fixture
+def script(command: Callable[..., Outcome]) -> Callable[..., Outcome]:
+    """Run `train.py` or `evaluate.py`, given as a module."""
+    return lambda module, *overrides: command(module.__name__, *overrides)
+
+
+@pytest.fixture
+def colorgan(command: Callable[..., Outcome]) -> Callable[..., Outcome]:
+    """Run the `colorgan` command."""
+    return command
 
 
 @pytest.fixture(scope="session")
@@ -124,15 +106,12 @@ def photos(place: Path) -> Path:
 @pytest.fixture(scope="session")
 def run(place: Path, photos: Path) -> Path:
     """A finished smoke run on the photos, its split and its metrics not those of other tests."""
-    import train
+    import colorgan
 
     overrides = ["experiment=smoke", "data=folder", f"data.path={photos}", f"runs_dir={place}/runs", "name=run"]
     overrides += [f"data.cache_dir={place}/cache", "trainer.enable_progress_bar=false", "data.validation_share=0.4"]
     overrides += ["seed=3", "metrics=default", "schedule.stages.gan.handover=kid_efficientnet_lite2"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["train.py", *overrides])
-        train.main()
-    return place / "runs" / "run"
+    return colorgan.train(*overrides).folder
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ def test_what_a_run_goes_on_from_is_on_the_disk_before_it_has_its_name(smoke, mo
 
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(os, "replace", renamed)
-    Schedule(smoke("schedule.cycles=0", "save_every=2")).run()
+    Schedule(smoke("schedule.times=0", "save_every=2")).run()
     kept = {"config.yaml", "manifest.csv", "metrics.jsonl", "last.ckpt", "handover.safetensors", "done.json"}
     kept.add("final.safetensors")
     found = set()

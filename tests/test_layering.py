@@ -26,6 +26,7 @@ ARROWS = {
     ("config", "metrics"),  # what a metric's yaml builds
     ("config", "networks"),  # weights that a metric lacks
     ("callbacks", "stages"),  # hooks of a stage
+    ("__main__", "cli"),  # `python -m colorgan` is the command
     ("evaluation", "colorize"),  # films are measured as they are colorized
 }
 TYPES_ONLY = {("config", "data")}  # upwards, under TYPE_CHECKING

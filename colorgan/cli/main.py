@@ -1,7 +1,9 @@
-"""The `colorgan` command: use what was trained."""
+"""The `colorgan` command: train, measure and use networks that colorize."""
 
 import typer
 
+from colorgan.cli import evaluate as evaluate_command
+from colorgan.cli import train as train_command
 from colorgan.cli.colorize import colorize
 from colorgan.cli.import_deoldify import import_deoldify
 from colorgan.cli.inspect import inspect
@@ -9,6 +11,21 @@ from colorgan.cli.runs import runs
 from colorgan.errors import one_line_errors
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+_LEFT_TO_HYDRA = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+@app.command(context_settings=_LEFT_TO_HYDRA, add_help_option=False)
+def train(context: typer.Context) -> None:
+    """Train a colorizer; overrides say what, how big and on what (colorgan train --help)."""
+    train_command.main(context.args)
+
+
+@app.command(context_settings=_LEFT_TO_HYDRA, add_help_option=False)
+def evaluate(context: typer.Context) -> None:
+    """Measure checkpoints beside the baselines; overrides say which (colorgan evaluate --help)."""
+    evaluate_command.main(context.args)
+
+
 for command in (colorize, inspect, runs, import_deoldify):
     app.command()(command)
 

@@ -1,4 +1,4 @@
-"""Sweeps: many runs from one command, `python train.py -m KEY=A,B`; each has its own folder, and a table follows.
+"""Sweep: make many runs with one command, `python train.py -m KEY=A,B`, each in its own folder, and tabulate them.
 
     runs/<sweep>/<trial>/   a run folder as any other, named after what was swept
                  study.db   with `sweep=optuna`: its trials
@@ -39,7 +39,7 @@ _LONGEST_NAME = 120  # characters; a file system allows 255, and pictures and lo
 
 
 def trial_name(swept: Mapping[str, str]) -> str:
-    """The folder of a trial, from its values by key: the same whatever the order in which they were typed.
+    """Name the folder of a trial after its values by key, whatever the order in which they were typed.
 
     Keys are cut to their last part where that is not ambiguous. What a file name cannot hold, or is too long, is
     replaced, and a hash of the whole then tells names apart.
@@ -53,7 +53,7 @@ def trial_name(swept: Mapping[str, str]) -> str:
 
 
 class TrialSweeper(Sweeper):
-    """What both ways to sweep share: names, launching, writing down failures, the table.
+    """Launch trials, write down those that fail, print a table; how trials are chosen is for subclasses.
 
     Args:
         params: sweeps by key, as one would type them; the command line comes after.
@@ -64,7 +64,7 @@ class TrialSweeper(Sweeper):
         self.num_launched, self.failures = 0, dict[str, str]()
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Keep what Hydra gives; make the launcher."""
+        """Build the launcher; Hydra calls this before `sweep`."""
         self.config, self.hydra_context = config, hydra_context
         self.common: DictConfig = config  # what all trials share
         self.launcher: Launcher = Plugins.instance().instantiate_launcher(
@@ -101,7 +101,7 @@ class TrialSweeper(Sweeper):
         """Launch what is to be tried."""
 
     def launch(self, trials: Sequence[Mapping[str, str]], extra: Sequence[Sequence[str]] = ()) -> list[JobReturn]:
-        """Run trials, side by side if the launcher does; failures are written down.
+        """Run trials, side by side if the launcher does, and write failures down.
 
         Args:
             trials: swept values by key.
@@ -111,7 +111,7 @@ class TrialSweeper(Sweeper):
         jobs = []
         for number, (name, trial) in enumerate(zip(names, trials, strict=True)):
             given = [f"{key}={value}" for key, value in {**self.fixed, **trial}.items()]
-            own = [f"name={_quoted(f'{self.name}/{name}')}", f"trial.sweep={_quoted(self.name)}"]
+            own = [f"name={_quoted(f'{self.name}/{name}')}", f"+trial.sweep={_quoted(self.name)}"]
             jobs.append([*given, *own, *(extra[number] if extra else ())])
             (self.folder / name / "failed.json").unlink(missing_ok=True)
         self.validate_batch_is_legal(jobs)  # a mistyped key fails now
@@ -141,10 +141,10 @@ class TrialSweeper(Sweeper):
 
 
 class GridSweeper(TrialSweeper):
-    """All combinations of the values given."""
+    """Try all combinations of the values given."""
 
     def run_trials(self, swept: Mapping[str, Override]) -> None:
-        """One trial a combination."""
+        """Launch a trial for each combination."""
         if endless := [key for key, override in swept.items() if not override.is_discrete_sweep()]:
             raise ValueError(f"{endless[0]} is an interval, which only sweep=optuna can search; give values: a,b,c")
         values = [list(override.sweep_string_iterator()) for override in swept.values()]
@@ -152,7 +152,7 @@ class GridSweeper(TrialSweeper):
 
 
 class StudySweeper(TrialSweeper):
-    """What Optuna suggests, with its storage in the sweep's folder and pruning by validations of the objective.
+    """Try what Optuna suggests, with its storage in the sweep's folder and pruning by validations of the objective.
 
     `seed=0,1` is not searched: each suggestion runs under every seed, and its value is the mean.
 
@@ -234,7 +234,7 @@ class StudySweeper(TrialSweeper):
         study.set_user_attr("config", wanted)
 
     def _run_batch(self, study: "optuna.Study", batch: list["optuna.Trial"], seeds: list[str | None]) -> None:
-        """Each trial under the seeds in turn; one that fails or is pruned under a seed is spared the next."""
+        """Run each trial under the seeds in turn; one that fails or is pruned under a seed is spared the next."""
         import optuna
 
         values: dict[int, list[float]] = {trial.number: [] for trial in batch}
@@ -242,7 +242,7 @@ class StudySweeper(TrialSweeper):
             swept = [{key: str(value) for key, value in trial.params.items()} for trial in batch]
             given = [values_of if seed is None else {**values_of, "seed": seed} for values_of in swept]
             extra = [
-                [f"trial.storage={_quoted(str(self.storage))}", f"trial.id={trial._trial_id}"]
+                [f"+trial.storage={_quoted(str(self.storage))}", f"+trial.id={trial._trial_id}"]
                 if self.prune and seed == seeds[0]  # one curve a trial is enough to prune by
                 else []
                 for trial in batch
@@ -263,15 +263,25 @@ class StudySweeper(TrialSweeper):
             study.tell(trial, fmean(values[trial.number]))
 
 
+def register_sweepers() -> None:
+    """Tell Hydra of these classes, under the names that configs/hydra/sweeper gives them.
+
+    Hydra makes plugins only of what is called `hydra_plugins.*`, and looks for such a package on the path; a second
+    top-level package would be in the way of other people's plugins.
+    """
+    for sweeper in (GridSweeper, StudySweeper):
+        Plugins.instance().class_name_to_class[f"hydra_plugins.colorgan.{sweeper.__name__}"] = sweeper
+
+
 def _reopen(study: "optuna.Study", trial: "optuna.trial.FrozenTrial") -> "optuna.Trial":
-    """A trial that was stopped, to go on with."""
+    """Take a stopped trial up again."""
     import optuna
 
     return optuna.Trial(study, trial._trial_id)
 
 
 def _distribution(override: Override) -> "optuna.distributions.BaseDistribution":
-    """What Optuna draws from: of an interval numbers, of anything else the values as they were typed."""
+    """Build what Optuna draws from: numbers of an interval, else the values as they were typed."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     value = override.value()

@@ -138,7 +138,7 @@ def stage_callbacks(
     ]
     if config.trainer.get("enable_progress_bar", True):
         callbacks.append(StageProgressBar(f"{stage.index}/{num_stages} {stage.name}", entry.batch_size))
-    if config.trial.id is not None:
+    if "id" in config.get("trial", {}):  # a sweep that prunes says which trial this is
         callbacks.append(PruneTrial(**config.trial, objective=config.objective))
     if entry.ema_decay is not None and trains_generator:
         callbacks.append(GeneratorEMA(entry.ema_decay))  # behind those that use the average in validation

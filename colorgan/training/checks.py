@@ -13,14 +13,12 @@ _SHARDING = ("fsdp", "deepspeed", "modelparallel")  # in the names of Lightning'
 
 
 def check_config(config: DictConfig) -> None:
-    """Refuse a config that lacks values, or names what only other commands read.
+    """Refuse a config that lacks values, or asks for sharded networks.
 
     Raises:
         ValueError: names the key.
     """
     check_complete(config)
-    if "sweep" in config:
-        raise ValueError("sweep=wandb is no choice: configs/sweep/wandb.yaml is for `wandb sweep`, as its head says")
     strategy = str(config.trainer.get("strategy"))
     if any(word in strategy.lower() for word in _SHARDING):
         raise ValueError(f"trainer.strategy={strategy}: networks cannot be sharded here; take trainer=ddp")

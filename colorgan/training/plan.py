@@ -1,4 +1,4 @@
-"""What a composed config means: its stages in order, its data, its metrics, and how it differs from another."""
+"""Plan the stages of a run from its config: order, steps, folders."""
 
 import copy
 from dataclasses import dataclass, fields
@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 @dataclass(frozen=True)
 class StageEntry:
-    """One stage of the schedule, as its yaml says.
+    """The yaml of one stage of the schedule.
 
     Attributes:
         module: config of the stage's LightningModule.
@@ -51,7 +51,7 @@ class PlannedStage:
 
 
 def plan_stages(schedule: DictConfig, folder: Path, *, num_photos: int | None = None) -> list[PlannedStage]:
-    """The stages in order: `once`, then `cycle` as often as `cycles` says.
+    """List the stages in order: those of `first`, then those of `repeat` as often as `times` says.
 
     Args:
         schedule: config of the schedule.
@@ -61,9 +61,9 @@ def plan_stages(schedule: DictConfig, folder: Path, *, num_photos: int | None = 
     Raises:
         ValueError: a name without a stage, an unknown key, or nothing to do.
     """
-    names = [*schedule.once, *(name for _ in range(schedule.cycles) for name in schedule.cycle)]
+    names = [*schedule.first, *(name for _ in range(schedule.times) for name in schedule.repeat)]
     if not names:
-        raise ValueError("the schedule is empty (schedule.once, schedule.cycle, schedule.cycles)")
+        raise ValueError("the schedule is empty (schedule.first, schedule.repeat, schedule.times)")
     planned: list[PlannedStage] = []
     for index, name in enumerate(names, start=1):
         if name not in schedule.stages:
@@ -94,7 +94,7 @@ def _count_steps(name: str, options: DictConfig, num_photos: int | None) -> int:
 
 
 def trained_through(config: DictConfig) -> list[str]:
-    """Names of pretrained networks that gave gradients or features: none of them should judge the result."""
+    """List the pretrained networks that a run trains through: none of them should judge its result."""
     weights = [entry.module.get("loss_weights") or {} for entry in config.schedule.stages.values()]
     used = {name for stage in weights for name, weight in stage.items() if weight}
     nodes = [config.generator.get("encoder"), *(config.loss[name] for name in used if name in config.loss)]
@@ -103,7 +103,7 @@ def trained_through(config: DictConfig) -> list[str]:
 
 
 def _network_name(node: DictConfig) -> str | None:
-    """The pretrained network in the config of an encoder or of a loss."""
+    """Name the pretrained network in the config of an encoder or of a loss."""
     inner = node.get("network", node)
     if isinstance(inner, str):
         return f"lpips_{inner}"

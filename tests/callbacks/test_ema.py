@@ -83,7 +83,7 @@ def test_every_file_of_a_run_has_the_sigma_of_its_weights(smoke):
 
 def test_the_generator_handed_on_is_the_moving_average(smoke):
     raw = []
-    schedule = Schedule(smoke("schedule.cycles=0", "schedule.stages.generator_pretrain.ema_decay=0.5"))
+    schedule = Schedule(smoke("schedule.times=0", "schedule.stages.generator_pretrain.ema_decay=0.5"))
     after_step = Stage.on_train_batch_end
 
     def watch(self, *args):

@@ -70,7 +70,7 @@ def test_the_config_is_the_one_of_the_yaml(compose, imported):
     from colorgan.config import plain
 
     header = read_header(imported)["networks"]
-    config = compose("scale=deoldify", "experiment=nogan_artistic", "discriminator.width=8")
+    config = compose("experiment=deoldify_artistic", "discriminator.width=8")
     assert header["generator"] == without_weights(plain(config.generator))
     assert header["discriminator"] == plain(config.discriminator)
     for kind in ("deep", "wide"):
@@ -88,13 +88,13 @@ def test_the_config_is_the_one_of_the_yaml(compose, imported):
         (["{critic}", "{tmp}/x.safetensors", "--critic", "{critic}"], "holds a discriminator too"),
     ],
 )
-def test_mistakes_get_one_line_and_exit_code_2(folder, tmp_path, colorgan, words, message):
+def test_mistakes_get_one_line_and_exit_code_2(folder, tmp_path, command, words, message):
     (tmp_path / "page.pth").write_text("<html>")
     (tmp_path / "taken.safetensors").write_text("")
     torch.save({"a": torch.zeros(1)}, tmp_path / "other.pth")
     places = {"tmp": tmp_path, "critic": folder / "critic.pth"}
     places |= {path.stem: path for path in tmp_path.iterdir()}
-    code, _, err = colorgan("import-deoldify", *(word.format(**places) for word in words))
+    code, _, err = command("import-deoldify", *(word.format(**places) for word in words))
     assert code == 2
     assert message in err
     assert len(err.strip().splitlines()) == 1
@@ -109,21 +109,21 @@ def test_mistakes_get_one_line_and_exit_code_2(folder, tmp_path, colorgan, words
         (["--render-factor", "0"], "--render-factor must be at least 1, got 0"),
     ],
 )
-def test_geometries_that_exclude_each_other_are_refused(imported, tmp_path, colorgan, words, message):
+def test_geometries_that_exclude_each_other_are_refused(imported, tmp_path, command, words, message):
     Image.fromarray(astronaut()[::8, ::8]).save(tmp_path / "a.png")
-    code, _, err = colorgan("colorize", tmp_path / "a.png", "-c", imported, "-o", tmp_path / "b.png", *words)
+    code, _, err = command("colorize", tmp_path / "a.png", "-c", imported, "-o", tmp_path / "b.png", *words)
     assert code == 2
     assert message in err
 
 
-def test_squash_reproduces_deoldifys_render(imported, tmp_path, colorgan):
+def test_squash_reproduces_deoldifys_render(imported, tmp_path, command):
     """The whole path at render factor 4, step by step beside the command."""
     from colorgan.colorize.deoldify import merge_yuv
 
     photo = Image.fromarray(astronaut()[::3, ::5])
     photo.save(tmp_path / "a.png")
     words = ["colorize", tmp_path / "a.png", "-c", imported, "-o", tmp_path / "b.png", "--squash", "--render-factor", 4]
-    assert colorgan(*words)[0] == 0
+    assert command(*words)[0] == 0
     square = photo.resize((64, 64), Image.Resampling.BILINEAR).convert("L")
     with torch.no_grad():
         rgb = load_generator(imported)(torch.from_numpy(np.array(square))[None, None] / 255)[0]
@@ -131,7 +131,7 @@ def test_squash_reproduces_deoldifys_render(imported, tmp_path, colorgan):
     color = Image.fromarray(levels).resize(photo.size, Image.Resampling.BILINEAR)
     expected = merge_yuv(np.asarray(photo), np.asarray(color)).astype(int)
     assert np.abs(np.asarray(Image.open(tmp_path / "b.png")) - expected).max() <= 2
-    assert colorgan(*words[:-3], "--overwrite", "--render-factor", 4)[0] == 0  # ours, at 64 px
+    assert command(*words[:-3], "--overwrite", "--render-factor", 4)[0] == 0  # ours, at 64 px
 
 
 @pytest.mark.slow
@@ -145,9 +145,9 @@ def test_imported_weights_are_inspected_measured_and_trained_on(imported, tmp_pa
     )
     assert "artistic" in table
     run(
-        "train.py", "experiment=nogan_artistic", "scale=deoldify", f"init_from={imported}", f"runs_dir={tmp_path}",
+        "train.py", "experiment=deoldify_artistic", f"init_from={imported}", f"runs_dir={tmp_path}",
         "name=tuned", "loss/feature=lite0", "discriminator.width=8", "metrics=fast", "objective=psnr", cache,
-        "schedule.once=[generator_pretrain]", "schedule.cycles=0", "data.num_workers=0",
+        "schedule.first=[generator_pretrain]", "schedule.times=0", "data.num_workers=0",
         "trainer.enable_progress_bar=false",
         *(f"schedule.stages.generator_pretrain.{o}" for o in ("steps=2", "batch_size=2", "image_size=64")),
     )  # fmt: skip

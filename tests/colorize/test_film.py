@@ -45,13 +45,13 @@ def vivid(run, place):
 
 
 @pytest.fixture
-def colorize(vivid, colorgan):
+def colorize(vivid, command):
     """`colorgan colorize SOURCE --checkpoint ... --out OUT WORDS`: exit code, output and error."""
 
-    def command(source, out, *words):
-        return colorgan("colorize", source, "--checkpoint", vivid, "--out", out, *words)
+    def run_it(source, out, *words):
+        return command("colorize", source, "--checkpoint", vivid, "--out", out, *words)
 
-    return command
+    return run_it
 
 
 def test_a_film_keeps_frames_times_and_sound_and_gets_colours(colorize, tmp_path):

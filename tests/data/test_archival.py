@@ -7,7 +7,6 @@ import pytest
 import torch
 from hydra.utils import instantiate
 
-import train
 from colorgan.color import rgb_to_gray
 from colorgan.config import build_datamodule
 from colorgan.data.datamodule import TrainingViews
@@ -23,8 +22,8 @@ TINY = [
 NAMES = ("blur", "flicker", "grain", "fading", "scratches", "dust", "interlacing", "jpeg")
 
 
-def test_it_trains_as_typed(script, tmp_path):
-    code, _, err = script(train, *TINY, f"runs_dir={tmp_path}", "name=film")
+def test_it_trains_as_typed(command, tmp_path):
+    code, _, err = command("train", *TINY, f"runs_dir={tmp_path}", "name=film")
     assert code == 0, err
     assert (tmp_path / "film" / "final.safetensors").is_file()
     assert "scratches:" in (tmp_path / "film" / "config.yaml").read_text()
@@ -42,8 +41,8 @@ def test_it_trains_as_typed(script, tmp_path):
         ("grain.strenght=1", "strenght"),
     ],
 )
-def test_mistakes_get_one_line_and_exit_code_2(script, tmp_path, override, message):
-    code, _, err = script(train, *TINY, f"runs_dir={tmp_path}", f"++data.degradation.defects.{override}")
+def test_mistakes_get_one_line_and_exit_code_2(command, tmp_path, override, message):
+    code, _, err = command("train", *TINY, f"runs_dir={tmp_path}", f"++data.degradation.defects.{override}")
     assert code == 2
     lines = [line for line in err.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1
@@ -75,7 +74,7 @@ def test_the_gray_is_damaged_and_the_target_is_the_photos_chroma_on_it(compose, 
 
 
 def test_it_has_the_schedule_of_nogan_video_at_every_scale(compose):
-    for scale in ("laptop", "gpu", "deoldify"):
+    for scale in ("laptop", "gpu"):
         plans = [
             plan_stages(compose(f"scale={scale}", f"experiment={name}").schedule, Path("runs/x"), num_photos=10_000)
             for name in ("nogan_archival", "nogan_video")

@@ -222,7 +222,7 @@ def test_training_from_a_stream_stopped_ends_in_the_same_bits(script, folder, tm
 
     words = ["experiment=smoke", "data=hub_stream", f"data.path={folder}", f"runs_dir={tmp_path}/runs"]
     words += [f"data.cache_dir={tmp_path}/cache", "data.validation_share=0.25", "trainer.enable_progress_bar=false"]
-    words += ["data.block_size=7", "schedule.cycles=0"]
+    words += ["data.block_size=7", "schedule.times=0"]
     code, _, err = script(train, *words, "name=whole")
     assert code == 0, err
     after_step = Stage.on_train_batch_end

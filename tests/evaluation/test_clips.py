@@ -163,7 +163,7 @@ def test_a_panel_of_too_few_frames_is_refused():
 
 def test_a_run_measures_moved_photos_after_each_validation_and_at_its_end(smoke, tmp_path, capsys):
     from colorgan.checkpoint import read_header
-    from train import train
+    from colorgan.training.run import train
 
     train(smoke("motion=panel", "motion.num_photos=1", "motion.num_frames=5"))
     folder = tmp_path / "runs" / "run"

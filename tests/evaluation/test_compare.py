@@ -223,7 +223,7 @@ def test_only_photos_that_no_checkpoint_trained_on_are_measured(command, run, ph
 def test_a_run_remembers_what_the_run_it_started_from_held_out(run, place, photos, tmp_path, monkeypatch):
     overrides = ["experiment=smoke", "data=folder", f"data.path={photos}", f"runs_dir={tmp_path}", "name=second"]
     overrides += [f"data.cache_dir={place}/cache", "trainer.enable_progress_bar=false", f"init_from={run}", "seed=4"]
-    monkeypatch.setattr(sys, "argv", ["train.py", *overrides, "schedule.once=[]"])
+    monkeypatch.setattr(sys, "argv", ["train.py", *overrides, "schedule.first=[]"])
     train.main()
     splits = read_header(tmp_path / "second" / "final.safetensors")["splits"]
     assert [split["seed"] for split in splits] == [4, 3]

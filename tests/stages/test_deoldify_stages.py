@@ -113,14 +113,14 @@ def test_a_generator_turn_leaks_no_gradient_into_frozen_convolutions(gan):
 def test_the_critic_learns_five_times_as_fast_at_betas_0_and_09(compose):
     """In all three recipes, as their yaml says."""
     rates = {}
-    for experiment in ("nogan_image", "nogan_artistic", "nogan_video"):
-        module = compose("scale=deoldify", f"experiment={experiment}").schedule.stages.gan.module
+    for experiment in ("stable", "artistic", "video"):
+        module = compose(f"experiment=deoldify_{experiment}").schedule.stages.gan.module
         generator, critic = module.optimizer_generator, module.optimizer_discriminator
         assert critic.lr == pytest.approx(5 * generator.lr)
         assert list(generator.betas) == list(critic.betas) == [0.0, 0.9]
         assert generator.weight_decay == critic.weight_decay == 1e-3
         rates[experiment] = generator.lr
-    assert rates == {"nogan_image": 2e-5, "nogan_artistic": 1e-5, "nogan_video": 5e-6}
+    assert rates == {"stable": 2e-5, "artistic": 1e-5, "video": 5e-6}
 
 
 def test_weight_decay_is_decoupled_and_reaches_everything():

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-import train
 from colorgan.sweeps.sweepers import trial_name
 
 optuna = pytest.importorskip("optuna", reason="pip install -e .[sweep]")
@@ -23,7 +22,7 @@ STAGE = "schedule.stages.generator_pretrain"
 def words(tmp_path):
     """A smoke run of one stage of two steps."""
     places = [f"runs_dir={tmp_path}/runs", f"data.cache_dir={tmp_path}/cache", "trainer.enable_progress_bar=false"]
-    return ["experiment=smoke", *places, "schedule.cycles=0", f"{STAGE}.steps=2"]
+    return ["experiment=smoke", *places, "schedule.times=0", f"{STAGE}.steps=2"]
 
 
 def test_names_follow_from_values_not_from_the_order_typed():
@@ -37,8 +36,8 @@ def test_names_tell_apart_what_file_systems_cannot():
     assert all("/" not in name and len(name) < 140 for name in names)
 
 
-def test_a_failing_trial_stops_no_other_and_the_table_follows(script, words, tmp_path):
-    code, out, err = script(train, "-m", *words, "name=heads", "generator.head=hsv,lab")
+def test_a_failing_trial_stops_no_other_and_the_table_follows(command, words, tmp_path):
+    code, out, err = command("train", "-m", *words, "name=heads", "generator.head=hsv,lab")
     assert code == 1, err
     assert "1 of 2 trials failed" in err
     good, bad = (tmp_path / "runs" / "heads" / f"head={head}" for head in ("lab", "hsv"))
@@ -48,12 +47,12 @@ def test_a_failing_trial_stops_no_other_and_the_table_follows(script, words, tmp
     before = (good / "final.safetensors").stat().st_mtime_ns, (good / "metrics.jsonl").stat().st_mtime_ns
 
     config = yaml.safe_load((good / "config.yaml").read_text())
-    assert config["trial"]["sweep"] == "heads"
+    assert config["trial"] == {"sweep": "heads"}
     single = [*words, "generator.head=lab", "name=alone"]
-    assert script(train, *single)[0] == 0  # the same run without a sweep: the same networks
+    assert command("train", *single)[0] == 0  # the same run without a sweep: the same networks
     alone = tmp_path / "runs" / "alone" / "final.safetensors"
     assert alone.read_bytes() == (good / "final.safetensors").read_bytes()
-    code, _, err = script(train, *single[:-1], "name='heads/head=lab'")
+    code, _, err = command("train", *single[:-1], "name='heads/head=lab'")
     assert code == 0, err  # and it is recognised as finished under its own name
     assert (good / "metrics.jsonl").stat().st_mtime_ns == before[1]
 
@@ -69,17 +68,17 @@ def test_a_failing_trial_stops_no_other_and_the_table_follows(script, words, tmp
         (["hydra/launcher=dask", "seed=0,1"], "pip install -e .[sweep]"),
     ],
 )
-def test_mistakes_get_one_line(script, words, given, message):
-    code, _, err = script(train, "-m", *words, *given)
+def test_mistakes_get_one_line(command, words, given, message):
+    code, _, err = command("train", "-m", *words, *given)
     assert code == 2, err
     assert message in err.splitlines()[-1]
     assert "Traceback" not in err
 
 
-def test_a_run_is_no_folder_for_a_sweep(script, words, tmp_path):
+def test_a_run_is_no_folder_for_a_sweep(command, words, tmp_path):
     (tmp_path / "runs" / "run").mkdir(parents=True)
     (tmp_path / "runs" / "run" / "config.yaml").write_text("{}")
-    code, _, err = script(train, "-m", *words, "name=run", "seed=0,1")
+    code, _, err = command("train", "-m", *words, "name=run", "seed=0,1")
     assert code == 2
     assert "is a run; give the sweep its own folder" in err
 
@@ -133,10 +132,10 @@ def test_eight_trials_killed_once_all_finish_and_none_is_done_twice(words, tmp_p
 
 
 @pytest.mark.slow
-def test_optuna_prunes_by_validation_and_records_failures(script, words, tmp_path):
-    command = ["-m", "sweep=optuna", *words, "name=study"]
-    command += ["generator.head=chroma,hsv", "loss/pixel=l1,charbonnier", "hydra.sweeper.num_trials=14"]
-    code, _, err = script(train, *command)
+def test_optuna_prunes_by_validation_and_records_failures(command, words, tmp_path):
+    typed = ["-m", "sweep=optuna", *words, "name=study"]
+    typed += ["generator.head=chroma,hsv", "loss/pixel=l1,charbonnier", "hydra.sweeper.num_trials=14"]
+    code, _, err = command("train", *typed)
     assert code == 1, err
     study = optuna.load_study(study_name="study", storage=f"sqlite:///{tmp_path}/runs/study/study.db")
     states = [trial.state.name for trial in study.trials]
@@ -145,6 +144,6 @@ def test_optuna_prunes_by_validation_and_records_failures(script, words, tmp_pat
     complete = [trial for trial in study.trials if trial.state.name == "COMPLETE"]
     assert complete
     assert all(trial.intermediate_values.keys() == {2} for trial in complete[:1])
-    code, _, err = script(train, *command, "seed=5")
+    code, _, err = command("train", *typed, "seed=5")
     assert code == 2
     assert "holds a sweep with another seed: 0, not 5" in err

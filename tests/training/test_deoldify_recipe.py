@@ -1,4 +1,4 @@
-"""scale=deoldify against the table of the notebooks, and the plan of a schedule."""
+"""The experiments deoldify_* against the table of the notebooks, and the plan of a schedule."""
 
 import subprocess
 import sys
@@ -25,21 +25,21 @@ PRETRAIN = {
     "critic_pretrain": (192, 16, 0.085, 4, 1e-4, 27_368),
 }
 TABLE = {
-    "nogan_image": {**PRETRAIN, "gan": (192, 5, 0.03, 1, 2e-5, 7_728)},
-    "nogan_artistic": {
+    "deoldify_stable": {**PRETRAIN, "gan": (192, 5, 0.03, 1, 2e-5, 7_728)},
+    "deoldify_artistic": {
         **PRETRAIN,
         "generator_pretrain_128": (128, 22, 1.0, 1, [1e-7, 1e-4], 58_547),
         "generator_pretrain_192": (192, 11, 0.5, 1, [5e-8, 5e-5], 58_547),
         "gan": (192, 9, 0.03, 1, 1e-5, 4_293),
     },
-    "nogan_video": {
+    "deoldify_video": {
         **PRETRAIN,
         "generator_pretrain_noise": (192, 8, 0.25, 1, [5e-8, 5e-5], 40_251),
         "gan": (192, 5, 0.03, 1, 5e-6, 7_728),
     },
 }
-REPEATS = {"nogan_image": 3, "nogan_artistic": 5, "nogan_video": 1}
-WEIGHT = {"nogan_image": 1.5, "nogan_artistic": 2.0, "nogan_video": 1.5}
+REPEATS = {"deoldify_stable": 3, "deoldify_artistic": 5, "deoldify_video": 1}
+WEIGHT = {"deoldify_stable": 1.5, "deoldify_artistic": 2.0, "deoldify_video": 1.5}
 
 
 def rate_of(module):
@@ -48,7 +48,7 @@ def rate_of(module):
 
 @pytest.mark.parametrize("experiment", TABLE)
 def test_every_number_of_the_notebooks_is_there(compose, experiment):
-    config = compose("scale=deoldify", f"experiment={experiment}")
+    config = compose(f"experiment={experiment}")
     plan = plan_stages(config.schedule, Path("runs/x"), num_photos=IMAGENET)
     seen = {}
     for stage in plan:
@@ -72,20 +72,33 @@ def test_every_number_of_the_notebooks_is_there(compose, experiment):
     frozen = {name for name in seen if stages[name].module.get("freeze_encoder")}
     assert frozen == {"generator_pretrain", "gan"}
     assert stages.generator_pretrain.module.lr_scheduler.pct_start == 0.8
-    assert config.generator.variant == ("deep" if experiment == "nogan_artistic" else "wide")
-    assert config.generator.encoder.name == ("resnet34" if experiment == "nogan_artistic" else "resnet101")
+    assert config.generator.variant == ("deep" if experiment == "deoldify_artistic" else "wide")
+    assert config.generator.encoder.name == ("resnet34" if experiment == "deoldify_artistic" else "resnet101")
     assert config.trainer.precision == "32-true"
+    assert config.schedule.repeat == ["critic_pretrain", "gan"]
+    assert config.loss.feature.network.name == "vgg16_bn"
+    assert config.loss.feature.weights == [20, 70, 10]
+    assert config.loss.pixel._target_ == "colorgan.losses.NormalizedL1Loss"
+    assert config.discriminator == {"_target_": "colorgan.networks.DeOldifyCritic", "width": 256}
+    data = {key: config.data[key] for key in ("store_size", "validation_share", "max_validation", "min_colorfulness")}
+    assert data == {"store_size": None, "validation_share": 0.1, "max_validation": 1_000_000, "min_colorfulness": 0.0}
+    assert (config.data.degradation is not None) == ("motion" in config) == (experiment == "deoldify_video")
+    for stage in plan:
+        optimizers = [node for key, node in stage.entry.module.items() if str(key).startswith("optimizer")]
+        assert all((o._target_, o.weight_decay) == ("torch.optim.AdamW", 1e-3) for o in optimizers)
+        betas = [0.0, 0.9] if stage.name == "gan" else [0.95, 0.99]
+        assert all(list(o.betas) == betas for o in optimizers)
 
 
 def test_only_noise_stages_are_noisy(compose):
-    config = compose("scale=deoldify", "experiment=nogan_video")
+    config = compose("experiment=deoldify_video")
     plan = plan_stages(config.schedule, Path("runs/x"), num_photos=IMAGENET)
     assert [stage.name for stage in plan if stage.entry.degrade] == ["generator_pretrain_noise", "gan"]
     assert config.data.degradation is not None
 
 
 def test_steps_given_by_hand_win_over_epochs_and_reach_the_schedule_of_rates(compose):
-    config = compose("scale=deoldify", "schedule.stages.critic_pretrain.steps=7")
+    config = compose("experiment=deoldify_video", "schedule.stages.critic_pretrain.steps=7")
     plan = plan_stages(config.schedule, Path("runs/x"), num_photos=IMAGENET)
     entries = {stage.name: stage.entry for stage in plan}
     assert entries["critic_pretrain"].steps == entries["critic_pretrain"].module.lr_scheduler.total_steps == 7
@@ -94,7 +107,7 @@ def test_steps_given_by_hand_win_over_epochs_and_reach_the_schedule_of_rates(com
 
 
 def test_a_stage_has_at_least_one_step(compose):
-    plan = plan_stages(compose("scale=deoldify").schedule, Path("runs/x"), num_photos=6)
+    plan = plan_stages(compose("experiment=deoldify_video").schedule, Path("runs/x"), num_photos=6)
     assert {stage.entry.steps for stage in plan if stage.name != "generator_pretrain_192"} >= {1}
     assert min(stage.entry.steps for stage in plan) == 1
 
@@ -109,7 +122,7 @@ def test_a_stage_has_at_least_one_step(compose):
     ],
 )
 def test_impossible_amounts_are_refused(compose, override, message):
-    config = compose("scale=deoldify", f"schedule.stages.generator_pretrain.{override}")
+    config = compose("experiment=deoldify_stable", f"schedule.stages.generator_pretrain.{override}")
     with pytest.raises(ValueError, match=message):
         plan_stages(config.schedule, Path("runs/x"), num_photos=100)
 
@@ -162,14 +175,14 @@ def test_a_run_counted_in_epochs_ends_and_goes_on_in_the_same_bits(smoke, tmp_pa
 
 
 def test_plan_prints_every_stage_and_writes_no_run(smoke, tmp_path, capsys, monkeypatch):
-    import train
+    from colorgan.training.run import train
 
-    train.train(smoke("plan=true", name="planned"))
+    train(smoke("plan=true", name="planned"))
     out = capsys.readouterr().out
     for word in ("generator_pretrain", "critic_pretrain", "gan", "TFLOP a step", "time here"):
         assert word in out
     assert not (tmp_path / "runs").exists()
-    train.train(smoke("plan=5000", "schedule.stages.gan.steps=null", "+schedule.stages.gan.epochs=2"))
+    train(smoke("plan=5000", "schedule.stages.gan.steps=null", "+schedule.stages.gan.epochs=2"))
     assert "2,500" in capsys.readouterr().out
 
 
@@ -193,12 +206,17 @@ def test_costs_grow_with_batch_and_area(smoke):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("experiment", "scale"), [("nogan_video", "deoldify"), ("gan_from_scratch", "gpu")])
-def test_schedules_of_every_scale_have_a_plan_without_weights_or_data(experiment, scale, tmp_path):
-    command = [sys.executable, "train.py", f"experiment={experiment}", f"scale={scale}", "plan=100000"]
-    if scale == "deoldify":  # three stages measure its networks as well as eight do
-        command.append("schedule.once=[generator_pretrain_noise]")
-    result = subprocess.run([*command, f"runs_dir={tmp_path}"], cwd=ROOT, capture_output=True, text=True)
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        # three stages measure its networks as well as eight do
+        ["experiment=deoldify_video", "schedule.first=[generator_pretrain_noise]"],
+        ["experiment=gan_from_scratch", "scale=gpu"],
+    ],
+)
+def test_large_schedules_have_a_plan_without_weights_or_data(overrides, tmp_path):
+    command = [sys.executable, "train.py", *overrides, "plan=100000", f"runs_dir={tmp_path}"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert "100,000 training photos" in result.stdout
     assert not list(tmp_path.iterdir())

@@ -123,7 +123,7 @@ def test_two_processes_stopped_by_a_signal_go_on_in_the_same_bits(tmp_path):
 @pytest.mark.slow
 def test_two_processes_stopped_in_a_stream_go_on_in_the_same_bits(tmp_path, draw_photos):
     stream = ["data=hub_stream", f"data.path={draw_photos(tmp_path / 'photos', 24)}", "data.block_size=5"]
-    words = [*TWO, *stream, "data.validation_share=0.3", "schedule.cycles=0", "save_every=1"]
+    words = [*TWO, *stream, "data.validation_share=0.3", "schedule.times=0", "save_every=1"]
     words += ["schedule.stages.generator_pretrain.batch_size=16"]
     expected = (train(tmp_path, "whole", *words) / "final.safetensors").read_bytes()
     with subprocess.Popen(command(tmp_path, "run", *words), cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:

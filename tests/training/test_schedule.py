@@ -85,7 +85,7 @@ def test_a_run_stopped_again_and_again_ends_in_the_same_bits(finished, smoke, mo
 
 
 def test_a_stage_resumes_from_its_last_save_and_not_from_its_start(smoke, monkeypatch):
-    config = smoke("schedule.cycles=0")
+    config = smoke("schedule.times=0")
     run_and_stop(monkeypatch, config, 1, 5)
     seen = []
     after_step = Stage.on_train_batch_end
@@ -125,7 +125,7 @@ def test_a_damaged_handover_is_made_again(smoke, finished, tmp_path):
 
 def test_half_written_files_do_not_disturb(smoke, monkeypatch, finished):
     """A crash while `last.ckpt` is being written leaves a temporary name; the save before it counts."""
-    config = smoke("schedule.cycles=0")
+    config = smoke("schedule.times=0")
     run_and_stop(monkeypatch, config, 1, 5)
     folder = Schedule(config).folder
     (folder / STAGES[0] / ".last.ckpt.tmp").write_bytes(b"half")
@@ -137,7 +137,7 @@ def test_half_written_files_do_not_disturb(smoke, monkeypatch, finished):
 
 def test_init_from_starts_from_another_run(finished, smoke):
     config = smoke(
-        f"init_from={finished}", "schedule.once=[]", "schedule.cycle=[critic_pretrain]",
+        f"init_from={finished}", "schedule.first=[]", "schedule.repeat=[critic_pretrain]",
         "schedule.stages.critic_pretrain.steps=2", name="from",
     )  # fmt: skip
     final = load_file(Schedule(config).run())
@@ -155,7 +155,7 @@ def test_init_from_other_networks_is_refused_and_says_what_differs(finished, smo
 
 def test_cycles_repeat_with_the_discriminator_of_the_cycle_before(smoke):
     steps = [f"schedule.stages.{name}.steps=2" for name in ("generator_pretrain", "critic_pretrain", "gan")]
-    folder = Schedule(smoke("schedule.cycles=2", *steps)).run().parent
+    folder = Schedule(smoke("schedule.times=2", *steps)).run().parent
     stages = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] == "0")
     assert stages == [*STAGES, "04-critic_pretrain", "05-gan"]
     assert read_header(folder / "04-critic_pretrain" / "handover.safetensors")["networks"].keys() == {
@@ -173,8 +173,8 @@ def test_last_is_handed_on_where_no_metric_is_named(smoke):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["schedule.once=[nothing]"], r"names stage 'nothing'; schedule.stages has generator_pretrain"),
-        (["schedule.once=[]", "schedule.cycles=0"], r"schedule is empty"),
+        (["schedule.first=[nothing]"], r"names stage 'nothing'; schedule.stages has generator_pretrain"),
+        (["schedule.first=[]", "schedule.times=0"], r"schedule is empty"),
         (["+schedule.stages.gan.stpes=3"], r"schedule.stages.gan has no \['stpes'\]"),
         (["schedule.stages.gan.steps=0"], r"schedule.stages.gan.steps must be at least 1, got 0"),
         (
@@ -204,7 +204,7 @@ def test_mistakes_in_a_schedule_are_named(smoke, overrides, message):
 
 
 def test_steps_before_a_stage_add_up(smoke, tmp_path):
-    plan = plan_stages(smoke("schedule.cycles=2").schedule, tmp_path)
+    plan = plan_stages(smoke("schedule.times=2").schedule, tmp_path)
     assert [stage.first_step for stage in plan] == [0, 6, 12, 20, 26]
 
 
@@ -220,15 +220,15 @@ def test_resume_file_is_written_after_the_validation_of_its_step(smoke, monkeypa
     monkeypatch.setattr(
         ResumeCheckpoint, "_save", lambda self, t: (saved.append(t.lightning_module.steps), save(self, t))
     )
-    Schedule(smoke("schedule.cycles=0")).run()
+    Schedule(smoke("schedule.times=0")).run()
     assert saved == [2, 3, 4]  # every 2; 3 has a validation; 6 is the end
 
 
 def test_sizes_may_grow_from_stage_to_stage(smoke):
     config = smoke(
         "+stage@schedule.stages.larger=generator_pretrain",
-        "schedule.once=[generator_pretrain,larger]",
-        "schedule.cycles=0",
+        "schedule.first=[generator_pretrain,larger]",
+        "schedule.times=0",
         "schedule.stages.generator_pretrain.steps=2",
         "schedule.stages.larger={steps:2,batch_size:2,image_size:48}",
         "data.size=48",

@@ -23,13 +23,13 @@ ROOT = Path(__file__).parents[2]
 
 def words(tmp_path, *overrides):
     places = [f"runs_dir={tmp_path}/runs", f"data.cache_dir={tmp_path}/cache", "trainer.enable_progress_bar=false"]
-    return ["experiment=smoke", "name=run", "schedule.cycles=0", *places, *overrides]
+    return ["experiment=smoke", "name=run", "schedule.times=0", *places, *overrides]
 
 
 @pytest.fixture(scope="module")
 def undisturbed(smoke_in, tmp_path_factory):
     """The folder of a run that nothing disturbed, a stage long."""
-    return Schedule(smoke_in(tmp_path_factory.mktemp("undisturbed"), "schedule.cycles=0")).run().parent
+    return Schedule(smoke_in(tmp_path_factory.mktemp("undisturbed"), "schedule.times=0")).run().parent
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_a_second_process_on_a_run_folder_is_refused(script, tmp_path):
 
 @pytest.mark.parametrize(("damage", "both"), [("cut", False), ("flipped", True), ("empty", False), ("text", False)])
 def test_a_damaged_last_save_gives_way_to_the_one_before(smoke, monkeypatch, caplog, whole, damage, both):
-    config = smoke("schedule.cycles=0")
+    config = smoke("schedule.times=0")
     run_and_stop(monkeypatch, config, 1, 5)
     folder = Schedule(config).folder / "01-generator_pretrain"
     for name in ("last.ckpt", "previous.ckpt")[: 1 + both]:

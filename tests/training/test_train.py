@@ -7,8 +7,6 @@ import pytest
 from PIL import Image
 from skimage.data import astronaut, chelsea, coffee
 
-import evaluate
-import train
 from colorgan.errors import one_line_errors
 
 
@@ -28,13 +26,13 @@ def photos(tmp_path):
     return folder
 
 
-def test_train_and_evaluate_from_the_command_line(script, tmp_path, places, photos):
+def test_train_and_evaluate_from_the_command_line(command, tmp_path, places, photos):
     whole = (photos / "0.png").read_bytes()
     (photos / "cut.png").write_bytes(whole[: len(whole) // 2])
     Image.fromarray(astronaut()).resize((64, 64)).convert("L").save(photos / "gray.png")
     Image.fromarray(astronaut()).resize((16, 16)).save(photos / "small.png")
     data = ["data=folder", f"data.path={photos}"]
-    code, out, err = script(train, "experiment=smoke", *data, *places, "name=run", "seed=3")
+    code, out, err = command("train", "experiment=smoke", *data, *places, "name=run", "seed=3")
     assert code == 0, err
     assert "left out: 1 unreadable, 1 near-gray, 1 smaller than 32 px" in err
     assert "cut.png" in err
@@ -56,7 +54,7 @@ def test_train_and_evaluate_from_the_command_line(script, tmp_path, places, phot
 
     pattern = f"checkpoints='{run}/03-gan/snapshots/*.safetensors'"
     wanted = ["metrics=fast", *data, places[1], f"out={tmp_path}/evaluation"]
-    code, out, err = script(evaluate, pattern, *wanted)
+    code, out, err = command("evaluate", pattern, *wanted)
     assert code == 0, err
     lines = (tmp_path / "evaluation" / "metrics.jsonl").read_text().splitlines()
     again = {r["name"]: r["metrics"] for r in map(json.loads, lines)}
@@ -94,7 +92,7 @@ def test_train_and_evaluate_from_the_command_line(script, tmp_path, places, phot
         (["a b"], ["a b"]),
     ],
 )
-def test_mistakes_get_one_line_and_exit_code_2(script, tmp_path, places, overrides, messages):
+def test_mistakes_get_one_line_and_exit_code_2(command, tmp_path, places, overrides, messages):
     def folder(name, *images):
         (tmp_path / name).mkdir()
         for index, image in enumerate(images):
@@ -115,7 +113,7 @@ def test_mistakes_get_one_line_and_exit_code_2(script, tmp_path, places, overrid
         (made["damaged"] / f"{index}.jpg").write_bytes(b"\xff\xd8\xff\xe0 no photo")
     overrides = [override.format(**made) for override in overrides]
     places = [place for place in places if place.split("=")[0] not in {o.split("=")[0] for o in overrides}]
-    code, _, err = script(train, "experiment=smoke", *places, *overrides)
+    code, _, err = command("train", "experiment=smoke", *places, *overrides)
     lines = [line for line in err.splitlines() if line.startswith("error: ")]
     assert code == 2, err
     assert len(lines) == 1
@@ -125,19 +123,19 @@ def test_mistakes_get_one_line_and_exit_code_2(script, tmp_path, places, overrid
     assert not list((tmp_path / "runs").rglob("*.ckpt"))
 
 
-def test_other_networks_are_refused_when_a_run_goes_on(script, places):
-    words = ["experiment=smoke", *places, "name=run", "schedule.cycles=0"]
-    assert script(train, *words)[0] == 0
-    code, _, err = script(train, *words, "generator.widths=[16,16,16,16,16]")
+def test_other_networks_are_refused_when_a_run_goes_on(command, places):
+    words = ["experiment=smoke", *places, "name=run", "schedule.times=0"]
+    assert command("train", *words)[0] == 0
+    code, _, err = command("train", *words, "generator.widths=[16,16,16,16,16]")
     assert code == 2
     assert "generator.widths: [16, 16, 16, 16, 8] -> [16, 16, 16, 16, 16]" in err
 
 
-def test_photos_that_changed_since_a_run_began_are_refused(script, places, photos):
-    words = ["experiment=smoke", "data=folder", f"data.path={photos}", *places, "name=run", "schedule.cycles=0"]
-    assert script(train, *words)[0] == 0
+def test_photos_that_changed_since_a_run_began_are_refused(command, places, photos):
+    words = ["experiment=smoke", "data=folder", f"data.path={photos}", *places, "name=run", "schedule.times=0"]
+    assert command("train", *words)[0] == 0
     Image.fromarray(chelsea()[:80, :80]).save(photos / "new.png")
-    code, _, err = script(train, *words)
+    code, _, err = command("train", *words)
     assert code == 2
     assert "1 were added, removed or changed" in err
     assert "new.png" in err
@@ -149,7 +147,7 @@ def test_a_bug_keeps_its_traceback():
 
 
 @pytest.mark.parametrize("logger", ["csv", "tensorboard", "wandb"])
-def test_every_logger_works_without_network_or_key(script, monkeypatch, tmp_path, places, logger):
+def test_every_logger_works_without_network_or_key(command, monkeypatch, tmp_path, places, logger):
     for variable in ("WANDB_API_KEY", "WANDB_MODE"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -158,10 +156,10 @@ def test_every_logger_works_without_network_or_key(script, monkeypatch, tmp_path
         f"logger={logger}",
         *places,
         "name=run",
-        "schedule.cycles=0",
+        "schedule.times=0",
         "trainer.log_every_n_steps=1",
     ]
-    code, _, err = script(train, *words)
+    code, _, err = command("train", *words)
     assert code == 0, err
     run = tmp_path / "runs" / "run"
     if logger == "csv":
@@ -175,19 +173,19 @@ def test_every_logger_works_without_network_or_key(script, monkeypatch, tmp_path
         assert (run / "wandb_id.txt").read_text()
 
 
-def test_the_advice_of_an_error_about_photos_can_be_followed(script, tmp_path, draw_photos):
+def test_the_advice_of_an_error_about_photos_can_be_followed(command, tmp_path, draw_photos):
     photos = draw_photos(tmp_path / "photos", 12)
     for file in photos.glob("*"):
         Image.open(file).convert("L").save(file)
-    words = ["experiment=smoke", "schedule.cycles=0", "data=folder", f"data.path={photos}", f"runs_dir={tmp_path}/runs"]
+    words = ["experiment=smoke", "schedule.times=0", "data=folder", f"data.path={photos}", f"runs_dir={tmp_path}/runs"]
     words += [f"data.cache_dir={tmp_path}/cache", "trainer.enable_progress_bar=false", "name=run"]
-    code, _, err = script(train, *words)
+    code, _, err = command("train", *words)
     assert code == 2
     assert "12 near-gray (data.path; data.min_colorfulness=" in err
-    code, _, err = script(train, *words, "data.min_colorfulness=0")
+    code, _, err = command("train", *words, "data.min_colorfulness=0")
     assert code == 0, err
     assert "min_colorfulness: 0\n" in (tmp_path / "runs/run/config.yaml").read_text()
     (tmp_path / "runs/run/manifest.csv").unlink()
-    code, _, err = script(train, *words, "data.min_colorfulness=1")
+    code, _, err = command("train", *words, "data.min_colorfulness=1")
     assert code == 2
     assert "holds a run with another config (data.min_colorfulness" in err
