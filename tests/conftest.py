@@ -150,3 +150,18 @@ def inception_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("inception") / "weights-inception-2015-12-05-6726825d.pth"
     torch.save(network.state_dict(), path)
     return path
+
+
+@pytest.fixture(scope="session")
+def undisturbed(smoke_in: Callable[..., object], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that nothing disturbed, a stage long."""
+    from colorgan.training.schedule import Schedule
+
+    config: Any = smoke_in(tmp_path_factory.mktemp("undisturbed"), "schedule.times=0")
+    return Schedule(config).run().parent
+
+
+@pytest.fixture
+def whole(undisturbed: Path) -> bytes:
+    """Its result."""
+    return (undisturbed / "final.safetensors").read_bytes()

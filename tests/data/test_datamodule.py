@@ -209,3 +209,24 @@ def test_center_view_is_the_largest_centred_square(numbered):
     view = center_view(numbered, 40)
     assert np.array_equal(view, numbered[:, 10:50])
     assert center_view(numbered, 8).shape == (8, 8, 3)
+
+
+def test_a_share_is_a_seeded_part_of_the_photos_drawn_anew_for_each_stage(workspace):
+    def drawn(index, share):
+        return list(data_module(workspace, stage={"stage_index": index, "share": share}).training_photos())
+
+    every = set(drawn(1, 1.0))
+    first, again, second = drawn(1, 0.5), drawn(1, 0.5), drawn(2, 0.5)
+    assert first == again
+    assert first != second
+    assert len(first) == len(set(first)) == len(every) // 2
+    assert set(first) <= every
+
+
+def test_stages_may_leave_the_degradation_out(workspace):
+    clean, noisy, left_out = (
+        batches(workspace, degradation=noise, stage={"degrade": degrade})
+        for noise, degrade in ((None, True), (PixelNoise(probability=1), True), (PixelNoise(probability=1), False))
+    )
+    assert same(clean, left_out)
+    assert not same(clean, noisy)

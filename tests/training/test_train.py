@@ -146,33 +146,6 @@ def test_a_bug_keeps_its_traceback():
         1 / 0  # noqa: B018
 
 
-@pytest.mark.parametrize("logger", ["csv", "tensorboard", "wandb"])
-def test_every_logger_works_without_network_or_key(command, monkeypatch, tmp_path, places, logger):
-    for variable in ("WANDB_API_KEY", "WANDB_MODE"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    words = [
-        "experiment=smoke",
-        f"logger={logger}",
-        *places,
-        "name=run",
-        "schedule.times=0",
-        "trainer.log_every_n_steps=1",
-    ]
-    code, _, err = command("train", *words)
-    assert code == 0, err
-    run = tmp_path / "runs" / "run"
-    if logger == "csv":
-        rows = (run / "csv" / "version_0" / "metrics.csv").read_text()
-        assert "train/loss_pixel" in rows
-        assert "val/psnr" in rows
-    elif logger == "tensorboard":
-        assert list(run.glob("tensorboard/**/events.out.tfevents.*"))
-    else:
-        assert list(run.glob("wandb/offline-run-*"))
-        assert (run / "wandb_id.txt").read_text()
-
-
 def test_the_advice_of_an_error_about_photos_can_be_followed(command, tmp_path, draw_photos):
     photos = draw_photos(tmp_path / "photos", 12)
     for file in photos.glob("*"):

@@ -1,0 +1,55 @@
+"""What a schedule would cost."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from colorgan.training.cost import schedule_costs
+from colorgan.training.schedule import Schedule
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_plan_prints_every_stage_and_writes_no_run(smoke, tmp_path, capsys, monkeypatch):
+    from colorgan.training.run import train
+
+    train(smoke("plan=true", name="planned"))
+    out = capsys.readouterr().out
+    for word in ("generator_pretrain", "critic_pretrain", "gan", "TFLOP a step", "time here"):
+        assert word in out
+    assert not (tmp_path / "runs").exists()
+    train(smoke("plan=5000", "schedule.stages.gan.steps=null", "+schedule.stages.gan.epochs=2"))
+    assert "2,500" in capsys.readouterr().out
+
+
+def test_costs_grow_with_batch_and_area(smoke):
+    sizes = ["schedule.stages.critic_pretrain.image_size=64", "schedule.stages.gan.batch_size=8"]
+    config = smoke(*sizes)
+    schedule = Schedule(config)
+    first, critic, gan = schedule_costs(config, schedule.plan)
+    plain = {cost.stage.name: cost for cost in schedule_costs(smoke(), Schedule(smoke()).plan)}
+    assert gan.step_flop == pytest.approx(2 * plain["gan"].step_flop)
+    assert critic.step_flop == pytest.approx(4 * plain["critic_pretrain"].step_flop, rel=0.1)
+    assert first.trainable == {"generator": sum(first.trainable.values())}
+    assert set(gan.trainable) == {"generator", "discriminator"}
+    assert all(np.isfinite(cost.step_seconds) and cost.step_seconds > 0 for cost in (first, critic, gan))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        # three stages measure its networks as well as eight do
+        ["experiment=deoldify_video", "schedule.first=[generator_pretrain_noise]"],
+        ["experiment=gan_from_scratch", "scale=gpu"],
+    ],
+)
+def test_large_schedules_have_a_plan_without_weights_or_data(overrides, tmp_path):
+    command = [sys.executable, "train.py", *overrides, "plan=100000", f"runs_dir={tmp_path}"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "100,000 training photos" in result.stdout
+    assert not list(tmp_path.iterdir())

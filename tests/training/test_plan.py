@@ -1,0 +1,44 @@
+"""The stages of a schedule, with the steps that epochs make."""
+
+from pathlib import Path
+
+import pytest
+
+from colorgan.training.plan import plan_stages
+
+IMAGENET = 1_288_050  # nine tenths of 1,431,167 photos: what DeOldify trains on
+
+
+def test_steps_before_a_stage_add_up(smoke, tmp_path):
+    plan = plan_stages(smoke("schedule.times=2").schedule, tmp_path)
+    assert [stage.first_step for stage in plan] == [0, 6, 12, 20, 26]
+
+
+def test_steps_given_by_hand_win_over_epochs_and_reach_the_schedule_of_rates(compose):
+    config = compose("experiment=deoldify_video", "schedule.stages.critic_pretrain.steps=7")
+    plan = plan_stages(config.schedule, Path("runs/x"), num_photos=IMAGENET)
+    entries = {stage.name: stage.entry for stage in plan}
+    assert entries["critic_pretrain"].steps == entries["critic_pretrain"].module.lr_scheduler.total_steps == 7
+    assert entries["critic_pretrain_128"].module.lr_scheduler.total_steps == 10_260
+    assert config.schedule.stages.critic_pretrain_128.steps is None  # the config itself stays as it was
+
+
+def test_a_stage_has_at_least_one_step(compose):
+    plan = plan_stages(compose("experiment=deoldify_video").schedule, Path("runs/x"), num_photos=6)
+    assert {stage.entry.steps for stage in plan if stage.name != "generator_pretrain_192"} >= {1}
+    assert min(stage.entry.steps for stage in plan) == 1
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("share=0", "generator_pretrain.share must be above 0 and at most 1, got 0"),
+        ("share=1.5", "generator_pretrain.share must be above 0 and at most 1, got 1.5"),
+        ("epochs=0", "generator_pretrain needs steps, or epochs above 0, got epochs=0"),
+        ("steps=0", "generator_pretrain.steps must be at least 1, got 0"),
+    ],
+)
+def test_impossible_amounts_are_refused(compose, override, message):
+    config = compose("experiment=deoldify_stable", f"schedule.stages.generator_pretrain.{override}")
+    with pytest.raises(ValueError, match=message):
+        plan_stages(config.schedule, Path("runs/x"), num_photos=100)

@@ -1,0 +1,103 @@
+"""A run folder: whose it is, whether its files are whole, what damage costs."""
+
+import resource
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from stopping import run_and_stop, words
+
+import train
+from colorgan.config import differences
+from colorgan.training.run_folder import locked, resume_file
+from colorgan.training.schedule import Schedule
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_second_process_on_a_run_folder_is_refused(script, tmp_path):
+    hold = "import sys, time; from pathlib import Path; from colorgan.training.run_folder import locked\n"
+    hold += "with locked(Path(sys.argv[1])): print('locked', flush=True); time.sleep(60)"
+    command = [sys.executable, "-c", hold, str(tmp_path / "runs" / "run")]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "locked\n"
+        code, _, err = script(train, *words(tmp_path))
+        assert code == 2
+        assert f"another process is at work in {tmp_path}/runs/run (process {other.pid} on " in err
+        other.kill()  # the lock goes with the process
+        other.wait()
+        with locked(tmp_path / "runs" / "run"):
+            pass
+
+
+@pytest.mark.parametrize(("damage", "both"), [("cut", False), ("flipped", True), ("empty", False), ("text", False)])
+def test_a_damaged_last_save_gives_way_to_the_one_before(smoke, monkeypatch, caplog, whole, damage, both):
+    config = smoke("schedule.times=0")
+    run_and_stop(monkeypatch, config, 1, 5)
+    folder = Schedule(config).folder / "01-generator_pretrain"
+    for name in ("last.ckpt", "previous.ckpt")[: 1 + both]:
+        content = bytearray((folder / name).read_bytes())
+        if damage == "cut":
+            content = content[: len(content) // 2]
+        elif damage == "flipped":
+            content[len(content) // 2] ^= 1
+        else:
+            content = b"" if damage == "empty" else b"no checkpoint"
+        (folder / name).write_bytes(content)
+    assert resume_file(folder) == (None if both else folder / "previous.ckpt")
+    assert "last.ckpt is damaged" in caplog.text
+    assert Schedule(config).run().read_bytes() == whole
+
+
+def test_another_config_is_refused_and_says_what_differs(finished, smoke_in, reference):
+    before = (finished / "final.safetensors").read_bytes()
+    with pytest.raises(ValueError, match=r"seed: 0 -> 7.*name="):
+        Schedule(smoke_in(reference, "seed=7")).run()
+    assert (finished / "final.safetensors").read_bytes() == before
+
+
+def test_workers_and_logger_may_change_when_a_run_goes_on():
+    before = {"data": {"num_workers": 0, "path": "a"}, "logger": {"_target_": "x"}}
+    after = {"data": {"num_workers": 2, "path": "b"}, "logger": {"_target_": "y"}}
+    assert differences(before, after) == ["data.path: a -> b"]
+
+
+def test_a_damaged_handover_is_made_again(smoke, finished, tmp_path):
+    folder = shutil.copytree(finished, tmp_path / "runs" / "damaged")
+    (folder / "03-gan" / "handover.safetensors").write_bytes(b"half a file")
+    final = Schedule(smoke(name="damaged")).run()
+    assert final.read_bytes() == (finished / "final.safetensors").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["config.yaml", "manifest.csv", "done.json", "metrics.jsonl", "handover.safetensors"])
+def test_damaged_files_of_a_run_are_explained_or_made_again(script, tmp_path, undisturbed, whole, name):
+    run = shutil.copytree(undisturbed, tmp_path / "runs" / "run")
+    file = next(path for path in (run / name, run / "01-generator_pretrain" / name) if path.exists())
+    file.write_bytes(np.random.default_rng(0).bytes(300))
+    code, _, err = script(train, *words(tmp_path))
+    if name == "config.yaml":
+        assert code == 2
+        assert f"{file} is damaged" in err
+    else:
+        assert code == 0, err
+        assert (run / "final.safetensors").read_bytes() == whole
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_explained_and_nothing_is_lost(tmp_path, whole):
+    command = [sys.executable, "train.py", *words(tmp_path)]
+    limit = 4_000_000  # bytes a file may have, below that of a checkpoint: the errors are those of a full disk
+
+    def narrow():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, preexec_fn=narrow)
+    assert result.returncode == 2, result.stderr
+    assert "make room, then the same command goes on" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 0
+    assert (tmp_path / "runs/run/final.safetensors").read_bytes() == whole
