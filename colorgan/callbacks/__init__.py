@@ -1,4 +1,4 @@
-"""What happens around training: averages, measurements, pictures, files to resume from."""
+"""Callbacks of a stage: average, measure, draw, save, stop, show progress."""
 
 from colorgan.callbacks.ema import GeneratorEMA
 from colorgan.callbacks.progress import StageProgressBar

@@ -1,4 +1,4 @@
-"""Loggers that need more than a constructor."""
+"""Build loggers that need more than a constructor."""
 
 import os
 import secrets
@@ -8,7 +8,7 @@ from pytorch_lightning.loggers import WandbLogger
 
 
 def wandb_logger(*, save_dir: str, project: str = "colorgan", group: str | None = None) -> WandbLogger:
-    """Weights & Biases, one run a run folder; without a key it logs offline instead of asking for one.
+    """Log to Weights & Biases, one run a run folder; without a key offline, instead of asking for one.
 
     The id of the run is kept in the folder, so that a resumed run goes on in the same one.
 

@@ -1,4 +1,4 @@
-"""The line that a person watches."""
+"""Show the progress of a stage in the terminal."""
 
 import sys
 import time
@@ -12,7 +12,7 @@ from colorgan.stages.base import Stage
 
 
 class StageProgressBar(TQDMProgressBar):
-    """One bar a stage: its name, steps, time left, images/s, losses and the last validation.
+    """Show one bar a stage: its name, steps, time left, images/s, losses and the last validation.
 
     Args:
         title: for example `1/3 generator_pretrain`.
@@ -27,13 +27,13 @@ class StageProgressBar(TQDMProgressBar):
         self._images_per_second = 0.0
 
     def init_train_tqdm(self) -> Tqdm:
-        """The stage's bar."""
+        """Make the stage's bar."""
         bar = super().init_train_tqdm()
         bar.set_description(self.title)
         return bar
 
     def init_validation_tqdm(self) -> Tqdm:
-        """No second bar: a validation takes a few seconds."""
+        """Make no second bar: a validation takes a few seconds."""
         return Tqdm(disable=True)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, *args: Any) -> None:
@@ -52,7 +52,7 @@ class StageProgressBar(TQDMProgressBar):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Stage, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Measure and refresh."""
+        """Measure images/s and refresh the bar."""
         now = time.monotonic()
         if self._clock is None:
             self._clock = (now, pl_module.steps)
@@ -62,7 +62,7 @@ class StageProgressBar(TQDMProgressBar):
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: Stage) -> dict[str, Any]:
-        """Images/s first, then short names of what is logged."""
+        """List images/s first, then what is logged under short names."""
         items = super().get_metrics(trainer, pl_module)
         items.pop("v_num", None)
         names = {key: key.removeprefix("train/loss_").removeprefix("val/") for key in items}

@@ -1,4 +1,4 @@
-"""Tells an Optuna study how a trial does, and ends the trial when the study says so."""
+"""Tell an Optuna study how a trial does; end the trial when the study says so."""
 
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class PruneTrial(pl.Callback):
-    """After each validation report the objective at the step of the whole schedule; stop a trial that lags behind.
+    """Report the objective after each validation, at the step of the whole schedule; stop a trial that lags behind.
 
     It finds its trial by the study's storage, so it works in whatever process or machine the run is.
 
@@ -30,7 +30,7 @@ class PruneTrial(pl.Callback):
         self._trial: optuna.Trial | None = None
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Stage) -> None:
-        """Report, ask."""
+        """Report the objective; ask whether to go on."""
         if "generator" not in pl_module.trains or not trainer.is_global_zero:
             return
         import optuna

@@ -1,4 +1,4 @@
-"""The file from which an interrupted stage goes on, and the interruption itself."""
+"""Save the file from which a stopped stage goes on, and stop at a signal."""
 
 import signal
 import sys
@@ -16,7 +16,7 @@ from colorgan.stages.base import Stage
 
 
 class StopRequest:
-    """Notes SIGINT and SIGTERM while a stage trains, so that it can save at the end of the step and stop.
+    """Note SIGINT and SIGTERM while a stage trains, so that it can save at the end of the step and stop.
 
     A second SIGINT interrupts at once. SLURM's requeue signal, where Lightning listens to it, waits for the end of
     the step too: in the middle of one, networks and counts do not fit together.
@@ -45,7 +45,7 @@ class StopRequest:
             print("\nstopping at the end of this step; press again to stop at once", file=sys.stderr)
 
     def agreed(self, trainer: pl.Trainer) -> int:
-        """The signal that any of the processes has got; 0 for none."""
+        """Return the signal that any of the processes has got; 0 for none."""
         if trainer.world_size == 1:
             return self.signum
         signum = torch.tensor(self.signum, device=trainer.strategy.root_device)
@@ -87,7 +87,7 @@ class ResumeCheckpoint(Checkpoint):
         path: the file.
         every: steps between two saves.
         validate_every: steps between two validations.
-        stop: what is asked from outside.
+        stop: notes signals from outside.
 
     Attributes:
         saved_step: of the file.

@@ -1,4 +1,4 @@
-"""What is measured, drawn and kept after each validation."""
+"""Measure the generator after each validation, draw its pictures, keep records."""
 
 import json
 from collections.abc import Callable
@@ -21,7 +21,7 @@ Batch = dict[str, Tensor]
 
 
 class Records:
-    """The run's `metrics.jsonl`: one line a validation. A resumed stage drops what it will measure again.
+    """Keep the run's `metrics.jsonl`, a line a validation. A resumed stage drops what it will measure again.
 
     Args:
         path: the file.
@@ -32,11 +32,11 @@ class Records:
         self.path, self.stage = path, stage
 
     def read(self) -> list[dict[str, Any]]:
-        """All records; a line that a crash has cut off or a disk has damaged is left out."""
+        """Read all records; a line that a crash has cut off or a disk has damaged is left out."""
         return read_json_lines(self.path, {"stage": str, "step": int, "metrics": dict})
 
     def of_stage(self) -> list[dict[str, Any]]:
-        """Records of this stage."""
+        """Read the records of this stage."""
         return [record for record in self.read() if record["stage"] == self.stage]
 
     def drop_after(self, step: int) -> None:
@@ -93,12 +93,12 @@ class ValidationMetrics(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Add a batch."""
+        """Add a batch to the metrics."""
         if "generator" in pl_module.trains:
             self.metrics.update(outputs["fake_rgb"].to(self.device), batch["rgb"].to(self.device))
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: Stage) -> None:
-        """Compute, log, record."""
+        """Compute the metrics, log and record them."""
         if "generator" in pl_module.trains:
             values = {f"val/{name}": value for name, value in self.metrics.compute().items()}
             pl_module.log_dict(values, prog_bar=True, batch_size=1)
@@ -119,7 +119,7 @@ class ValidationMetrics(pl.Callback):
 
 
 class ValidationPictures(pl.Callback):
-    """After each validation a picture of fixed photos, a row each: gray | colorized | truth.
+    """Draw fixed photos after each validation, a row each: gray | colorized | truth.
 
     Args:
         folder: where `step=000100.png` is written.

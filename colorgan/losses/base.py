@@ -1,4 +1,4 @@
-"""What a loss declares: the network it trains, and what it wants to be given."""
+"""The base of all losses: a loss declares the network it trains and the inputs it wants."""
 
 from typing import ClassVar
 
@@ -6,7 +6,7 @@ from torch import nn
 
 
 class Loss(nn.Module):
-    """A scalar over what a training step has; its weight stands in the stage's yaml.
+    """Compute a scalar from what a training step has; its weight stands in the stage's yaml.
 
     A stage looks `inputs` up by name in what a step of that network has, and hands them to `forward` in this order:
 

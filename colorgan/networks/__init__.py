@@ -1,4 +1,4 @@
-"""Plain `nn.Module` networks: they know nothing of training, configs or files of runs."""
+"""Networks as plain `nn.Module`s, which know nothing of training, configs or files of runs."""
 
 from colorgan.networks.deoldify import DeOldifyCritic, DeOldifyGenerator
 from colorgan.networks.discriminators import PatchDiscriminator

@@ -35,7 +35,7 @@ class BlockSizes(NamedTuple):
 
 
 def block_sizes(variant: str, channels: Sequence[int]) -> list[BlockSizes]:
-    """Channel arithmetic of the four decoder blocks, coarse to fine.
+    """Compute the channels of the four decoder blocks, coarse to fine.
 
     Args:
         variant: `deep` (nf_factor 1.5, two convolutions a block) or `wide` (nf_factor 2, one).
@@ -186,11 +186,11 @@ class DeOldifyGenerator(nn.Module):
         return self.unclamped(gray).clamp(0, 1)
 
     def unclamped(self, gray: Tensor) -> Tensor:
-        """The picture (N, 3, H, W) before the clamp, R in [-0.20, 1.17], G in [-0.22, 1.13], B in [-0.27, 1.08]."""
+        """Make the picture (N, 3, H, W) without a clamp: R in [-0.20, 1.17], G in [-0.22, 1.13], B in [-0.27, 1.08]."""
         return self.normalized(gray) * self.encoder.std + self.encoder.mean
 
     def normalized(self, gray: Tensor) -> Tensor:
-        """The picture (N, 3, H, W) in ImageNet-normalized space, strictly inside (-3, 3), float32."""
+        """Compute the picture (N, 3, H, W) in ImageNet-normalized space, strictly inside (-3, 3), float32."""
         height, width = gray.shape[-2:]
         # Quirk: the original needs even sizes, since the last join compares 2 ceil(H / 2) with H.
         padded = pad_to_multiple(gray, 2)
@@ -204,7 +204,7 @@ class DeOldifyGenerator(nn.Module):
         return 2 * _RANGE * torch.sigmoid(planes) - _RANGE
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
-        """Parameters in the groups that learn at rates of their own: stem to layer2, layer3 and layer4, the rest."""
+        """List the parameters in groups that learn at their own rates: stem to layer2, layer3 and layer4, the rest."""
         groups: list[list[nn.Parameter]] = [[], [], []]
         for name, parameter in self.named_parameters():
             late = ".layer3." in name or ".layer4." in name

@@ -48,7 +48,7 @@ _NORM_NAMES = (
 
 @dataclass(frozen=True)
 class ImportedNetwork:
-    """A network of DeOldify's, read from its state dict.
+    """One of DeOldify's networks, read from its state dict.
 
     Attributes:
         role: `generator` or `discriminator`.
@@ -83,13 +83,13 @@ def from_deoldify(state: Mapping[str, Tensor]) -> ImportedNetwork:
 
 
 def to_deoldify(network: nn.Module) -> dict[str, Tensor]:
-    """The state dict of one of DeOldify's networks under DeOldify's names."""
+    """Return the state dict of one of DeOldify's networks under DeOldify's names."""
     state = network.state_dict()
     return {theirs: state[own] for own, theirs in _names(network).items()}
 
 
 def recognize(state: Mapping[str, Tensor]) -> str:
-    """`deep`, `wide` or `critic`, by the names of its tensors.
+    """Tell whether a state dict is of `deep`, `wide` or `critic`, by the names of its tensors.
 
     Raises:
         ValueError: it is none of them.
@@ -110,7 +110,7 @@ def recognize(state: Mapping[str, Tensor]) -> str:
 
 
 def network_config(kind: str, *, width: int | None = None) -> dict[str, Any]:
-    """The config from which a checkpoint rebuilds the network; `width` is the critic's."""
+    """Make the config from which a checkpoint rebuilds the network; `width` is the critic's."""
     if kind == "critic":
         return {"_target_": "colorgan.networks.DeOldifyCritic", "width": width}
     encoder = {
@@ -133,7 +133,7 @@ def build(config: Mapping[str, Any]) -> nn.Module:
 
 
 def _names(network: nn.Module) -> dict[str, str]:
-    """DeOldify's name of each tensor, by ours."""
+    """Map our name of each tensor to DeOldify's."""
     names: dict[str, str] = {}
     for own in network.state_dict():
         name = own
@@ -179,16 +179,7 @@ def read_pth(path: Path) -> dict[str, Tensor]:
         FileNotFoundError: there is no such file.
         ValueError: it is a web page, truncated, a pickle of objects, or holds no state dict.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"no weights file {path}")
-    with path.open("rb") as file:
-        head = file.read(512).lstrip()
-    if head[:1] == b"<":
-        raise ValueError(
-            f"{path} is a web page saved as weights (it begins with '<'): the download link gave a page; fetch it again"
-        )
-    if head.startswith(b"version https://git-lfs"):
-        raise ValueError(f"{path} is a Git LFS pointer, not the weights themselves; fetch it with git lfs pull")
+    _refuse_other_files(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -216,3 +207,16 @@ def read_pth(path: Path) -> dict[str, Tensor]:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _refuse_other_files(path: Path) -> None:
+    if not path.is_file():
+        raise FileNotFoundError(f"no weights file {path}")
+    with path.open("rb") as file:
+        head = file.read(512).lstrip()
+    if head[:1] == b"<":
+        raise ValueError(
+            f"{path} is a web page saved as weights (it begins with '<'): the download link gave a page; fetch it again"
+        )
+    if head.startswith(b"version https://git-lfs"):
+        raise ValueError(f"{path} is a Git LFS pointer, not the weights themselves; fetch it with git lfs pull")

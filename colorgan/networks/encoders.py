@@ -14,7 +14,7 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Pyramid(nn.Module):
-    """Feature maps of an image at several strides.
+    """Turn an image into feature maps at several strides.
 
     Attributes:
         channels: channels of each map, finest first.

@@ -40,7 +40,7 @@ class DecoderBlock(nn.Module):
 
 
 class UNetGenerator(nn.Module):
-    """Colorizes gray images of any size.
+    """Colorize gray images of any size.
 
     Encoder maps at strides 2, 4, ... are joined on the way up; the last step brings features and the input gray
     to full size. Colour is always recombined with the input (`color.recombine`), so the gray of the output is
@@ -95,7 +95,7 @@ class UNetGenerator(nn.Module):
         nn.init.zeros_(self.to_color.bias)  # type: ignore[arg-type]
 
     def forward(self, gray: Tensor) -> Tensor:
-        """Colorize.
+        """Colorize a batch.
 
         Args:
             gray: (N, 1, H, W) in [0, 1], any H and W.
@@ -118,7 +118,7 @@ class UNetGenerator(nn.Module):
         return planes
 
     def _propose(self, gray: Tensor, planes: Tensor) -> Tensor:
-        """Colour that the head means, before recombination and possibly out of gamut."""
+        """Make the colour that the head means, before recombination and possibly out of gamut."""
         if self.head == "chroma":
             return chroma_to_rgb(gray, planes)
         if self.head == "rgb":

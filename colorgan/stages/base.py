@@ -16,7 +16,7 @@ Batch = dict[str, Tensor]
 
 
 class DivergedError(ArithmeticError):
-    """A loss or its gradient is not finite; the networks have not been stepped with it."""
+    """Raised when a loss or its gradient is not finite, before the networks are stepped with it."""
 
 
 class Stage(pl.LightningModule):
@@ -137,7 +137,7 @@ class Stage(pl.LightningModule):
         self.to(memory_format=self.memory_format)
 
     def on_fit_start(self) -> None:
-        """Bring what Lightning does not know of to the device and into the memory layout."""
+        """Move the losses, which Lightning does not know of, to the device and into the memory layout."""
         for module in self._losses.values():
             module.to(self.device).to(memory_format=self.memory_format)
 
@@ -151,7 +151,7 @@ class Stage(pl.LightningModule):
         self.set_modes(self.trains)
 
     def set_modes(self, training: tuple[str, ...]) -> None:
-        """Train mode for the named networks, eval mode for the others and for a frozen encoder."""
+        """Set train mode for the named networks, eval mode for the others and for a frozen encoder."""
         self.generator.train("generator" in training)
         if self.discriminator is not None:
             self.discriminator.train("discriminator" in training)
@@ -215,7 +215,7 @@ class Stage(pl.LightningModule):
     # What stages are written with.
 
     def log_step(self) -> None:
-        """Put what is logged beside this on the x axis of the whole schedule, in batches."""
+        """Log the step of the whole schedule, the x axis of what is logged beside it."""
         self.log("step", float(self.first_step + self.steps), batch_size=1)
 
     def weighted_sum(self, player: str, step: Mapping[str, Any]) -> Tensor:

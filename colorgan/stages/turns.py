@@ -6,7 +6,7 @@ Player = Literal["generator", "discriminator"]
 
 
 class Turns(Protocol):
-    """Decides, one optimizer step after the other, which network trains; its state goes into the checkpoint.
+    """Choose, one optimizer step after the other, which network trains; the state goes into the checkpoint.
 
     Attributes:
         player: whose step is next.
@@ -22,14 +22,14 @@ class Turns(Protocol):
         """
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain values from which `load_state_dict` goes on."""
+        """Return plain values from which `load_state_dict` goes on."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""
 
 
 class AdaptiveTurns:
-    """The discriminator trains until it is good enough, then the generator gets one step (DeOldify's switcher).
+    """Train the discriminator until it is good enough, then the generator for one step (DeOldify's switcher).
 
     Args:
         threshold: the generator's turn comes when the discriminator's loss on one batch is below this
@@ -64,7 +64,7 @@ class AdaptiveTurns:
 
 
 class FixedTurns:
-    """A fixed number of discriminator steps, then a fixed number of generator steps.
+    """Alternate a fixed number of discriminator steps and a fixed number of generator steps.
 
     Args:
         discriminator: steps of the discriminator in a row, at least 1.

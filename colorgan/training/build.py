@@ -1,4 +1,4 @@
-"""Build what a stage runs with: its module around the networks, its Trainer, its callbacks."""
+"""Build a stage's module, Trainer and callbacks from the config."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -55,12 +55,7 @@ def schedule_costs(config: DictConfig, plan: list[PlannedStage]) -> list[StageCo
     turns will be.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    needs = {name for stage in plan for name in class_of(stage.entry.module).needs}
-    networks: Networks = {name: None for name in ("generator", "discriminator")}
-    for name in needs:
-        networks[name] = build(without_weights(plain(config[name])))
-    names = {name for stage in plan for name in stage.entry.module.loss_weights}
-    losses: dict[str, Loss] = {name: build(without_weights(plain(config.loss[name]))) for name in names}
+    networks, losses = _parts(config, plan)
 
     def module_of(stage: PlannedStage, device: str) -> Stage:
         for loss in losses.values():
@@ -85,6 +80,15 @@ def schedule_costs(config: DictConfig, plan: list[PlannedStage]) -> list[StageCo
         sizes = {name: sum(p.numel() for p in trainable(getattr(module, name))) for name in module.trains}
         costs[stage.name] = StageCost(stage, sizes, sum(flops) / len(flops), sum(seconds) / len(seconds))
     return [StageCost(s, costs[s.name].trainable, costs[s.name].step_flop, costs[s.name].step_seconds) for s in plan]
+
+
+def _parts(config: DictConfig, plan: list[PlannedStage]) -> tuple[Networks, dict[str, Loss]]:
+    """Build the networks and losses of a plan with random weights."""
+    networks: Networks = {"generator": None, "discriminator": None}
+    for name in {name for stage in plan for name in class_of(stage.entry.module).needs}:
+        networks[name] = build(without_weights(plain(config[name])))
+    names = {name for stage in plan for name in stage.entry.module.loss_weights}
+    return networks, {name: build(without_weights(plain(config.loss[name]))) for name in names}
 
 
 def _batch(size: int, image_size: int, device: str) -> dict[str, Tensor]:
@@ -148,7 +152,7 @@ def _seconds_of(module: Stage, player: str, batch: dict[str, Tensor], config: Di
 
 
 def cost_table(costs: list[StageCost], *, num_photos: int) -> Any:
-    """Lay the costs out as a rich table, a row for each stage and one for their sum."""
+    """Make a table of the costs, a row for each stage and one for their sum."""
     from rich.table import Table
 
     table = Table(title=f"{num_photos:,} training photos")

@@ -1,4 +1,4 @@
-"""Several processes as one run: who is first, what all agree on, layers that see the whole batch."""
+"""Train in several processes as in one: start and connect them, share values, compute layers over the whole batch."""
 
 import signal
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ Value = TypeVar("Value")
 
 
 class Processes:
-    """The processes of a run. Lightning starts them, or finds that SLURM or torchrun has.
+    """Start, connect and end the processes of a run. Lightning starts them, or finds that SLURM or torchrun has.
 
     They are started once, before the first stage, so that the first one can prepare the run folder alone.
 
@@ -38,7 +38,7 @@ class Processes:
 
     @property
     def are_ours_to_start(self) -> bool:
-        """Whether the others do not run yet: this command has to be started again for each of them."""
+        """Whether this command has to start the others."""
         return self._launcher is not None and not self._launcher.cluster_environment.creates_processes_externally
 
     def start(self) -> None:
@@ -49,26 +49,27 @@ class Processes:
             self._strategy.setup_environment()
 
     def agree(self, value: Value) -> Value:
-        """The first one's value, for all."""
+        """Return the first process's value in all of them."""
         return self._strategy.broadcast(value)
 
     def end(self) -> None:
-        """Part; what follows is the first one's alone."""
+        """Disconnect the processes; what follows is done by the first one alone."""
         if distributed.is_initialized():
             distributed.barrier()
             distributed.destroy_process_group()
 
     def kill(self) -> None:
-        """Kill those that this process has started: they would wait for it."""
+        """Kill the processes that this one has started: they would wait for it."""
         if self._launcher is not None:
             self._launcher.kill(signal.SIGKILL)
 
 
 class SharedLayers(LayerSync):
-    """Makes layers compute on the global batch, so that a result does not depend on the number of processes.
+    """Make layers compute on the global batch, so that a result does not depend on the number of processes.
 
-    Batch norm takes its statistics over all processes (torch's `SyncBatchNorm` on GPUs; it has none for CPUs). Dropout
-    draws for the whole batch, seeded alike everywhere, and each process takes its pictures' share.
+    Batch norm takes its statistics over all processes: torch's `SyncBatchNorm` on GPUs, our own on CPUs, for which
+    torch has none, so that two processes of any machine can be tested against one. Dropout draws for the whole batch,
+    seeded alike everywhere, and each process takes its pictures' share.
     """
 
     def apply(self, model: nn.Module) -> nn.Module:
@@ -83,7 +84,7 @@ class SharedLayers(LayerSync):
         return model
 
     def revert(self, model: nn.Module) -> nn.Module:
-        """Leave them: after a stage its networks are only saved."""
+        """Leave the layers as they are: after a stage its networks are only saved."""
         return model
 
 
@@ -94,7 +95,7 @@ def _replace(model: nn.Module, kind: type[nn.Module], shared: type[nn.Module]) -
 
 
 class _SharedBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm over the equal shares of all processes, in float32."""
+    """Normalize over the equal shares of all processes, in float32."""
 
     def forward(self, features: Tensor) -> Tensor:
         if not self.training:
@@ -119,7 +120,7 @@ class _SharedBatchNorm2d(nn.BatchNorm2d):
 
 
 class _SharedBatchNormAct2d(_SharedBatchNorm2d, BatchNormAct2d):
-    """The same for timm's batch norm, which ends in an activation."""
+    """Normalize like `_SharedBatchNorm2d` in timm's batch norm, which ends in an activation."""
 
     def forward(self, features: Tensor) -> Tensor:
         if not self.training:
@@ -129,7 +130,7 @@ class _SharedBatchNormAct2d(_SharedBatchNorm2d, BatchNormAct2d):
 
 
 class _SharedDropout2d(nn.Dropout2d):
-    """Dropout of the pictures that `StepBatchSampler` gives this process: every n-th of the batch."""
+    """Drop channels of the pictures that `StepBatchSampler` gives this process: every n-th of the batch."""
 
     def forward(self, features: Tensor) -> Tensor:
         if not self.training:
@@ -140,7 +141,7 @@ class _SharedDropout2d(nn.Dropout2d):
 
 
 class _MeanOverProcesses(torch.autograd.Function):
-    """Every process's loss depends on the mean, so its gradient is the mean of theirs."""
+    """Average a tensor over processes; every loss depends on the mean, so its gradient is the mean of theirs."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
