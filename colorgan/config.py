@@ -102,7 +102,7 @@ def check_complete(config: Config) -> None:
 
 
 def plain(config: Config) -> Any:
-    """A config as plain containers, interpolations resolved."""
+    """Turn a config into plain containers, interpolations resolved."""
     return OmegaConf.to_container(config, resolve=True)
 
 
@@ -116,7 +116,7 @@ def build_datamodule(data: Config, *, seed: int) -> "ColorizationDataModule":
 
 
 def build_metrics(metrics: Config) -> "MetricCollection":
-    """The metrics of a config, under their names there.
+    """Build the metrics of a config, under their names there.
 
     Raises:
         ValueError: the weights of a metric are not on this machine.
@@ -129,7 +129,7 @@ def build_metrics(metrics: Config) -> "MetricCollection":
 
 
 def build_available_metrics(metrics: Config) -> "tuple[MetricCollection, dict[str, MissingMetric]]":
-    """The metrics of a config whose weights are on this machine; of the others, what they need.
+    """Build the metrics whose weights are on this machine; of the others, say what they need.
 
     A metric whose weights are not the published file gets the beginning of their hash into its name, so that no
     number of a stand-in bears an official name.
@@ -177,7 +177,7 @@ def _check_name(name: str, metric: "Metric") -> None:
 
 
 def differences(before: Any, after: Any, key: str = "") -> list[str]:
-    """What differs between two plain configs, as `key: before -> after`, free keys left out."""
+    """List what differs between two plain configs, as `key: before -> after`, free keys left out."""
     if key in _FREE_KEYS:
         return []
     if isinstance(before, dict) and isinstance(after, dict):
@@ -190,7 +190,7 @@ def differences(before: Any, after: Any, key: str = "") -> list[str]:
 
 
 def flat_values(config: Any, key: str = "") -> dict[str, Any]:
-    """The leaves of a plain config by dotted key, free keys left out."""
+    """Flatten a plain config into its values by dotted key, free keys left out."""
     if key in _FREE_KEYS:
         return {}
     if not isinstance(config, dict) or not config:

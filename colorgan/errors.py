@@ -60,7 +60,7 @@ def _stop(signum: int, frame: object) -> None:
 
 
 def one_line(error: Exception) -> str:
-    """What an error says, in one line, with its type where it is a bug."""
+    """Word an error in one line, with its type where it is a bug."""
     message = _message(error)
     return " ".join((f"{type(error).__name__}: {error}" if message is None else message).split())
 
@@ -85,7 +85,7 @@ def _message(error: Exception) -> str | None:
 
 
 def _no_room(error: BaseException | None) -> str | None:
-    """What says that a disk is full, in this error or one behind it; the writers of tensors word it themselves."""
+    """Find what says that a disk is full, in this error or one behind it; writers of tensors have their own words."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return f"{error.filename or 'the disk of the run folder'}: {error.strerror}"
@@ -101,7 +101,7 @@ def _raised_here(error: Exception) -> bool:
 
 
 def _config_message(error: Exception) -> str:
-    """Hydra's first line, and its cause; a mistyped choice gets the nearest one that exists."""
+    """Word Hydra's first line and its cause; a mistyped choice gets the nearest one that exists."""
     lines = str(error).splitlines()
     cause = str(error.__cause__).splitlines()[0] if error.__cause__ is not None else ""
     if "Could not find" in lines[0]:  # the choices follow, a line each
