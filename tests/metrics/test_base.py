@@ -4,54 +4,13 @@ import re
 import numpy as np
 import pytest
 import torch
+from measure_on_ranks import SHARES, all_metrics, rank_measures
 from scipy.stats import binom
-from tiny_judge import TinyJudge
-from torch import distributed
 from torch.multiprocessing import spawn
 
 from colorgan import metrics
-from colorgan.metrics import PSNR, Colorfulness, ColorfulnessDifference
+from colorgan.metrics import ColorfulnessDifference
 from colorgan.metrics.base import MeanOverPictures, check_pictures, resampling_counts
-
-
-def all_metrics(lpips_file):
-    """One of each class; feature metrics need `load_judge` replaced."""
-    return {
-        "psnr": PSNR(),
-        "psnr_chroma": metrics.ChromaPSNR(),
-        "ssim": metrics.SSIM(),
-        "ciede2000": metrics.CIEDE2000(),
-        "lpips": metrics.LPIPS("alex", weights=lpips_file),
-        "colorfulness": Colorfulness(),
-        "colorfulness_difference": ColorfulnessDifference(),
-        "frechet": metrics.FrechetDistance(),
-        "kernel": metrics.KernelDistance(),
-        "kernel_unpaired": metrics.KernelDistance(paired=False),
-    }
-
-
-SHARES = {
-    "11 and 10 pictures": (21, lambda rank: range(21)[rank::2]),
-    "6 and none": (6, lambda rank: range(6 - 6 * rank)),
-}
-
-
-def rank_measures(rank, folder, lpips_file):
-    """A process of the test below: measure the pictures of this rank, keep what `compute` says."""
-    torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    judge = TinyJudge(grid=2)
-    metrics.distribution.load_judge = lambda name, weights: judge
-    fake, rgb = torch.load(folder / "crops.pt", weights_only=True)
-    values = {}
-    for title, (_, share) in SHARES.items():
-        for name, metric in all_metrics(lpips_file).items():
-            for positions in torch.tensor(share(rank), dtype=torch.long).split(4):
-                if len(positions):
-                    metric.update(fake[positions], rgb[positions])
-            values[f"{name} of {title}"] = metric.compute().item()
-    torch.save(values, folder / f"rank{rank}.pt")
-    distributed.destroy_process_group()
 
 
 @pytest.mark.slow
