@@ -179,7 +179,8 @@ class Protocol(BaseProtocol):
             picture = lab_to_rgb(fused).clamp(0, 1)
         elif self.recombination == "yuv":
             levels = [to_uint8(image).cpu().movedim(1, -1).numpy() for image in (rgb, picture)]
-            picture = views_to_rgb(list(merge_yuv(*levels))).to(picture.device)
+            merged = [merge_yuv(photo, made) for photo, made in zip(*levels, strict=True)]
+            picture = views_to_rgb(merged).to(picture.device)
         return torch.stack([_through_jpeg(one) for one in picture]) if self.file_format == "jpeg" else picture
 
 
