@@ -32,11 +32,11 @@ _Squash = Annotated[
 ]
 _COMPARE = "Write gray, colorized and original side by side; of a film the first two."
 _Compare = Annotated[bool, typer.Option("--compare", help=_COMPARE)]
-_Batch = Annotated[int | None, typer.Option(help="Film: frames that go through the network at once [default: 8].")]
+_Batch = Annotated[int | None, typer.Option(help="Film: frames that go through the network at once.", show_default="8")]
 _Smooth = Annotated[
     float, typer.Option(help="Film: weight of the frame before, along the motion; 0.8 averages over about five.")
 ]
-_Fps = Annotated[float | None, typer.Option(help="Film from a folder of frames: frames per second [default: 24].")]
+_Fps = Annotated[float | None, typer.Option(help="Film from a folder of frames: frames per second.", show_default="24")]
 _Resume = Annotated[bool, typer.Option("--resume", help="Film: go on with what an interrupted run left.")]
 _Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what exists.")]
 _Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps; default: cuda if there is one.")]
