@@ -1,6 +1,7 @@
 """Metrics: torchmetrics classes with `update(fake_rgb, rgb)`, of clips with their motion; each names its protocol."""
 
 from colorgan.metrics.base import PictureMetric
+from colorgan.metrics.chroma import ChromaDistance
 from colorgan.metrics.colorfulness import Colorfulness, ColorfulnessDifference
 from colorgan.metrics.distribution import FrechetDistance, KernelDistance
 from colorgan.metrics.fidelity import CIEDE2000, LPIPS, PSNR, SSIM, ChromaPSNR
@@ -12,6 +13,7 @@ __all__ = [
     "LPIPS",
     "PSNR",
     "SSIM",
+    "ChromaDistance",
     "ChromaFlicker",
     "ChromaPSNR",
     "ClipMean",
