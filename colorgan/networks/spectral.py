@@ -95,6 +95,15 @@ def spectral_vectors(network: nn.Module) -> list[Tensor]:
     return [vector for _, norm, _ in spectral_norms(network) for vector in (norm._u, norm._v)]
 
 
+@torch.no_grad()
+def largest_singular_value(weight: Tensor) -> Tensor:
+    """Compute the largest singular value of a convolution's weight from its Gram matrix, without power iteration."""
+    matrix = weight.flatten(1).float()
+    gram = matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix
+    largest: Tensor = torch.linalg.eigvalsh(gram)[-1].sqrt()
+    return largest
+
+
 def renew_spectral_norms(network: nn.Module) -> None:
     """Find the singular vectors of all spectral norms anew from the weights, as eval mode takes them as they lie."""
     for _, norm, weight in spectral_norms(network):

@@ -1,14 +1,23 @@
-"""Validate the config of a run before it starts, so that no mistake shows up hours later."""
+"""Validate the config of a run before it starts, and the checkpoints that it writes."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
+from torch import nn
 from torchmetrics import MetricCollection
 
+from colorgan.checkpoint import load_generator, read_tensors
 from colorgan.config import check_complete, class_of
+from colorgan.networks.spectral import largest_singular_value, spectral_norms
 from colorgan.training.plan import PlannedStage
 from colorgan.training.processes import Processes
 
+_SIGMA_TOLERANCE = 0.01
+_PICTURE_TOLERANCE = 1e-3  # a quarter of an 8-bit level: a GPU rounds otherwise than the CPU
 _SHARDING = ("fsdp", "deepspeed", "modelparallel")  # in the names of Lightning's strategies and of their classes
 
 
@@ -92,3 +101,38 @@ def _check_handover(stage: PlannedStage, where: str, metrics: MetricCollection) 
 
 def _names(metrics: MetricCollection) -> str:
     return ", ".join(map(str, metrics))
+
+
+@torch.no_grad()
+def check_saved(path: Path, networks: Mapping[str, nn.Module], *, trained: Sequence[str]) -> None:
+    """Compare a checkpoint that was just written with the networks in memory: what is handed on is what was trained.
+
+    Tensors must be equal, the generator rebuilt from the file must give the same picture of noise, and each spectral
+    norm of what was trained must divide by the largest singular value of its weight.
+
+    Args:
+        path: of the checkpoint.
+        networks: in memory, by name.
+        trained: names of those that the stage trains; another one may come from a stranger's file.
+
+    Raises:
+        RuntimeError: one of them is not so, which is a mistake of this package.
+    """
+    for name, network in networks.items():
+        stored = read_tensors(path, name)
+        own = network.state_dict()
+        if wrong := [key for key in own if not torch.equal(stored[key], own[key].cpu())]:
+            raise RuntimeError(f"{path}: {name}.{wrong[0]} is not what was trained")
+        for layer, norm, weight in spectral_norms(network) if name in trained else ():
+            sigma, largest = float(norm.sigma(weight)), float(largest_singular_value(weight))
+            if abs(sigma - largest) > _SIGMA_TOLERANCE * largest:
+                raise RuntimeError(f"{path}: {name}.{layer} is divided by {sigma:.4g}, its largest is {largest:.4g}")
+    generator = networks["generator"]
+    gray = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.random.fork_rng():  # building a network draws numbers
+        rebuilt = load_generator(path)(gray)
+    training, device = generator.training, next(generator.parameters()).device
+    difference = float((rebuilt - generator.eval()(gray.to(device)).cpu()).abs().max())
+    generator.train(training)
+    if not difference <= _PICTURE_TOLERANCE:
+        raise RuntimeError(f"{path}: a picture differs by {difference:.2g} from that of the trained generator")

@@ -20,6 +20,7 @@ from colorgan.checkpoint import save_checkpoint
 from colorgan.config import differences, plain
 from colorgan.files import copy_file, file_hash, write_text
 from colorgan.stages.base import Stage
+from colorgan.training.checks import check_saved
 from colorgan.training.plan import PlannedStage, trained_through
 
 logger = logging.getLogger(__name__)
@@ -146,10 +147,11 @@ def save_networks(
         config: of the run.
         splits: what this run, and those it started from, hold out.
     """
-    networks = {"generator": module.generator, "discriminator": module.discriminator}
+    both = {"generator": module.generator, "discriminator": module.discriminator}
+    networks = {name: network for name, network in both.items() if network is not None}
     save_checkpoint(
         path,
-        {name: network for name, network in networks.items() if network is not None},
+        networks,
         configs={name: plain(config[name]) for name in networks},
         facts={
             "stage": stage.folder.name,
@@ -162,6 +164,7 @@ def save_networks(
             "trained_through": trained_through(config),
         },
     )
+    check_saved(path, networks, trained=module.trains)
 
 
 def snapshot_file(stage: PlannedStage, step: int) -> Path:

@@ -1,7 +1,11 @@
 """Mistakes in a config are named before anything runs."""
 
 import pytest
+import torch
 
+from colorgan.checkpoint import build_network, read_header, save_checkpoint
+from colorgan.networks.spectral import renew_spectral_norms, spectral_vectors
+from colorgan.training.checks import check_saved
 from colorgan.training.schedule import Schedule
 
 
@@ -36,3 +40,47 @@ from colorgan.training.schedule import Schedule
 def test_mistakes_in_a_schedule_are_named(smoke, overrides, message):
     with pytest.raises(ValueError, match=message):
         Schedule(smoke(*overrides)).run()
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A checkpoint of a small generator, and the generator."""
+    torch.manual_seed(0)
+    config = {
+        "_target_": "colorgan.networks.UNetGenerator",
+        "encoder": {"_target_": "colorgan.networks.TimmPyramid", "name": "tf_efficientnet_lite0", "weights": None},
+        "widths": [8, 8, 8, 8, 8],
+    }
+    generator = build_network(config)
+    renew_spectral_norms(generator)
+    save_checkpoint(tmp_path / "x.safetensors", {"generator": generator}, configs={"generator": config}, facts={})
+    return tmp_path / "x.safetensors", generator
+
+
+def test_a_file_that_holds_the_trained_networks_passes_and_changes_neither_modes_nor_chance(saved):
+    path, generator = saved
+    generator.train()
+    state = torch.get_rng_state()
+    check_saved(path, {"generator": generator}, trained=["generator"])
+    assert generator.training
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_file_that_is_not_what_was_trained_is_told(saved):
+    path, generator = saved
+    with torch.no_grad():
+        generator.to_color.bias += 0.1
+    with pytest.raises(RuntimeError, match=r"generator.to_color.bias is not what was trained"):
+        check_saved(path, {"generator": generator}, trained=["generator"])
+
+
+def test_vectors_that_do_not_fit_the_weights_are_told(saved, tmp_path):
+    _, generator = saved
+    config = read_header(saved[0])["networks"]["generator"]
+    vector = spectral_vectors(generator)[0]
+    vector *= 0.6  # as an average of turning vectors
+    path = tmp_path / "spoiled.safetensors"
+    save_checkpoint(path, {"generator": generator}, configs={"generator": config}, facts={})
+    with pytest.raises(RuntimeError, match=r"is divided by .*, its largest is"):
+        check_saved(path, {"generator": generator}, trained=["generator"])
+    check_saved(path, {"generator": generator}, trained=[])  # a stranger's file stays as it is
