@@ -23,7 +23,7 @@ from torch import Tensor
 
 from colorgan.color import chroma_to_rgb, lab_to_rgb, quantize, recombine, rgb_to_chroma, rgb_to_gray, rgb_to_lab
 from colorgan.files import atomic, file_hash
-from colorgan.media.photo import EXTENSIONS, read_photo
+from colorgan.media.photo import PHOTO_ENDINGS, read_photo
 from colorgan.metrics import CIEDE2000, ChromaDistance, KernelDistance, PictureMetric
 from colorgan.metrics.base import check_pictures, resampling_counts
 
@@ -49,7 +49,7 @@ class ConstantLumaDistance(KernelDistance):
 
 def drawn_photos(folder: Path, *, count: int, size: int, seed: int = 0) -> Tensor:
     """Draw photos by a seeded hash of their content, as centred squares, (N, 3, size, size)."""
-    files = [path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS]
+    files = [path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_ENDINGS]
     files.sort(key=lambda path: hashlib.sha256(f"{seed}:{file_hash(path)}".encode()).hexdigest())
     photos = []
     for path in files[:count]:
