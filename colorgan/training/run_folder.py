@@ -20,7 +20,7 @@ from colorgan.checkpoint import save_checkpoint
 from colorgan.config import differences, plain
 from colorgan.files import copy_file, file_hash, write_text
 from colorgan.stages.base import Stage
-from colorgan.training.checks import check_saved
+from colorgan.training.checks import check_picture, check_saved
 from colorgan.training.plan import PlannedStage, trained_through
 
 logger = logging.getLogger(__name__)
@@ -137,7 +137,7 @@ def save_networks(
     config: DictConfig,
     splits: list[dict[str, Any]],
 ) -> None:
-    """Write a checkpoint of a stage's networks, with step, metrics, splits and config in its header.
+    """Write a checkpoint of a stage's networks, with step, metrics, splits and config in its header; check it.
 
     Args:
         path: the file.
@@ -147,6 +147,7 @@ def save_networks(
         config: of the run.
         splits: what this run, and those it started from, hold out.
     """
+    first = not any((stage.folder / "snapshots").glob("*.safetensors"))
     both = {"generator": module.generator, "discriminator": module.discriminator}
     networks = {name: network for name, network in both.items() if network is not None}
     save_checkpoint(
@@ -165,6 +166,8 @@ def save_networks(
         },
     )
     check_saved(path, networks, trained=module.trains)
+    if first:  # that the header rebuilds the network is so for all of a stage, and takes seconds for a large one
+        check_picture(path, module.generator)
 
 
 def snapshot_file(stage: PlannedStage, step: int) -> Path:

@@ -5,7 +5,7 @@ import torch
 
 from colorgan.checkpoint import build_network, read_header, save_checkpoint
 from colorgan.networks.spectral import renew_spectral_norms, spectral_vectors
-from colorgan.training.checks import check_saved
+from colorgan.training.checks import check_picture, check_saved
 from colorgan.training.schedule import Schedule
 
 
@@ -62,6 +62,7 @@ def test_a_file_that_holds_the_trained_networks_passes_and_changes_neither_modes
     generator.train()
     state = torch.get_rng_state()
     check_saved(path, {"generator": generator}, trained=["generator"])
+    check_picture(path, generator)
     assert generator.training
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -84,3 +85,14 @@ def test_vectors_that_do_not_fit_the_weights_are_told(saved, tmp_path):
     with pytest.raises(RuntimeError, match=r"is divided by .*, its largest is"):
         check_saved(path, {"generator": generator}, trained=["generator"])
     check_saved(path, {"generator": generator}, trained=[])  # a stranger's file stays as it is
+
+
+def test_a_header_that_rebuilds_another_network_is_told(saved, tmp_path):
+    path, generator = saved
+    config = read_header(path)["networks"]["generator"]
+    other = {**config, "blur": False}  # the same tensors, another picture
+    with torch.no_grad():
+        generator.to_color.weight.normal_()  # so that colours show
+    save_checkpoint(tmp_path / "other.safetensors", {"generator": generator}, configs={"generator": other}, facts={})
+    with pytest.raises(RuntimeError, match=r"a picture differs by"):
+        check_picture(tmp_path / "other.safetensors", generator)
