@@ -22,7 +22,8 @@ import torch
 from PIL import Image
 
 from colorgan.data import ColorizationDataModule, FolderSource
-from colorgan.data.library import examine_photo, write_manifest
+from colorgan.data.examine import examine_photo
+from colorgan.data.library import write_manifest
 from colorgan.data.transforms import random_view
 from colorgan.media.photo import PHOTO_ENDINGS
 

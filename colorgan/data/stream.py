@@ -22,7 +22,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from colorgan.data.cache import drop_damaged_file, seal_file
 from colorgan.data.datamodule import Batch, ColorizationDataModule, make_batch
-from colorgan.data.library import PhotoLibrary, Split, build_library, examine_photo, shrink, why_unusable
+from colorgan.data.examine import examine_photo, shrink, why_unusable
+from colorgan.data.library import PhotoLibrary, Split, build_library
 from colorgan.data.sources import HubSource, Row, content_of
 from colorgan.files import atomic
 

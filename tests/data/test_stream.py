@@ -14,9 +14,8 @@ import torch
 from datasets.distributed import split_dataset_by_node
 from PIL import Image
 
-import train
 from colorgan.data import HubSource, StreamingDataModule
-from colorgan.data.library import examine_photo
+from colorgan.data.examine import examine_photo
 from colorgan.data.stream import StreamBatchSampler
 
 
@@ -217,13 +216,13 @@ def test_another_number_of_processes_is_refused(module):
         begin(module(), places=[{}, {}])
 
 
-def test_training_from_a_stream_stopped_ends_in_the_same_bits(script, folder, tmp_path, monkeypatch):
+def test_training_from_a_stream_stopped_ends_in_the_same_bits(command, folder, tmp_path, monkeypatch):
     from colorgan.stages.base import Stage
 
     words = ["experiment=smoke", "data=hub_stream", f"data.path={folder}", f"runs_dir={tmp_path}/runs"]
     words += [f"data.cache_dir={tmp_path}/cache", "data.validation_share=0.25", "trainer.enable_progress_bar=false"]
     words += ["data.block_size=7", "schedule.times=0"]
-    code, _, err = script(train, *words, "name=whole")
+    code, _, err = command("train", *words, "name=whole")
     assert code == 0, err
     after_step = Stage.on_train_batch_end
 
@@ -234,18 +233,18 @@ def test_training_from_a_stream_stopped_ends_in_the_same_bits(script, folder, tm
 
     with monkeypatch.context() as patch:
         patch.setattr(Stage, "on_train_batch_end", stop)
-        assert script(train, *words, "name=stopped")[0] != 0
+        assert command("train", *words, "name=stopped")[0] != 0
     assert (tmp_path / "runs" / "stopped" / "01-generator_pretrain" / "last.ckpt").exists()
-    assert script(train, *words, "name=stopped")[0] == 0
+    assert command("train", *words, "name=stopped")[0] == 0
     ends = [(tmp_path / "runs" / name / "final.safetensors").read_bytes() for name in ("whole", "stopped")]
     assert ends[0] == ends[1]
     with monkeypatch.context() as patch:
         patch.setattr(Stage, "weighted_sum", lambda self, *_: next(self.parameters()).sum() * float("nan"))
-        code, _, err = script(train, *words, "name=diverged")
+        code, _, err = command("train", *words, "name=diverged")
     assert code == 2, err
     assert "diverged in step 1: loss nan" in err
     assert "photos" not in err.splitlines()[-1]  # those of a stream have no names
-    code, _, err = script(train, *words, "name=epochs", "schedule.stages.generator_pretrain.steps=null",
+    code, _, err = command("train", *words, "name=epochs", "schedule.stages.generator_pretrain.steps=null",
                           "+schedule.stages.generator_pretrain.epochs=2")  # fmt: skip
     assert code == 2
     assert "nobody knows how many photos a stream holds" in err
