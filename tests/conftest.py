@@ -45,18 +45,6 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return run_it
 
 
-@pytest.fixture
-def script(command: Callable[..., Outcome]) -> Callable[..., Outcome]:
-    """Run `train.py` or `evaluate.py`, given as a module."""
-    return lambda module, *overrides: command(module.__name__, *overrides)
-
-
-@pytest.fixture
-def colorgan(command: Callable[..., Outcome]) -> Callable[..., Outcome]:
-    """Run the `colorgan` command."""
-    return command
-
-
 @pytest.fixture(scope="session")
 def smoke_in(compose: Callable[..., object]) -> Callable[..., object]:
     """The smoke experiment in a folder; for fixtures that outlive a test."""
@@ -165,3 +153,15 @@ def undisturbed(smoke_in: Callable[..., object], tmp_path_factory: pytest.TempPa
 def whole(undisturbed: Path) -> bytes:
     """Its result."""
     return (undisturbed / "final.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def alex_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Torchvision's AlexNet with random weights, without its large classifier."""
+    import torch
+    from backbones import backbone
+
+    path = tmp_path_factory.mktemp("weights") / "alexnet.pth"
+    state = {k: v for k, v in backbone("alexnet").state_dict().items() if k.startswith("features.")}
+    torch.save(state, path)
+    return path

@@ -7,26 +7,25 @@ import pytest
 import torch
 from stopping import run_and_stop, stop_at, words
 
-import train
 from colorgan.callbacks import ResumeCheckpoint
 from colorgan.training.schedule import Schedule
 
 
 @pytest.mark.parametrize(("signum", "step", "code"), [(signal.SIGTERM, 5, 143), (signal.SIGINT, 3, 130)])
-def test_a_signal_saves_the_step_and_the_same_command_goes_on(script, monkeypatch, tmp_path, whole, signum, step, code):
+def test_a_signal_saves_the_step_and_the_command_goes_on(command, monkeypatch, tmp_path, whole, signum, step, code):
     with monkeypatch.context() as patch:
         stop_at(patch, step, lambda: os.kill(os.getpid(), signum))
-        got, _, err = script(train, *words(tmp_path, "save_every=1000"))
+        got, _, err = command("train", *words(tmp_path, "save_every=1000"))
     assert got == code, err
     assert f"stopped; step {step} of 01-generator_pretrain is saved; the same command goes on" in err
     saved = torch.load(tmp_path / "runs/run/01-generator_pretrain/last.ckpt", weights_only=True)
     assert saved["counts"]["steps"] == step
-    assert script(train, *words(tmp_path, "save_every=1000"))[0] == 0
+    assert command("train", *words(tmp_path, "save_every=1000"))[0] == 0
     assert (tmp_path / "runs/run/final.safetensors").read_bytes() == whole
 
 
 @pytest.mark.parametrize("step", [3, 6])  # in the middle; in the last one, to which no save belongs
-def test_the_requeue_signal_of_slurm_requeues_the_job_and_loses_no_step(script, monkeypatch, tmp_path, whole, step):
+def test_the_requeue_signal_of_slurm_requeues_the_job_and_loses_no_step(command, monkeypatch, tmp_path, whole, step):
     command = tmp_path / "bin" / "scontrol"
     command.parent.mkdir()
     command.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/requeued\n')
@@ -36,21 +35,21 @@ def test_the_requeue_signal_of_slurm_requeues_the_job_and_loses_no_step(script, 
     for name, value in slurm.items():
         monkeypatch.setenv(f"SLURM_{name}", str(value))
     stop_at(monkeypatch, step, lambda: os.kill(os.getpid(), signal.SIGUSR1))
-    code, _, err = script(train, *words(tmp_path))
+    code, _, err = command("train", *words(tmp_path))
     assert code == 0, err
     assert (tmp_path / "requeued").read_text() == "requeue 7\n"
     assert (tmp_path / "runs/run/final.safetensors").read_bytes() == whole
     assert not list((tmp_path / "runs/run").rglob("hpc_ckpt*"))
 
 
-def test_a_second_interrupt_stops_at_once(script, monkeypatch, tmp_path):
+def test_a_second_interrupt_stops_at_once(command, monkeypatch, tmp_path):
     stop_at(monkeypatch, 5, lambda: [os.kill(os.getpid(), signal.SIGINT) for _ in range(2)])
-    code, _, err = script(train, *words(tmp_path))
+    code, _, err = command("train", *words(tmp_path))
     assert code == 130
     assert "stopped; the same command goes on from the last saved step" in err
 
 
-def test_a_save_that_holds_code_is_not_opened(script, monkeypatch, tmp_path, smoke):
+def test_a_save_that_holds_code_is_not_opened(command, monkeypatch, tmp_path, smoke):
     class Bomb:
         def __reduce__(self):
             return (os.system, (f"touch {tmp_path}/exploded",))
@@ -58,9 +57,9 @@ def test_a_save_that_holds_code_is_not_opened(script, monkeypatch, tmp_path, smo
     assert_stopped = words(tmp_path)
     with monkeypatch.context() as patch:
         stop_at(patch, 3, lambda: os.kill(os.getpid(), signal.SIGTERM))
-        assert script(train, *assert_stopped)[0] == 143
+        assert command("train", *assert_stopped)[0] == 143
     torch.save({"state_dict": Bomb()}, tmp_path / "runs/run/01-generator_pretrain/last.ckpt")
-    code, _, err = script(train, *words(tmp_path))
+    code, _, err = command("train", *words(tmp_path))
     assert code == 2
     assert "is no file of this run, and is not opened" in err
     assert not (tmp_path / "exploded").exists()

@@ -8,7 +8,6 @@ import pytest
 import torch
 from PIL import Image
 
-import evaluate
 from colorgan.data import ClipsSource
 from colorgan.data.library import Split
 from colorgan.evaluation.clips import FilmClips, MotionClips, MotionPanel
@@ -36,10 +35,10 @@ def lines_of(folder):
     return {r["name"]: r for r in map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())}
 
 
-def test_clips_get_a_table_a_report_and_strips(run, clips, tmp_path, script):
+def test_clips_get_a_table_a_report_and_strips(run, clips, tmp_path, command):
     out = tmp_path / "out"
     wanted = (f"checkpoints={run}", "data=clips", f"data.path={clips}", f"out={out}")
-    code, printed, _ = script(evaluate, *wanted)
+    code, printed, _ = command("evaluate", *wanted)
     assert code == 0
     assert "2 clips, 256 px, protocol clips" in printed
     assert "clips left out: 1 too short" in printed
@@ -55,16 +54,16 @@ def test_clips_get_a_table_a_report_and_strips(run, clips, tmp_path, script):
     assert "95 % bootstrap interval over clips" in (out / "report.md").read_text()
     assert {file.name for file in (out / "figures").iterdir()} == {"clip-1.png", "clip-2.png", "colors.png"}
     before = (out / "metrics.jsonl").read_bytes()
-    assert script(evaluate, *wanted)[0] == 0
+    assert command("evaluate", *wanted)[0] == 0
     assert (out / "metrics.jsonl").read_bytes() == before
 
 
-def test_smoothing_lowers_the_flicker_that_is_measured(run, clips, tmp_path, script):
+def test_smoothing_lowers_the_flicker_that_is_measured(run, clips, tmp_path, command):
     flicker = {}
     for strength in (0.0, 0.9):
         out = tmp_path / str(strength)
-        code, _, _ = script(
-            evaluate, f"checkpoints={run}", "data=clips", f"data.path={clips}/one", f"out={out}",
+        code, _, _ = command(
+            "evaluate", f"checkpoints={run}", "data=clips", f"data.path={clips}/one", f"out={out}",
             f"clip_protocol.smooth={strength}",
         )  # fmt: skip
         assert code == 0
@@ -72,10 +71,10 @@ def test_smoothing_lowers_the_flicker_that_is_measured(run, clips, tmp_path, scr
     assert flicker[0.9] < flicker[0.0]
 
 
-def test_moved_photos_need_no_clip(run, photos, tmp_path, script):
+def test_moved_photos_need_no_clip(run, photos, tmp_path, command):
     out = tmp_path / "out"
-    code, printed, _ = script(
-        evaluate, f"checkpoints={run}", "motion=panel", "motion.num_photos=2", "motion.num_frames=5", "data=folder",
+    code, printed, _ = command(
+        "evaluate", f"checkpoints={run}", "motion=panel", "motion.num_photos=2", "motion.num_frames=5", "data=folder",
         f"data.path={photos}", f"data.cache_dir={tmp_path}/cache", f"out={out}",
     )  # fmt: skip
     assert code == 0
@@ -99,18 +98,18 @@ def test_moved_photos_need_no_clip(run, photos, tmp_path, script):
         ("+clip_metrics.cdc.steps=[0]", "steps must be numbers of at least 1"),
     ],
 )
-def test_mistakes_are_said_in_a_line(run, clips, tmp_path, script, monkeypatch, override, message):
+def test_mistakes_are_said_in_a_line(run, clips, tmp_path, command, monkeypatch, override, message):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    code, _, error = script(
-        evaluate, f"checkpoints={run}", "data=clips", f"data.path={clips}", f"out={tmp_path}/out", override
+    code, _, error = command(
+        "evaluate", f"checkpoints={run}", "data=clips", f"data.path={clips}", f"out={tmp_path}/out", override
     )
     assert code == 2
     assert message in error.strip().splitlines()[-1]
     assert "Traceback" not in error
 
 
-def test_clips_and_moved_photos_exclude_each_other(run, clips, tmp_path, script):
-    code, _, error = script(evaluate, f"checkpoints={run}", "data=clips", f"data.path={clips}", "motion=panel")
+def test_clips_and_moved_photos_exclude_each_other(run, clips, tmp_path, command):
+    code, _, error = command("evaluate", f"checkpoints={run}", "data=clips", f"data.path={clips}", "motion=panel")
     assert code == 2
     assert "motion=panel moves photos; data=clips moves by itself" in error
 

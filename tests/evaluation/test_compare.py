@@ -16,7 +16,6 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from skimage.data import astronaut, coffee
 
-import evaluate
 import train
 from colorgan.checkpoint import read_header
 from colorgan.evaluation.results import Results
@@ -25,18 +24,18 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def command(script, place):
-    """Run evaluate.py; returns exit code, standard output and error."""
-    return lambda *overrides: script(evaluate, f"data.cache_dir={place}/cache", *overrides)
+def measure(command, place):
+    """Run `colorgan evaluate`; returns exit code, standard output and error."""
+    return lambda *overrides: command("evaluate", f"data.cache_dir={place}/cache", *overrides)
 
 
 def lines_of(out):
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_figures_equal_those_of_validation_in_training(command, run, photos, tmp_path):
+def test_figures_equal_those_of_validation_in_training(measure, run, photos, tmp_path):
     snapshots = f"checkpoints='{run}/03-gan/snapshots/*.safetensors'"
-    code, _, err = command(snapshots, "data=folder", f"data.path={photos}", "metrics=default", f"out={tmp_path}")
+    code, _, err = measure(snapshots, "data=folder", f"data.path={photos}", "metrics=default", f"out={tmp_path}")
     assert code == 0, err
     rows = [line for line in lines_of(tmp_path) if "checkpoint" in line]
     assert len(rows) > 1
@@ -46,16 +45,16 @@ def test_figures_equal_those_of_validation_in_training(command, run, photos, tmp
         assert header["splits"][0]["min_size"] == 32
 
 
-def test_what_is_measured_is_not_measured_again_and_new_metrics_are_added(command, run, photos, tmp_path):
+def test_what_is_measured_is_not_measured_again_and_new_metrics_are_added(measure, run, photos, tmp_path):
     data = ["data=folder", f"data.path={photos}", f"out={tmp_path}"]
-    assert command(f"checkpoints={run}", "metrics=fast", *data)[0] == 0
+    assert measure(f"checkpoints={run}", "metrics=fast", *data)[0] == 0
     first = lines_of(tmp_path)
     assert [line["name"] for line in first] == ["gray", "mean tint", "shuffled", "run", "truth"]
-    assert command(f"checkpoints={run}", "metrics=fast", *data)[0] == 0
+    assert measure(f"checkpoints={run}", "metrics=fast", *data)[0] == 0
     assert lines_of(tmp_path) == first
     with (tmp_path / "metrics.jsonl").open("a") as file:  # a kill in the middle of a line
         file.write(json.dumps(first[0])[:40])
-    code, out, err = command(f"checkpoints={run}", "metrics=full", *data)
+    code, out, err = measure(f"checkpoints={run}", "metrics=full", *data)
     assert code == 0, err
     added = (tmp_path / "metrics.jsonl").read_text().splitlines()[len(first) + 1 :]
     assert len(added) == len(first)
@@ -69,10 +68,10 @@ def test_what_is_measured_is_not_measured_again_and_new_metrics_are_added(comman
     assert "descriptive only below 2,048 photos" in out
 
 
-def test_all_files_of_a_report_are_written(command, run, photos, draw_photos, tmp_path):
+def test_all_files_of_a_report_are_written(measure, run, photos, draw_photos, tmp_path):
     other = draw_photos(tmp_path / "other", 3, size=(50, 40))
     pattern = f"checkpoints=['{run}/03-gan/snapshots/*.safetensors',{run}]"
-    code, out, err = command(pattern, "data=folder", f"data.path=[{photos},{other}]", "metrics=fast",
+    code, out, err = measure(pattern, "data=folder", f"data.path=[{photos},{other}]", "metrics=fast",
                              "protocol.photos=all", "objective=psnr", f"out={tmp_path}/out")  # fmt: skip
     assert code == 0, err
     report = (tmp_path / "out" / "report.md").read_text()
@@ -92,8 +91,8 @@ def test_all_files_of_a_report_are_written(command, run, photos, draw_photos, tm
     assert str(other) in out
 
 
-def test_a_table_may_stand_on_published_protocols(command, run, photos, tmp_path):
-    code, out, err = command(
+def test_a_table_may_stand_on_published_protocols(measure, run, photos, tmp_path):
+    code, out, err = measure(
         f"checkpoints={run}", "data=folder", f"data.path={photos}", "protocol=ade20k", "protocol.image_size=32",
         "protocol.first=4", f"out={tmp_path}",
     )  # fmt: skip
@@ -106,17 +105,17 @@ def test_a_table_may_stand_on_published_protocols(command, run, photos, tmp_path
     assert "Kang et al. 2023" in (tmp_path / "report.md").read_text()
 
 
-def test_black_and_white_photos_get_what_needs_no_truth(command, run, tmp_path):
+def test_black_and_white_photos_get_what_needs_no_truth(measure, run, tmp_path):
     folder = tmp_path / "old"
     folder.mkdir()
     for index, photo in enumerate((astronaut(), coffee())):
         Image.fromarray(photo).convert("L").resize((80, 60)).save(folder / f"{index}.png")
     wanted = [f"checkpoints={run}", "data=folder", f"data.path={folder}"]
-    code, _, err = command(*wanted, f"out={tmp_path}/out")
+    code, _, err = measure(*wanted, f"out={tmp_path}/out")
     assert code == 2
     assert "2 near-gray" in err
     assert "truth=false" in err
-    code, out, err = command(*wanted, f"out={tmp_path}/out", "truth=false")
+    code, out, err = measure(*wanted, f"out={tmp_path}/out", "truth=false")
     assert code == 0, err
     rows = {line["name"]: line["metrics"] for line in lines_of(tmp_path / "out")}
     assert set(rows) == {"gray", "run"}
@@ -130,23 +129,23 @@ def held_out(run):
         return {row["name"] for row in csv.DictReader(file) if row["split"] == "val"}
 
 
-def test_photos_of_training_stay_out(command, run, photos, tmp_path):
+def test_photos_of_training_stay_out(measure, run, photos, tmp_path):
     """Whatever size is asked for, and whatever part of the photos is given."""
     wanted = [f"checkpoints={run}", "data=folder", "metrics=fast", "protocol.image_size=64"]
-    assert command(*wanted, f"data.path={photos}", f"out={tmp_path}/whole")[0] == 0
+    assert measure(*wanted, f"data.path={photos}", f"out={tmp_path}/whole")[0] == 0
     assert lines_of(tmp_path / "whole")[0]["protocol"]["num_photos"] == len(held_out(run)) == 5
     part = tmp_path / "part"
     part.mkdir()
     for number, name in enumerate(sorted(path.name for path in photos.iterdir())):
         if name not in held_out(run) or number % 2:
             (part / name).write_bytes((photos / name).read_bytes())
-    assert command(*wanted, f"data.path={part}", f"out={tmp_path}/part_out")[0] == 0
+    assert measure(*wanted, f"data.path={part}", f"out={tmp_path}/part_out")[0] == 0
     kept = len(held_out(run) & {path.name for path in part.iterdir()})
     assert 0 < kept < 5
     assert lines_of(tmp_path / "part_out")[0]["protocol"]["num_photos"] == kept
     for name in held_out(run):
         (part / name).unlink(missing_ok=True)
-    code, _, err = command(*wanted, f"data.path={part}", f"out={tmp_path}/nothing")
+    code, _, err = measure(*wanted, f"data.path={part}", f"out={tmp_path}/nothing")
     assert code == 2
     assert "hold out none of the 7 photos" in err
 
@@ -174,7 +173,7 @@ def test_photos_of_training_stay_out(command, run, photos, tmp_path):
         (["checkpoints={run}", "device=gpu"], ["device='gpu'"]),
     ],
 )  # fmt: skip
-def test_mistakes_get_one_line_and_exit_code_2(command, run, photos, tmp_path, overrides, messages):
+def test_mistakes_get_one_line_and_exit_code_2(measure, run, photos, tmp_path, overrides, messages):
     (tmp_path / "a_file").write_text("not a folder")
     filled = [o.format(run=run, file=tmp_path / "a_file") for o in overrides]
     if not any("data.path" in o for o in filled):
@@ -183,7 +182,7 @@ def test_mistakes_get_one_line_and_exit_code_2(command, run, photos, tmp_path, o
         filled.append(f"out={tmp_path}/out")
     if not any(o.startswith("metrics=") for o in filled):
         filled.append("metrics=fast")
-    code, _, err = command("data=folder", *filled)
+    code, _, err = measure("data=folder", *filled)
     assert code == 2, err
     last = err.strip().splitlines()[-1]
     assert last.startswith("error: ")
@@ -203,20 +202,20 @@ def rewritten(checkpoint, target, change):
     return target
 
 
-def test_only_photos_that_no_checkpoint_trained_on_are_measured(command, run, photos, tmp_path):
+def test_only_photos_that_no_checkpoint_trained_on_are_measured(measure, run, photos, tmp_path):
     final = run / "final.safetensors"
     stricter = rewritten(final, tmp_path / "stricter.safetensors", lambda h: h["splits"][0].update(threshold="0" * 64))
     older = rewritten(final, tmp_path / "older.safetensors", lambda h: h.pop("splits"))
     imported = rewritten(final, tmp_path / "imported.safetensors", lambda h: h.update(splits=[]))
     wanted = ["data=folder", f"data.path={photos}", "metrics=fast", "objective=psnr", f"out={tmp_path}/out"]
-    code, _, err = command(f"checkpoints=[{run},{stricter}]", *wanted)
+    code, _, err = measure(f"checkpoints=[{run},{stricter}]", *wanted)
     assert code == 2
     assert "hold out none of the 12 photos" in err
-    assert command(f"checkpoints=[{run},{stricter}]", *wanted, "protocol.photos=all")[0] == 0
-    code, _, err = command(f"checkpoints={older}", *wanted)
+    assert measure(f"checkpoints=[{run},{stricter}]", *wanted, "protocol.photos=all")[0] == 0
+    code, _, err = measure(f"checkpoints={older}", *wanted)
     assert code == 2
     assert "does not say which photos its run held out" in err
-    assert command(f"checkpoints=[{run},{imported}]", *wanted)[0] == 0
+    assert measure(f"checkpoints=[{run},{imported}]", *wanted)[0] == 0
     assert {line["protocol"]["num_photos"] for line in lines_of(tmp_path / "out")} == {12, 5}
 
 
@@ -230,13 +229,13 @@ def test_a_run_remembers_what_the_run_it_started_from_held_out(run, place, photo
     assert splits[1] == read_header(run / "final.safetensors")["splits"][0]
 
 
-def test_a_name_cannot_promise_another_network(command, run, photos, tmp_path):
+def test_a_name_cannot_promise_another_network(measure, run, photos, tmp_path):
     wanted = [f"checkpoints={run}", "data=folder", f"data.path={photos}", f"out={tmp_path}", "metrics=full"]
     for override, message in (
         ("metrics.fid.feature_network=efficientnet_lite2", "metrics.fid must have"),
         ("metrics.kid_efficientnet_lite2.feature_network=efficientnet_lite0", "is judged by efficientnet_lite0"),
     ):
-        code, _, err = command(*wanted, override)
+        code, _, err = measure(*wanted, override)
         assert code == 2
         assert message in err
 

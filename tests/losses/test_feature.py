@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from backbones import ALEX_LAYERS, TinyPyramid
 from torch import nn
 from torchvision import models
 
@@ -12,43 +13,12 @@ from colorgan.losses import (
     NormalizedL1Loss,
 )
 from colorgan.networks import TimmPyramid
-from colorgan.networks.encoders import Pyramid
 
-ALEX_LAYERS = {"0": "slice1.0", "3": "slice2.3", "6": "slice3.6", "8": "slice4.8", "10": "slice5.10"}
 MEAN, STD = torch.tensor((0.485, 0.456, 0.406)).view(3, 1, 1), torch.tensor((0.229, 0.224, 0.225)).view(3, 1, 1)
-
-
-class TinyPyramid(Pyramid):
-    """Two convolutions with a batch norm and dropout, so that modes matter."""
-
-    def __init__(self):
-        super().__init__((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-        self.channels, self.strides = [4, 5], [2, 4]
-        torch.manual_seed(0)
-        self.first = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.BatchNorm2d(4), nn.Dropout(0.5))
-        self.second = nn.Conv2d(4, 5, 3, 2, 1)
-
-    def features(self, normalized_rgb):
-        first = self.first(normalized_rgb)
-        return [first, self.second(first)]
 
 
 def pictures(seed, size=16, count=2):
     return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(seed))
-
-
-def backbone(name, seed=0):
-    torch.manual_seed(seed)
-    return models.get_model(name, weights=None)
-
-
-@pytest.fixture(scope="module")
-def alex_file(tmp_path_factory):
-    """Torchvision's AlexNet with random weights, without its large classifier."""
-    path = tmp_path_factory.mktemp("weights") / "alexnet.pth"
-    state = {k: v for k, v in backbone("alexnet").state_dict().items() if k.startswith("features.")}
-    torch.save(state, path)
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -4,31 +4,14 @@ import math
 
 import pytest
 import torch
-from torch import nn
 
 from colorgan.losses import (
     CharbonnierLoss,
     L1Loss,
     NormalizedL1Loss,
 )
-from colorgan.networks.encoders import Pyramid
 
 MEAN, STD = torch.tensor((0.485, 0.456, 0.406)).view(3, 1, 1), torch.tensor((0.229, 0.224, 0.225)).view(3, 1, 1)
-
-
-class TinyPyramid(Pyramid):
-    """Two convolutions with a batch norm and dropout, so that modes matter."""
-
-    def __init__(self):
-        super().__init__((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-        self.channels, self.strides = [4, 5], [2, 4]
-        torch.manual_seed(0)
-        self.first = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.BatchNorm2d(4), nn.Dropout(0.5))
-        self.second = nn.Conv2d(4, 5, 3, 2, 1)
-
-    def features(self, normalized_rgb):
-        first = self.first(normalized_rgb)
-        return [first, self.second(first)]
 
 
 def pictures(seed, size=16, count=2):

@@ -2,25 +2,9 @@
 
 import pytest
 import torch
-from torchvision import models
+from backbones import ALEX_LAYERS
 
 from colorgan.networks.perceptual import lpips_network
-
-ALEX_LAYERS = {"0": "slice1.0", "3": "slice2.3", "6": "slice3.6", "8": "slice4.8", "10": "slice5.10"}
-
-
-def backbone(name, seed=0):
-    torch.manual_seed(seed)
-    return models.get_model(name, weights=None)
-
-
-@pytest.fixture(scope="module")
-def alex_file(tmp_path_factory):
-    """Torchvision's AlexNet with random weights, without its large classifier."""
-    path = tmp_path_factory.mktemp("weights") / "alexnet.pth"
-    state = {k: v for k, v in backbone("alexnet").state_dict().items() if k.startswith("features.")}
-    torch.save(state, path)
-    return path
 
 
 def test_lpips_takes_its_backbone_from_the_file(alex_file):

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from stopping import run_and_stop, words
 
-import train
 from colorgan.config import differences
 from colorgan.training.run_folder import locked, resume_file
 from colorgan.training.schedule import Schedule
@@ -18,13 +17,13 @@ from colorgan.training.schedule import Schedule
 ROOT = Path(__file__).parents[2]
 
 
-def test_a_second_process_on_a_run_folder_is_refused(script, tmp_path):
+def test_a_second_process_on_a_run_folder_is_refused(command, tmp_path):
     hold = "import sys, time; from pathlib import Path; from colorgan.training.run_folder import locked\n"
     hold += "with locked(Path(sys.argv[1])): print('locked', flush=True); time.sleep(60)"
     command = [sys.executable, "-c", hold, str(tmp_path / "runs" / "run")]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "locked\n"
-        code, _, err = script(train, *words(tmp_path))
+        code, _, err = command("train", *words(tmp_path))
         assert code == 2
         assert f"another process is at work in {tmp_path}/runs/run (process {other.pid} on " in err
         other.kill()  # the lock goes with the process
@@ -74,11 +73,11 @@ def test_a_damaged_handover_is_made_again(smoke, finished, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["config.yaml", "manifest.csv", "done.json", "metrics.jsonl", "handover.safetensors"])
-def test_damaged_files_of_a_run_are_explained_or_made_again(script, tmp_path, undisturbed, whole, name):
+def test_damaged_files_of_a_run_are_explained_or_made_again(command, tmp_path, undisturbed, whole, name):
     run = shutil.copytree(undisturbed, tmp_path / "runs" / "run")
     file = next(path for path in (run / name, run / "01-generator_pretrain" / name) if path.exists())
     file.write_bytes(np.random.default_rng(0).bytes(300))
-    code, _, err = script(train, *words(tmp_path))
+    code, _, err = command("train", *words(tmp_path))
     if name == "config.yaml":
         assert code == 2
         assert f"{file} is damaged" in err

@@ -8,7 +8,6 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file
 from stopping import run_and_stop, stop_at, words
 
-import train
 from colorgan.checkpoint import read_header
 from colorgan.stages.base import Stage
 from colorgan.training.schedule import Schedule
@@ -169,7 +168,7 @@ def test_a_plan_is_for_a_number_of_photos(smoke, wanted):
 
 
 @pytest.mark.parametrize("what", ["loss", "gradient"])
-def test_a_loss_or_gradient_that_is_not_finite_stops_and_names_step_and_photos(script, monkeypatch, tmp_path, what):
+def test_a_loss_or_gradient_that_is_not_finite_stops_and_names_step_and_photos(command, monkeypatch, tmp_path, what):
     loss_of = Stage.weighted_sum
 
     def poisoned(self, *args):
@@ -179,7 +178,7 @@ def test_a_loss_or_gradient_that_is_not_finite_stops_and_names_step_and_photos(s
         return total * float("inf") if what == "loss" else total + (total - total.detach()).abs().sqrt()
 
     monkeypatch.setattr(Stage, "weighted_sum", poisoned)
-    code, _, err = script(train, *words(tmp_path))
+    code, _, err = command("train", *words(tmp_path))
     assert code == 2
     assert "01-generator_pretrain diverged in step 5" in err
     assert err.count("scene0") == 4
@@ -190,7 +189,7 @@ def test_a_loss_or_gradient_that_is_not_finite_stops_and_names_step_and_photos(s
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_photo_that_breaks_in_training_is_replaced_and_listed(script, monkeypatch, tmp_path, draw_photos, workers):
+def test_a_photo_that_breaks_in_training_is_replaced_and_listed(command, monkeypatch, tmp_path, draw_photos, workers):
     folder = draw_photos(tmp_path / "photos", 12)
     data = ["data=folder", f"data.path={folder}", "data.store_size=null", f"data.num_workers={workers}"]
     data += ["schedule.stages.generator_pretrain.steps=4"]
@@ -205,16 +204,16 @@ def test_a_photo_that_breaks_in_training_is_replaced_and_listed(script, monkeypa
             patch.setattr(Stage, "on_fit_start", lambda self, before=Stage.on_fit_start: (before(self), break_one()))
         else:
             stop_at(patch, 1, break_one)
-        code, _, err = script(train, *words(tmp_path, *data))
+        code, _, err = command("train", *words(tmp_path, *data))
     assert code == 0, err
     assert "1 photos could not be read in training and were replaced" in err
     assert len((tmp_path / "runs/run/skipped.txt").read_text().splitlines()) >= 1
 
 
-def test_a_folder_of_photos_that_goes_away_stops_the_run(script, monkeypatch, tmp_path, draw_photos):
+def test_a_folder_of_photos_that_goes_away_stops_the_run(command, monkeypatch, tmp_path, draw_photos):
     folder = draw_photos(tmp_path / "photos", 12)
     data = ["data=folder", f"data.path={folder}", "data.store_size=null"]
     stop_at(monkeypatch, 1, lambda: folder.rename(tmp_path / "elsewhere"))
-    code, _, err = script(train, *words(tmp_path, *data))
+    code, _, err = command("train", *words(tmp_path, *data))
     assert code == 2
     assert "10 photos in a row cannot be read" in err
