@@ -26,11 +26,11 @@ def test_a_signal_saves_the_step_and_the_command_goes_on(command, monkeypatch, t
 
 @pytest.mark.parametrize("step", [3, 6])  # in the middle; in the last one, to which no save belongs
 def test_the_requeue_signal_of_slurm_requeues_the_job_and_loses_no_step(command, monkeypatch, tmp_path, whole, step):
-    command = tmp_path / "bin" / "scontrol"
-    command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/requeued\n')
-    command.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{command.parent}:{os.environ['PATH']}")
+    scontrol = tmp_path / "bin" / "scontrol"
+    scontrol.parent.mkdir()
+    scontrol.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/requeued\n')
+    scontrol.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{scontrol.parent}:{os.environ['PATH']}")
     slurm = {"NTASKS": 1, "JOB_NAME": "train", "JOB_ID": 7, "PROCID": 0, "LOCALID": 0, "NNODES": 1, "NODELIST": "here"}
     for name, value in slurm.items():
         monkeypatch.setenv(f"SLURM_{name}", str(value))

@@ -20,8 +20,8 @@ ROOT = Path(__file__).parents[2]
 def test_a_second_process_on_a_run_folder_is_refused(command, tmp_path):
     hold = "import sys, time; from pathlib import Path; from colorgan.training.run_folder import locked\n"
     hold += "with locked(Path(sys.argv[1])): print('locked', flush=True); time.sleep(60)"
-    command = [sys.executable, "-c", hold, str(tmp_path / "runs" / "run")]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as other:
+    holder = [sys.executable, "-c", hold, str(tmp_path / "runs" / "run")]
+    with subprocess.Popen(holder, cwd=ROOT, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "locked\n"
         code, _, err = command("train", *words(tmp_path))
         assert code == 2
