@@ -32,7 +32,7 @@ def test_notebook_runs(path, checkpoints, place, photos, tmp_path, monkeypatch):
     pictures = [output for output in outputs if "image/png" in output.get("data", {})]
     assert len(pictures) == 2
     text = "".join(output.get("data", {}).get("text/plain", output.get("text", "")) for output in outputs)
-    for word in ("mean tint", "truth", "confidence", "best by kid_efficientnet_lite2"):
+    for word in ("mean tint", "truth", "confidence", "best by chroma_distance"):
         assert word in text
 
 

@@ -39,7 +39,7 @@ class ColorizationDataModule(pl.LightningDataModule):
         source: where photos come from.
         validation_share: share of photos that are never trained on.
         max_validation: no further group joins validation once it holds so many photos.
-        validation_panel: how many of them are looked at during training.
+        validation_panel: how many of them, drawn by their hashes, are looked at during training.
         min_colorfulness: photos less colourful than this are left out as gray.
         store_size: shorter side at which decoded photos are cached; None decodes the file each time.
         min_crop: smallest random square, as a share of the shorter side.
@@ -186,7 +186,7 @@ class ColorizationDataModule(pl.LightningDataModule):
     def validation_loader(
         self, image_size: int, *, limit: int | None = None, rank: int = 0, world_size: int = 1
     ) -> DataLoader[Batch]:
-        """Load validation photos in a fixed order at any size; their views stay in memory for the next time."""
+        """Load validation photos at any size, as `PhotoLibrary.drawn` orders them; views stay in memory."""
         assert self.library is not None
         panel = (image_size, self.gray_rule, limit)
         if panel not in self._panels:
@@ -280,7 +280,7 @@ class ValidationViews(Dataset[Batch]):
     """Centre crops of validation photos, from the originals: the same pictures that `evaluate.py` measures."""
 
     def __init__(self, library: PhotoLibrary, image_size: int, gray_rule: str, limit: int | None) -> None:
-        self.library, self.indices = library, library.splits["val"][:limit]
+        self.library, self.indices = library, library.drawn(library.splits["val"], limit)
         self.image_size, self.gray_rule = image_size, gray_rule
         self._views: dict[int, np.ndarray] = {}
 

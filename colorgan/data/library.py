@@ -5,7 +5,7 @@ import hashlib
 import logging
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -91,6 +91,14 @@ class PhotoLibrary:
 
     def _open(self, index: int) -> Image.Image:
         return self.source.open(self.listing[self.table["position"][index]]).convert("RGB")
+
+    def drawn(self, rows: Iterable[int], count: int | None = None) -> list[int]:
+        """Draw so many rows, or bring all into the order in which they are drawn: by the hash of their content.
+
+        So a part of the photos shows what all show, in whatever order and folders they lie.
+        """
+        hashes, names = read_columns(self.table, "sha256", "name").values()
+        return sorted(rows, key=lambda row: (_rank(0, hashes[row]), names[row]))[:count]
 
     def manifest(self) -> dict[str, list[str]]:
         """List every used photo with its split and hash, by columns."""

@@ -8,9 +8,10 @@ the state of the stream where the step's block begins. To go on is to read that 
 import copy
 import hashlib
 import json
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from colorgan.data.examine import examine_photo, shrink, why_unusable
 from colorgan.data.library import PhotoLibrary, Split, build_library
 from colorgan.data.sources import HubSource, Row, content_of
 from colorgan.files import atomic
+
+_FILES_AT_ONCE = 16
 
 Item = tuple[tuple[int, int, int], Row]  # (epoch, block, place in it), and the photo as the stream gives it
 
@@ -135,8 +138,9 @@ class StreamViews(Dataset[Batch]):
 class StreamingDataModule(ColorizationDataModule):
     """Load batches from a stream: nothing is scanned beforehand, and memory holds a block of undecoded photos.
 
-    A photo is held out if its hash lies in the lowest `validation_share` of all hashes; the first `max_validation`
-    of these are the validation photos, and none of the others is trained on either. Unreadable, small and near-gray
+    A photo is held out if its hash lies in the lowest `validation_share` of all hashes. The validation photos are the
+    first `max_validation` of these, found in many files of the stream side by side; none of the others is trained on
+    either. Unreadable, small and near-gray
     photos are left out as they come. Photos that come twice are seen twice.
 
     Several processes share out the files of the stream, or, where files cannot be shared evenly, its photos; a run
@@ -170,7 +174,8 @@ class StreamingDataModule(ColorizationDataModule):
         """Read the stream until enough held-out photos are found; the library holds these alone."""
         threshold = f"{int(self.validation_share * 2**52) << 204:064x}"
         split, options = Split(self.seed, threshold), [self.max_validation, min_size, self.min_colorfulness]
-        identity = json.dumps([self.stream_source.describe(), self.seed, threshold, *options], sort_keys=True)
+        facts = [self.stream_source.describe(), self.seed, threshold, *options, _FILES_AT_ONCE]
+        identity = json.dumps(facts, sort_keys=True)
         path = self.cache_dir / f"stream-{hashlib.sha256(identity.encode()).hexdigest()[:32]}.parquet"
         drop_damaged_file(path)
         if not path.exists():
@@ -191,7 +196,7 @@ class StreamingDataModule(ColorizationDataModule):
 
     def _held_out(self, split: Split, min_size: int) -> Iterator[dict[str, Any]]:
         found, seen = 0, Counter[str]()
-        for number, row in enumerate(self.stream_source.stream()):
+        for number, row in enumerate(_from_many_files(self.stream_source.stream(), self.seed)):
             image, facts = examine_photo({**row, "name": f"{number:08d}"}, self.source)
             unusable = why_unusable(facts, min_size, self.min_colorfulness)
             seen[unusable or "usable"] += 1
@@ -256,6 +261,22 @@ class StreamingDataModule(ColorizationDataModule):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up the places."""
         self._places = state_dict.get("places")
+
+
+def _from_many_files(stream: datasets.IterableDataset, seed: int) -> Iterator[Row]:
+    """Read the files of a stream side by side, in seeded order, a row of each in turn.
+
+    In many sets a file holds a few classes. More files than `_FILES_AT_ONCE` would have to be fetched for a few rows.
+    """
+    waiting = iter(np.random.default_rng(seed).permutation(stream.num_shards).tolist())
+    reading = deque(iter(stream.shard(stream.num_shards, file)) for file in islice(waiting, _FILES_AT_ONCE))
+    while reading:
+        rows = reading.popleft()
+        if (row := next(rows, None)) is not None:
+            yield row
+            reading.append(rows)
+        elif (file := next(waiting, None)) is not None:
+            reading.append(iter(stream.shard(stream.num_shards, file)))
 
 
 class _HeldOut(HubSource):

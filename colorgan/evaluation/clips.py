@@ -210,7 +210,7 @@ class MotionPanel:
     """The settings of the panel of photos under known motion.
 
     Attributes:
-        num_photos: the first so many validation photos.
+        num_photos: so many of the validation photos, drawn by their hashes.
         num_frames: of each clip.
         motions: each of them over each photo.
     """
@@ -229,7 +229,7 @@ class MotionPanel:
             raise ValueError(f"unknown motions {sorted(unknown)}; allowed: {', '.join(MOTIONS)} (motion.motions)")
 
     def over(self, photos: PhotoSet, protocol: ClipProtocol) -> MotionClips:
-        """Move the first photos of a set, at the size at which the photos are measured.
+        """Move some photos of a set, at the size at which the photos are measured.
 
         Args:
             photos: with a resolved protocol.
@@ -237,15 +237,15 @@ class MotionPanel:
         """
         size, rule = photos.protocol.image_size, photos.protocol.gray_rule
         assert size is not None
-        chosen = range(min(self.num_photos, len(photos)))
+        chosen = photos.drawn(self.num_photos)
         pixels = {photos.names[p]: photos.library.original(photos.indices[p]) for p in chosen}
         resolved = replace(protocol, image_size=size, network_size=protocol.network_size or size, gray_rule=rule)
         return MotionClips(pixels, resolved, num_frames=self.num_frames, motions=self.motions, data=photos.data)
 
 
 def grainy_pan(photos: PhotoSet) -> Iterator[Image.Image]:
-    """Make three seconds of a gray film with grain: a pan over the first photo of a set."""
-    pixels = photos.library.original(photos.indices[0])
+    """Make three seconds of a gray film with grain: a pan over a photo of a set."""
+    pixels = photos.library.original(photos.indices[photos.drawn(1)[0]])
     frames, _ = moved_photo(pixels, _FILM_SIZE, "pan", _FILM_FRAMES)
     gray = input_noise(rgb_to_gray(frames), "noise", seed=0)
     return (Image.fromarray(frame[0].numpy()) for frame in to_uint8(gray))

@@ -24,7 +24,7 @@ from colorgan.metrics.base import MissingMetric
 
 Header = Mapping[str, Any]
 
-_RANKS = "kid_efficientnet_lite2"
+_RANKS = "chroma_distance"
 
 
 def compare(config: Config) -> list[tuple[Table, MeasuredSet]]:
@@ -78,7 +78,7 @@ def tabulate(
         photos: photos or clips, with a resolved protocol.
         metrics: `PictureMetric`s by name.
         results: where records are kept.
-        objective: name of the metric that ranks checkpoints; by default the kernel distance where it is measured.
+        objective: name of the metric that ranks checkpoints; by default the chroma distance where it is measured.
         missing: what metrics that cannot be measured need.
         options: of `evaluate_checkpoints`.
     """

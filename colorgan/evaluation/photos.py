@@ -125,9 +125,11 @@ class PhotoSet(MeasuredSet, Dataset[dict[str, Tensor]]):
                 "protocol.enlarge=true"
             )
         self.num_too_small = len(indices) - len(fitting)
-        if protocol.photos == "all" and protocol.first:
+        if protocol.first and protocol.draw == "name":
             fitting.sort(key=lambda index: names[index].rsplit("/", 1)[-1])
-        self.indices = fitting[: protocol.first]
+            self.indices = fitting[: protocol.first]
+        else:
+            self.indices = sorted(library.drawn(fitting, protocol.first))
         self.names = [names[index] for index in self.indices]
 
     def _held_out(self, splits: Sequence[Split]) -> list[int]:
@@ -159,6 +161,11 @@ class PhotoSet(MeasuredSet, Dataset[dict[str, Tensor]]):
         """Hash the content of all photos, in order."""
         hashes = self.library.table["sha256"]
         return hashlib.sha256("".join(hashes[index] for index in self.indices).encode()).hexdigest()
+
+    def drawn(self, count: int) -> list[int]:
+        """Draw so many photos, by position."""
+        positions = {index: position for position, index in enumerate(self.indices)}
+        return [positions[index] for index in self.library.drawn(self.indices, count)]
 
     def left_out(self) -> dict[str, int]:
         """Count photos that were dropped or are too small."""

@@ -104,8 +104,8 @@ class Protocol(BaseProtocol):
 
     Attributes:
         photos: `val`, the photos that a run with this seed never trains on, or `all`.
-        first: take so many photos: of `all` in the order of their file names, of `val` as they are listed, which makes
-            it the panel of validation in training. None for all.
+        first: take so many photos, None for all. Of `val` drawn by `hash` they are the panel of validation in training.
+        draw: which ones these are: by the `hash` of their content, or by `name`, the file's, as published protocols do.
         keep_gray: near-gray photos count too; otherwise they are left out, as in training.
         geometry: `center_square` (crop, then resize), `stretch` (resize, ignoring the aspect) or `native` (as it is).
         resample: filter of the resize.
@@ -117,6 +117,7 @@ class Protocol(BaseProtocol):
 
     photos: str = "val"
     first: int | None = None
+    draw: str = "hash"
     keep_gray: bool = False
     geometry: str = "center_square"
     resample: str = "bilinear"
@@ -129,6 +130,7 @@ class Protocol(BaseProtocol):
     choices: ClassVar[Mapping[str, tuple[str | None, ...]]] = {
         **BaseProtocol.choices,
         "photos": ("val", "all"),
+        "draw": ("hash", "name"),
         "geometry": ("center_square", "stretch", "native"),
         "resample": ("bilinear", "bicubic", "lanczos"),
         "recombination": ("generator", "lab", "yuv"),

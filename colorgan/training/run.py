@@ -77,7 +77,7 @@ def _measure(schedule: Schedule, final: Path) -> Run:
         print_table(tables[-1][0])
     report = write_report(tables, results.folder)
     picture = schedule.folder / "final.png"
-    save_photo(contact_sheet(table, photos, range(min(_PICTURED, len(photos)))), picture)
+    save_photo(contact_sheet(table, photos, photos.drawn(_PICTURED)), picture)
     print(f"picture (gray | {' | '.join(checkpoints)} | truth): {picture}\nreport: {report}\ncheckpoint: {final}")
     if config.film is not None:
         _colorize_film(str(config.film), final, photos, schedule.folder / "final.mp4")
@@ -87,7 +87,7 @@ def _measure(schedule: Schedule, final: Path) -> Run:
 
 
 def _colorize_film(film: str, checkpoint: Path, photos: PhotoSet, out: Path) -> None:
-    """Colorize a film, gray and colour side by side; for `moved` one with grain is made from the first test photo."""
+    """Colorize a film, gray and colour side by side; for `moved` one with grain is made from a test photo."""
     if out.exists():
         return
     with TemporaryDirectory() as folder:

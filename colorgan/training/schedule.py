@@ -156,7 +156,7 @@ class Schedule:
         return [own, *(split for split in before if split != own)]
 
     def test_photos(self, image_size: int, gray_rule: str) -> PhotoSet:
-        """Pick up to a thousand of the photos that this run holds out; `evaluate.py` measures more of them.
+        """Draw up to a thousand of the photos that this run holds out; `evaluate.py` measures more of them.
 
         Args:
             image_size: at which they are measured.

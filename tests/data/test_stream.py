@@ -150,6 +150,25 @@ def test_examining_again_reads_the_cache(module, monkeypatch):
     assert np.array_equal(first.original(0), second.original(0))
 
 
+def test_held_out_photos_come_from_many_files(tmp_path):
+    """Ten files of thirty photos, a class each: ten validation photos show several classes."""
+    for kind in range(10):
+        rows = []
+        for number in range(30):
+            pixels = np.random.default_rng([kind, number]).integers(256, size=(16, 16, 3), dtype=np.uint8)
+            pixels[0, 0] = kind
+            buffer = io.BytesIO()
+            Image.fromarray(pixels).save(buffer, "PNG")
+            rows.append({"image": {"bytes": buffer.getvalue(), "path": None}})
+        (tmp_path / "set").mkdir(exist_ok=True)
+        table = datasets.Dataset.from_list(rows).cast_column("image", datasets.Image(decode=False))
+        table.to_parquet(tmp_path / "set" / f"train-{kind:05d}-of-00010.parquet")
+    options = {"validation_share": 0.3, "max_validation": 10, "cache_dir": str(tmp_path / "cache")}
+    library = StreamingDataModule(HubSource(str(tmp_path / "set")), **options).examine(min_size=16)
+    classes = {int(library.original(index)[0, 0, 0]) for index in library.splits["val"]}
+    assert len(classes) >= 6  # read one after the other, ten photos fill up from the first two
+
+
 def test_a_damaged_file_of_held_out_photos_is_read_again(module, tmp_path, caplog):
     first = module().library.table.to_list()
     [file] = (tmp_path / "c").glob("stream-*.parquet")

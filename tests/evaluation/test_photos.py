@@ -2,11 +2,13 @@
 
 import hashlib
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from colorgan.color import rgb_to_gray
+from colorgan.data import ColorizationDataModule
 from colorgan.data.library import build_library
 from colorgan.data.sources import FolderSource
 from colorgan.evaluation.photos import PhotoSet
@@ -47,15 +49,37 @@ def test_first_takes_the_first_by_file_name_that_are_large_enough(photo_set, lib
     (folder / "0").mkdir(exist_ok=True)
     (folder / "f.png").rename(folder / "0" / "z.png")  # first by path, last by name, as photos in folders of classes
     try:
-        assert photo_set(first=5).names == ["a.png", "b.png", "c/e.png", "g.png", "0/z.png"]
-        split = library(validation_share=0.5)
-        held_out = PhotoSet(split, Protocol(image_size=20, gray_rule="luma601", first=2), {}, [split.split])
-        assert held_out.indices == list(split.splits["val"][:2])  # the panel of validation in training
+        assert photo_set(first=5, draw="name").names == ["a.png", "b.png", "c/e.png", "g.png", "0/z.png"]
     finally:
         (folder / "0" / "z.png").rename(folder / "f.png")
-    assert photo_set(first=3).names == ["a.png", "b.png", "c/e.png"]
-    assert photo_set(first=3, enlarge=True).names == ["a.png", "b.png", "c/d.png"]
+    assert photo_set(first=3, draw="name").names == ["a.png", "b.png", "c/e.png"]
+    assert photo_set(first=3, draw="name", enlarge=True).names == ["a.png", "b.png", "c/d.png"]
     assert photo_set(first=100, enlarge=True).names == sorted(photo_sizes)
+
+
+def test_a_part_is_drawn_by_content_whatever_the_names_and_folders(tmp_path):
+    """Photos of ten classes, a folder each: a part has many classes, and the same photos under other names."""
+    parts = []
+    for arrangement in ("classes", "shuffled"):
+        for number in range(100):
+            place = f"{number // 10}/{number % 10}" if arrangement == "classes" else f"{number * 37 % 100:02d}"
+            file = tmp_path / arrangement / f"{place}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            pixels = np.random.default_rng(number).integers(256, size=(20, 20, 3), dtype=np.uint8)
+            pixels[0, 0] = number
+            Image.fromarray(pixels).save(file)
+        source = FolderSource(str(tmp_path / arrangement))
+        module = ColorizationDataModule(source, validation_share=0.5, seed=3, cache_dir=str(tmp_path / "cache"))
+        library = module.examine(min_size=20)
+        protocol = Protocol(image_size=20, gray_rule="luma601", first=20)
+        held_out = PhotoSet(library, protocol, {}, [library.split])
+        module.begin_stage(gray_rule="luma601", image_size=20, batch_size=1, num_steps=1, stage_index=1)
+        (panel,) = module.validation_loader(20, limit=20)
+        numbers = sorted((255 * panel["rgb"][:, 0, 0, 0]).round().int().tolist())
+        assert numbers == sorted(int(photo[0, 0, 0]) for photo in map(library.original, held_out.indices))
+        parts.append(numbers)
+    assert parts[0] == parts[1]
+    assert len({number // 10 for number in parts[0]}) >= 7  # of ten; the first twenty by path show at most five
 
 
 def test_a_size_that_no_photo_has_is_refused(photo_set):
@@ -115,9 +139,9 @@ def test_the_hash_of_the_photos_is_that_of_their_content_in_order(folder, photo_
         with Image.open(folder / name) as image:
             return hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
 
-    made = photo_set(first=2)
+    made = photo_set(first=2, draw="name")
     assert made.sha256 == hashlib.sha256((content("a.png") + content("b.png")).encode()).hexdigest()
-    assert photo_set(first=3).sha256 != made.sha256
+    assert photo_set(first=3, draw="name").sha256 != made.sha256
 
 
 def test_all_photos_of_a_source_can_be_measured_without_a_run(folder, tmp_path, photo_sizes):
