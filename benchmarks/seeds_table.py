@@ -8,27 +8,28 @@ network works at twice that size, as in `colorgan colorize`.
 """
 
 import argparse
-import csv
 from collections import defaultdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pandas as pd
-import yaml
+from omegaconf import OmegaConf
 
 import colorgan
 from colorgan.checkpoint import read_header
+from colorgan.config import build_datamodule
 
 METRICS = ("colorfulness", "ciede2000", "psnr_chroma", "ssim", "kid_efficientnet_lite2", "chroma_distance")
 
 
 def link_unseen(run: Path, folder: Path) -> None:
     """Link the photos that chose nothing into a folder."""
-    data = yaml.safe_load((run / "config.yaml").read_text())["data"]
-    with (run / "manifest.csv").open(newline="") as file:
-        held_out = [row["name"] for row in csv.DictReader(file) if row["split"] == "val"]
-    for name in held_out[data["validation_panel"] :]:
-        (folder / name.replace("/", "__")).symlink_to((Path(data["path"]) / name).resolve())
+    config = OmegaConf.load(run / "config.yaml")
+    data = build_datamodule(config.data, seed=config.seed)
+    library = data.examine(min_size=max(stage.image_size for stage in config.schedule.stages.values()))
+    for row in library.drawn(library.splits["val"])[data.validation_panel :]:
+        name = library.table[row]["name"]
+        (folder / name.replace("/", "__")).symlink_to((Path(config.data.path) / name).resolve())
 
 
 def measure(run: Path, folder: Path, size: int, out: Path) -> tuple[dict[str, dict[str, float]], int]:
