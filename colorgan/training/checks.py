@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -12,6 +13,7 @@ from torchmetrics import MetricCollection
 
 from colorgan.checkpoint import load_generator, read_tensors
 from colorgan.config import check_complete, class_of
+from colorgan.data.library import PhotoLibrary, Split
 from colorgan.networks.spectral import largest_singular_value, spectral_norms
 from colorgan.training.plan import PlannedStage
 from colorgan.training.processes import Processes
@@ -58,6 +60,28 @@ def check_processes(processes: Processes, trainer: DictConfig) -> None:
         raise ValueError(
             f"trainer.devices={devices} does not go with -m: a trial starts one process only; "
             "take hydra/launcher=submitit_slurm, whose jobs have several, or one command a trial"
+        )
+
+
+def check_held_out(library: PhotoLibrary, splits: Sequence[Mapping[str, Any]], config: DictConfig) -> None:
+    """Refuse to train where nothing could be measured: `init_from` trained on all that this run holds out.
+
+    Args:
+        library: the photos of the run.
+        splits: its own, and those behind `init_from`.
+        config: of the run.
+
+    Raises:
+        ValueError: names the keys.
+    """
+    rules = [Split(split["seed"], split["threshold"]) for split in splits]
+    groups = {str(library.table[index]["group"]) for index in library.splits["val"]}
+    if not any(all(rule.holds_out(group) for rule in rules) for group in groups):
+        seeds = " or ".join(str(seed) for seed in dict.fromkeys(rule.seed for rule in rules[1:]))
+        raise ValueError(
+            f"init_from={config.init_from}: the runs behind it trained on all photos that seed={config.seed} holds out "
+            f"here, so the result could not be measured; take seed={seeds}, or a larger data.validation_share, got "
+            f"{config.data.validation_share:g}"
         )
 
 

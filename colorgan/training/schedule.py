@@ -21,7 +21,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 
 from colorgan.callbacks import Records, StopRequest
-from colorgan.checkpoint import find_checkpoint, read_header
+from colorgan.checkpoint import find_checkpoint
 from colorgan.config import build, build_datamodule, build_metrics, plain
 from colorgan.data.library import PhotoLibrary, Split, write_manifest
 from colorgan.evaluation.clips import MotionClips, MotionPanel
@@ -36,9 +36,10 @@ from colorgan.training.build import (
     stage_callbacks,
     validation_metrics,
 )
-from colorgan.training.checks import check_config, check_objective, check_processes, check_stage
-from colorgan.training.plan import PlannedStage, plan_stages
+from colorgan.training.checks import check_config, check_held_out, check_objective, check_processes, check_stage
+from colorgan.training.plan import PlannedStage, plan_stages, trained_through
 from colorgan.training.processes import Processes
+from colorgan.training.provenance import Provenance
 from colorgan.training.run_folder import (
     claim_folder,
     hand_over,
@@ -65,6 +66,7 @@ class Schedule:
         self.config = config
         self.folder: Path = Path(config.runs_dir) / str(config.name)
         self.plan = self.plan_for(None)
+        self.inherited = Provenance.of(config)
         self.datamodule = build_datamodule(config.data, seed=config.seed)
         self.metrics = build_metrics(config.metrics)
         self.motion: MotionPanel | None = build(config.motion) if "motion" in config else None
@@ -90,7 +92,8 @@ class Schedule:
             self._examine()
             return self._run_stages()
         with locked(self.folder):
-            claim_folder(self.folder, plain(self.config))
+            start = {"started_from": self.inherited.started_from} if self.inherited.started_from else {}
+            claim_folder(self.folder, {**plain(self.config), **start})
             write_manifest(self._examine(), self.folder / "manifest.csv")
             try:
                 self.processes.start()
@@ -101,6 +104,7 @@ class Schedule:
 
     def _examine(self) -> PhotoLibrary:
         library = self.datamodule.examine(min_size=self.largest_size)
+        check_held_out(library, self.splits(), self.config)
         self.plan = self.plan_for(self.datamodule.num_training())
         if unknown := [stage.name for stage in self.plan if not stage.entry.steps]:
             raise ValueError(
@@ -146,14 +150,17 @@ class Schedule:
 
     def splits(self) -> list[dict[str, Any]]:
         """Describe which photos this run, and those it started from, hold out, and which they leave out altogether."""
+        splits: list[dict[str, Any]] = self._provenance()["splits"]
+        return splits
+
+    def _provenance(self) -> dict[str, Any]:
         library = self.datamodule.library
         assert library is not None
         assert library.split is not None
         limits = {"min_size": self.largest_size, "min_colorfulness": self.datamodule.min_colorfulness}
-        before = read_header(start).get("splits", []) if (start := self.init_from) else []
         kind = {"kind": self.datamodule.source.describe()["kind"]}  # clips and photos have nothing in common
         own = {**asdict(library.split), **limits, **kind}
-        return [own, *(split for split in before if split != own)]
+        return self.inherited.with_own([own], trained_through(self.config))
 
     def test_photos(self, image_size: int, gray_rule: str) -> PhotoSet:
         """Draw up to a thousand of the photos that this run holds out; `evaluate.py` measures more of them.
@@ -278,7 +285,7 @@ class Schedule:
         return build_stage_trainer(self.config.trainer, stage, callbacks, run_logger)
 
     def _save_networks(self, stage: PlannedStage, module: Stage, path: Path, metrics: Mapping[str, float]) -> None:
-        save_networks(path, stage, module, metrics, config=self.config, splits=self.splits())
+        save_networks(path, stage, module, metrics, config=self.config, provenance=self._provenance())
 
 
 def _rates(where: str, module: DictConfig) -> list[str]:
