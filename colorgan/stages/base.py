@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from colorgan.losses import Loss
 from colorgan.networks.spectral import renew_spectral_norms, spectral_vectors
+from colorgan.ranges import Count, NotNegative, Positive
 
 Batch = dict[str, Tensor]
 
@@ -58,14 +59,14 @@ class Stage(pl.LightningModule):
         generator: nn.Module,
         discriminator: nn.Module | None,
         losses: Mapping[str, Loss],
-        loss_weights: Mapping[str, float],
+        loss_weights: Mapping[str, NotNegative],
         num_steps: int,
         first_step: int = 0,
         index: int = 0,
         seed: int = 0,
         freeze_encoder: bool | str = False,
-        gradient_clip: float | None = None,
-        accumulate: int = 1,
+        gradient_clip: Positive | None = None,
+        accumulate: Count = 1,
         channels_last: bool = False,
     ) -> None:
         super().__init__()

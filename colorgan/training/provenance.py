@@ -1,8 +1,6 @@
 """Inherit what a checkpoint says of the runs behind it: what they held out, and through which networks they trained."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -35,20 +33,23 @@ class Provenance:
         """
         if not config.init_from:
             return cls()
-        file = find_checkpoint(config.init_from)
+        try:
+            file = find_checkpoint(config.init_from)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{error} (init_from)") from error
         header = read_header(file)
         if "splits" not in header:
             raise ValueError(
                 f"init_from={config.init_from} does not say which photos its run held out (an older version wrote "
                 "it), so nothing trained from it could be measured; train that run again"
             )
-        facts = {key: header[key] for key in ("stage", "total_step", "source") if key in header}
-        ancestor = {"file": str(config.init_from), "sha256": file_hash(file), **facts}
+        facts: dict[str, Any] = {key: header[key] for key in ("stage", "total_step", "source") if key in header}
+        ancestor: dict[str, Any] = {"file": str(config.init_from), "sha256": file_hash(file), **facts}
         return cls(header["splits"], header.get("trained_through", []), [ancestor, *header.get("started_from", [])])
 
     def with_own(self, splits: list[dict[str, Any]], trained_through: list[str]) -> dict[str, Any]:
         """Say for a header what a run and those before it did; without those before it, what it did itself."""
         inherited = [split for split in self.splits if split not in splits]
-        facts: Mapping[str, Any] = {"started_from": self.started_from} if self.started_from else {}
         through = sorted({*trained_through, *self.trained_through})
-        return {"splits": [*splits, *inherited], "trained_through": through, **facts}
+        facts: dict[str, Any] = {"splits": [*splits, *inherited], "trained_through": through}
+        return {**facts, "started_from": self.started_from} if self.started_from else facts

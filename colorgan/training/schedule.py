@@ -36,10 +36,18 @@ from colorgan.training.build import (
     stage_callbacks,
     validation_metrics,
 )
-from colorgan.training.checks import check_config, check_held_out, check_objective, check_processes, check_stage
+from colorgan.training.checks import (
+    check_config,
+    check_held_out,
+    check_objective,
+    check_precision,
+    check_processes,
+    check_stage,
+)
 from colorgan.training.plan import PlannedStage, plan_stages, trained_through
 from colorgan.training.processes import Processes
 from colorgan.training.provenance import Provenance
+from colorgan.training.rehearsal import rehearse
 from colorgan.training.run_folder import (
     claim_folder,
     hand_over,
@@ -73,10 +81,13 @@ class Schedule:
         self.clip_metrics = build_metrics(config.clip_metrics)
         check_objective(config.objective, self.metrics)
         self.stop = StopRequest()
-        self.processes = Processes(build_trainer(config.trainer, logger=False))
+        trainer = build_trainer(config.trainer, logger=False)
+        check_precision(trainer, config.trainer)
+        self.processes = Processes(trainer)
         check_processes(self.processes, config.trainer)
         for stage in self.plan:
             check_stage(stage, losses=config.loss, metrics=self.metrics, num_processes=self.processes.count)
+        rehearse(config, self.plan_for(1))
 
     def run(self) -> Path:
         """Run what is not done yet; returns the path of `final.safetensors`.
@@ -191,13 +202,11 @@ class Schedule:
         """Count the training photos that `plan` asks about: those of the run's data, or a number without any data.
 
         Raises:
-            ValueError: `plan` is something else.
+            ValueError: the data are a stream.
         """
         wanted = self.config.plan
         if wanted is not True:
-            if not isinstance(wanted, int) or wanted < 1:
-                raise ValueError(f"plan={wanted} must be true, false or a number of training photos")
-            return wanted
+            return int(wanted)
         self.datamodule.examine(min_size=self.largest_size)
         num_photos = self.datamodule.num_training()
         if num_photos is None:

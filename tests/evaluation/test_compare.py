@@ -162,7 +162,7 @@ def test_photos_of_training_stay_out(measure, run, photos, tmp_path):
         (["checkpoints={run}", "metrics=ful"], ["did you mean full?"]),
         (["checkpoints={run}", "protocol=ddcolor"], ["did you mean ddcolor_val5k?"]),
         (["checkpoints={run}", "protocol.geometry=crop"], ["geometry='crop' is unknown; allowed: center_square"]),
-        (["checkpoints={run}", "protocol.image_size=0"], ["image_size must be at least 1 or null, got 0"]),
+        (["checkpoints={run}", "protocol.image_size=0"], ["protocol.image_size=0 must be a whole number of at"]),
         (["checkpoints={run}", "protocol.image_size=512"], ["none of 5 photos has 512 px", "protocol.image_size"]),
         (["checkpoints={run}", "objective=lpipps"], ["objective='lpipps'", "psnr"]),
         (["checkpoints={run}", "metrics.psnr.peak=1"], ["metrics.psnr"]),
