@@ -53,7 +53,7 @@ MORE_MISTAKES = [
         ),
         (["schedule.stages.gan.handover=colorfulness"], r"handover='colorfulness' has no better direction"),
         (["schedule.stages.critic_pretrain.handover=psnr"], r"critic_pretrain.handover must be last"),
-        (["objective=fid"], r"objective='fid' must be one of the metrics: colorfulness, psnr"),
+        (["objective=fid"], r"objective='fid' must be one of the metrics: chroma_distance, colorfulness, psnr"),
         (["trainer.accelerator=cpu", "trainer.devices=2"], r"trainer.devices=2: several processes need trainer=ddp"),
         (
             ["+trainer.strategy=fsdp"],
