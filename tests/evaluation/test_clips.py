@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -117,12 +118,24 @@ def test_clips_and_moved_photos_exclude_each_other(run, clips, tmp_path, command
 def test_clips_that_a_run_trained_on_are_not_measured(clips):
     source, protocol = ClipsSource(str(clips)), ClipProtocol(network_size=32, gray_rule="luma601")
     splits = [Split(seed, "8" + 63 * "0") for seed in range(40)]
-    held_out = next(s for s in splits if s.holds_out("one") and not s.holds_out("two"))
+    one, two = source.group("one"), source.group("two")
+    held_out = next(split for split in splits if split.holds_out(one) and not split.holds_out(two))
     film = FilmClips(source, protocol, [held_out])
     assert film.names == ["one"]
     assert film.left_out()["trained on"] >= 1
     with pytest.raises(ValueError, match="trained on all clips"):
         FilmClips(source, protocol, [Split(0, "")])
+
+
+def test_clips_that_a_run_trained_on_are_known_in_other_folders_and_under_other_names(clips, tmp_path):
+    copy = tmp_path / "batch1" / "renamed"
+    shutil.copytree(clips / "two", copy)
+    source, protocol = ClipsSource(str(clips)), ClipProtocol(network_size=32, gray_rule="luma601")
+    splits = [Split(seed, "8" + 63 * "0") for seed in range(40)]
+    trained = next(split for split in splits if not split.holds_out(source.group("two")))
+    for folder in (tmp_path, copy.parent, copy):
+        with pytest.raises(ValueError, match="trained on all clips"):
+            FilmClips(ClipsSource(str(folder)), protocol, [trained])
 
 
 def test_another_photo_lends_its_colours_under_the_same_motion(photos):

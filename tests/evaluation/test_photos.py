@@ -8,9 +8,8 @@ import torch
 from PIL import Image
 
 from colorgan.color import rgb_to_gray
-from colorgan.data import ColorizationDataModule
+from colorgan.data import ColorizationDataModule, FolderSource
 from colorgan.data.library import build_library
-from colorgan.data.sources import FolderSource
 from colorgan.evaluation.photos import PhotoSet
 from colorgan.evaluation.protocol import Protocol
 
