@@ -1,5 +1,6 @@
 """Adversarial losses on logits, in pairs: one for the discriminator, one for the generator."""
 
+import math
 from typing import ClassVar
 
 import torch.nn.functional as F
@@ -16,6 +17,7 @@ class BCEDiscriminatorLoss(Loss):
 
     trains: ClassVar = "discriminator"
     inputs: ClassVar = ("real_logits", "fake_logits")
+    chance: ClassVar = math.log(2)
 
     def forward(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """Compute the scalar over logits of any shape."""
@@ -37,6 +39,7 @@ class HingeDiscriminatorLoss(Loss):
 
     trains: ClassVar = "discriminator"
     inputs: ClassVar = ("real_logits", "fake_logits")
+    chance: ClassVar = 1.0
 
     def forward(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """Compute the scalar over logits of any shape."""
@@ -58,6 +61,7 @@ class LeastSquaresDiscriminatorLoss(Loss):
 
     trains: ClassVar = "discriminator"
     inputs: ClassVar = ("real_logits", "fake_logits")
+    chance: ClassVar = 0.25
 
     def forward(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """Compute the scalar over logits of any shape."""

@@ -20,7 +20,7 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 
-from colorgan.callbacks import Records, StopRequest
+from colorgan.callbacks import Records, StopRequest, warn_of_result
 from colorgan.checkpoint import find_checkpoint, read_header
 from colorgan.config import build, build_datamodule, build_metrics, plain
 from colorgan.data.library import PhotoLibrary, Split, write_manifest
@@ -155,6 +155,12 @@ class Schedule:
         own = {**asdict(library.split), **limits, **kind}
         return [own, *(split for split in before if split != own)]
 
+    def warnings(self) -> list[str]:
+        """List what was wrong with the stages of this run, in the order in which it was found."""
+        records = Records(self.folder / "metrics.jsonl", "").read()
+        found = ((r["stage"], r["step"], text) for r in records for text in r.get("warnings", {}).values())
+        return [f"{stage}, step {step}: {text}" for stage, step, text in found]
+
     def test_photos(self, image_size: int, gray_rule: str) -> PhotoSet:
         """Draw up to a thousand of the photos that this run holds out; `evaluate.py` measures more of them.
 
@@ -229,6 +235,9 @@ class Schedule:
             path = hand_over(
                 stage, records.of_stage(), self.metrics, lambda *where: self._save_networks(stage, module, *where)
             )
+            better = self.metrics[self.config.objective].higher_is_better
+            handed_on = int(read_header(path)["step"])
+            warn_of_result(records, handed_on, self.config.objective, higher_is_better=better)
             facts = {"seconds": round(time.monotonic() - started, 1), **module.counts()}
             write_json(stage.folder / "done.json", {**facts, "handover": file_hash(path)})
             remove_resume_files(stage.folder)
