@@ -56,7 +56,7 @@ class Colorizer:
         header = read_header(find_checkpoint(checkpoint))
         return cls(
             load_generator(checkpoint),
-            working_size=working_size or 2 * header["image_size"],
+            working_size=2 * header["image_size"] if working_size is None else working_size,
             device=choose_device(device),
         )
 

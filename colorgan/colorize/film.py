@@ -17,13 +17,13 @@ from typing import Any
 
 import av
 import numpy as np
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from colorgan.colorize.colorizer import Colorizer
 from colorgan.colorize.pipeline import Colored, SegmentEnd, beside_gray, color_stream, leave_a_core
 from colorgan.colorize.smoothing import ChromaSmoother
+from colorgan.console import make_console
 from colorgan.files import atomic, file_hash, write_json, write_text
 from colorgan.media.film_reader import FilmReader, FolderReader
 from colorgan.media.film_writer import FilmWriter, open_writer
@@ -261,7 +261,7 @@ class _SpeedColumn(ProgressColumn):
 @contextmanager
 def _progress(total: int | None, before: int) -> Iterator[Callable[[int], None]]:
     """Yield a function that is told how many frames are done: a bar in a terminal, else a line now and then."""
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     columns = (TextColumn("colorizing"), BarColumn(), MofNCompleteColumn(), _SpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=total, completed=before)

@@ -29,6 +29,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from colorgan.config import check_name
 from colorgan.errors import one_line
 from colorgan.files import write_json
 
@@ -89,6 +90,7 @@ class TrialSweeper(Sweeper):
         fixed.pop("name", None)
         HydraConfig.instance().set_config(self.common)  # the default name reads the chosen experiment from it
         self.name = str(self.common.name) if "name" in by_key else f"{self.common.name}-sweep"
+        check_name(self.name)
         self.folder, self.fixed = Path(self.common.runs_dir) / self.name, fixed
         if (self.folder / "config.yaml").exists():
             raise ValueError(f"{self.folder} is a run; give the sweep its own folder with name=...")

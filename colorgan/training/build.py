@@ -88,7 +88,7 @@ def build_trainer(trainer: DictConfig, **options: Any) -> pl.Trainer:
     """
     try:
         built: pl.Trainer = factory(trainer)(**options)
-    except (ValueError, TypeError, MisconfigurationException) as error:
+    except (ValueError, TypeError, OverflowError, ImportError, MisconfigurationException) as error:
         raise ValueError(f"trainer: {error}") from error
     return built
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from omegaconf import DictConfig
-from rich.console import Console
 
 from colorgan.callbacks.health import too_colorful, worse_than_gray
 from colorgan.checkpoint import read_header
 from colorgan.colorize.colorizer import Colorizer
 from colorgan.colorize.film import FilmOptions, colorize_film
+from colorgan.console import make_console
 from colorgan.evaluation.clips import grainy_pan
 from colorgan.evaluation.compare import tabulate, write_report
 from colorgan.evaluation.figures import contact_sheet
@@ -121,7 +121,7 @@ def _print_costs(schedule: Schedule) -> None:
     """Print what the schedule would cost, for the photos at hand or for as many as `plan` says."""
     num_photos = schedule.planned_photos()
     costs = schedule_costs(schedule.config, schedule.plan_for(num_photos))
-    Console(width=None if Console().is_terminal else 160).print(cost_table(costs, num_photos=num_photos))
+    make_console(width=None if make_console().is_terminal else 160).print(cost_table(costs, num_photos=num_photos))
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from colorgan.config import differences, plain
 from colorgan.files import copy_file, file_hash, write_text
 from colorgan.stages.base import Stage
 from colorgan.training.checks import check_picture, check_saved
-from colorgan.training.plan import PlannedStage, trained_through
+from colorgan.training.plan import PlannedStage
 
 logger = logging.getLogger(__name__)
 
@@ -135,9 +135,9 @@ def save_networks(
     metrics: Mapping[str, float],
     *,
     config: DictConfig,
-    splits: list[dict[str, Any]],
+    provenance: Mapping[str, Any],
 ) -> None:
-    """Write a checkpoint of a stage's networks, with step, metrics, splits and config in its header; check it.
+    """Write a checkpoint of a stage's networks, with step, metrics, provenance and config in its header; check it.
 
     Args:
         path: the file.
@@ -145,7 +145,7 @@ def save_networks(
         module: holds the networks, after `module.steps` steps.
         metrics: last values measured of them.
         config: of the run.
-        splits: what this run, and those it started from, hold out.
+        provenance: what this run, and those it started from, hold out and trained through (`Provenance.with_own`).
     """
     first = not any((stage.folder / "snapshots").glob("*.safetensors"))
     both = {"generator": module.generator, "discriminator": module.discriminator}
@@ -161,8 +161,7 @@ def save_networks(
             **module.counts(),
             "metrics": dict(metrics),
             "image_size": stage.entry.image_size,
-            "splits": splits,
-            "trained_through": trained_through(config),
+            **provenance,
         },
     )
     check_saved(path, networks, trained=module.trains)

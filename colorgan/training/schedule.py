@@ -36,9 +36,18 @@ from colorgan.training.build import (
     stage_callbacks,
     validation_metrics,
 )
-from colorgan.training.checks import check_config, check_objective, check_processes, check_stage
-from colorgan.training.plan import PlannedStage, plan_stages
+from colorgan.training.checks import (
+    check_config,
+    check_held_out,
+    check_objective,
+    check_precision,
+    check_processes,
+    check_stage,
+)
+from colorgan.training.plan import PlannedStage, plan_stages, trained_through
 from colorgan.training.processes import Processes
+from colorgan.training.provenance import Provenance
+from colorgan.training.rehearsal import rehearse
 from colorgan.training.run_folder import (
     claim_folder,
     hand_over,
@@ -65,16 +74,20 @@ class Schedule:
         self.config = config
         self.folder: Path = Path(config.runs_dir) / str(config.name)
         self.plan = self.plan_for(None)
+        self.inherited = Provenance.of(config)
         self.datamodule = build_datamodule(config.data, seed=config.seed)
         self.metrics = build_metrics(config.metrics)
         self.motion: MotionPanel | None = build(config.motion) if "motion" in config else None
         self.clip_metrics = build_metrics(config.clip_metrics)
         check_objective(config.objective, self.metrics)
         self.stop = StopRequest()
-        self.processes = Processes(build_trainer(config.trainer, logger=False))
+        trainer = build_trainer(config.trainer, logger=False)
+        check_precision(trainer, config.trainer)
+        self.processes = Processes(trainer)
         check_processes(self.processes, config.trainer)
         for stage in self.plan:
             check_stage(stage, losses=config.loss, metrics=self.metrics, num_processes=self.processes.count)
+        rehearse(config, self.plan_for(1))
 
     def run(self) -> Path:
         """Run what is not done yet; returns the path of `final.safetensors`.
@@ -90,7 +103,8 @@ class Schedule:
             self._examine()
             return self._run_stages()
         with locked(self.folder):
-            claim_folder(self.folder, plain(self.config))
+            start = {"started_from": self.inherited.started_from} if self.inherited.started_from else {}
+            claim_folder(self.folder, {**plain(self.config), **start})
             write_manifest(self._examine(), self.folder / "manifest.csv")
             try:
                 self.processes.start()
@@ -101,6 +115,7 @@ class Schedule:
 
     def _examine(self) -> PhotoLibrary:
         library = self.datamodule.examine(min_size=self.largest_size)
+        check_held_out(library, self.splits(), self.config)
         self.plan = self.plan_for(self.datamodule.num_training())
         if unknown := [stage.name for stage in self.plan if not stage.entry.steps]:
             raise ValueError(
@@ -146,14 +161,17 @@ class Schedule:
 
     def splits(self) -> list[dict[str, Any]]:
         """Describe which photos this run, and those it started from, hold out, and which they leave out altogether."""
+        splits: list[dict[str, Any]] = self._provenance()["splits"]
+        return splits
+
+    def _provenance(self) -> dict[str, Any]:
         library = self.datamodule.library
         assert library is not None
         assert library.split is not None
         limits = {"min_size": self.largest_size, "min_colorfulness": self.datamodule.min_colorfulness}
-        before = read_header(start).get("splits", []) if (start := self.init_from) else []
         kind = {"kind": self.datamodule.source.describe()["kind"]}  # clips and photos have nothing in common
         own = {**asdict(library.split), **limits, **kind}
-        return [own, *(split for split in before if split != own)]
+        return self.inherited.with_own([own], trained_through(self.config))
 
     def warnings(self) -> list[str]:
         """List what was wrong with the stages of this run, in the order in which it was found."""
@@ -190,13 +208,11 @@ class Schedule:
         """Count the training photos that `plan` asks about: those of the run's data, or a number without any data.
 
         Raises:
-            ValueError: `plan` is something else.
+            ValueError: the data are a stream.
         """
         wanted = self.config.plan
         if wanted is not True:
-            if not isinstance(wanted, int) or wanted < 1:
-                raise ValueError(f"plan={wanted} must be true, false or a number of training photos")
-            return wanted
+            return int(wanted)
         self.datamodule.examine(min_size=self.largest_size)
         num_photos = self.datamodule.num_training()
         if num_photos is None:
@@ -287,7 +303,7 @@ class Schedule:
         return build_stage_trainer(self.config.trainer, stage, callbacks, run_logger)
 
     def _save_networks(self, stage: PlannedStage, module: Stage, path: Path, metrics: Mapping[str, float]) -> None:
-        save_networks(path, stage, module, metrics, config=self.config, splits=self.splits())
+        save_networks(path, stage, module, metrics, config=self.config, provenance=self._provenance())
 
 
 def _rates(where: str, module: DictConfig) -> list[str]:
