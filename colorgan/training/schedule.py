@@ -50,6 +50,7 @@ from colorgan.training.provenance import Provenance
 from colorgan.training.rehearsal import rehearse
 from colorgan.training.run_folder import (
     claim_folder,
+    drop_snapshots,
     hand_over,
     is_done,
     locked,
@@ -284,6 +285,7 @@ class Schedule:
     ) -> pl.Trainer:
         def save_snapshot(step: int, values: dict[str, float]) -> None:
             self._save_networks(stage, module, snapshot_file(stage, step), values)
+            drop_snapshots(stage, records.of_stage(), self.metrics)
 
         validation = validation_metrics(
             self.metrics,
