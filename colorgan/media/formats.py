@@ -10,7 +10,7 @@ from PIL import Image
 from colorgan.media.photo import PHOTO_ENDINGS
 from colorgan.media.pillow import EXTRA, SEQUENCES, open_image
 from colorgan.media.samples import MissingReaderError
-from colorgan.media.signatures import head_of, is_jxl, is_raw, is_tiff
+from colorgan.media.signatures import head_of, is_heif, is_jxl, is_raw, is_tiff
 from colorgan.media.tiff import is_camera_raw, open_tiff
 
 RAW_ENDINGS = frozenset({".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"})
@@ -78,7 +78,7 @@ def _photo(path: Path) -> Inside | None:
     except (OSError, ValueError, SyntaxError, RuntimeError, EOFError, LookupError, TypeError) as error:
         if isinstance(error, MissingReaderError):
             raise
-        return Inside("photo") if head.startswith(_SIGNATURES) else None
+        return Inside("photo") if head.startswith(_SIGNATURES) or is_heif(head) else None
 
 
 # Photos whose header is damaged: they are still photos, and reading says what is wrong.
@@ -102,7 +102,7 @@ def _check_rawpy() -> None:
 
 def _film(path: Path) -> Inside:
     try:
-        with av.open(str(path)) as container:
+        with path.open("rb") as file, av.open(file) as container:  # by its path, FFmpeg would go by the name
             names = container.format.name
             if any(name in names for name in _NO_FILM):
                 return Inside(None, "it is neither photo nor film")

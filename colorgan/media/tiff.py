@@ -51,6 +51,9 @@ def read_page(page: TiffPage) -> tuple[Samples, Metadata]:
     space = _SPACES.get(page.photometric)
     if space is None:
         raise NotImplementedError(f"photometric {page.photometric} is not known")
+    end = max((a + b for a, b in zip(page.dataoffsets, page.databytecounts, strict=True)), default=0)
+    if end > page.parent.filehandle.size:  # JPEG's decoder would fill up with gray
+        raise ValueError(f"the file is cut off: its pixels end at byte {end} of {page.parent.filehandle.size}")
     values = page.asarray()
     if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and page.samplesperpixel > 1:
         values = np.moveaxis(values, 0, -1)
