@@ -2,7 +2,7 @@
 
 import mimetypes
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple
 
 import av
 from PIL import Image
@@ -100,9 +100,16 @@ def _check_rawpy() -> None:
         raise MissingReaderError(f"camera raw needs {EXTRA}") from None
 
 
+class _Nameless:
+    """A file whose name FFmpeg does not see, as it would go by the ending."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+
+
 def _film(path: Path) -> Inside:
     try:
-        with path.open("rb") as file, av.open(file) as container:  # by its path, FFmpeg would go by the name
+        with path.open("rb") as file, av.open(_Nameless(file)) as container:
             names = container.format.name
             if any(name in names for name in _NO_FILM):
                 return Inside(None, "it is neither photo nor film")

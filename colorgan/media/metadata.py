@@ -23,7 +23,8 @@ _LAYOUT = {
     *range(317, 326),
     *(330, 332, 333, 334, 336, *range(338, 344), 347),
     *range(512, 522),
-    *(529, 530, 531, 532, 34675, _XMP, _IPTC, _PHOTOSHOP),
+    *(529, 530, 531, 532, 33421, 33422, *range(50706, 52600)),  # the last two: the sensor of a camera, DNG
+    *(34675, _XMP, _IPTC, _PHOTOSHOP),
 }
 _EXIF_SIZE = {0xA002: 0, 0xA003: 1}  # PixelXDimension, PixelYDimension
 _COLOR_SPACE, _SRGB = 0xA001, 1

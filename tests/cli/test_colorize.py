@@ -194,7 +194,7 @@ def test_what_a_file_is_is_found_inside_alike_alone_and_in_a_folder(run, tmp_pat
     assert "8 colorized, 3 skipped, 1 files that are neither photo nor film left alone" in said
     assert f"skipped: {source}/i.vob: it is a film; colorgan colorize {source}/i.vob --out FILM.mp4" in err
     assert f"skipped: {source}/j.jpg: it is a film" in err
-    assert f"skipped: {source}/k.heic: " in err
+    assert f"skipped: {source}/k.heic" in err  # damaged, or its reader is not installed
     assert {path.name for path in (tmp_path / "out").iterdir()} == {f"{letter}.png" for letter in "abcdefgh"}
     for name in [*formats, "g.jxl", "h.mpo"]:
         assert command("colorize", source / name, "-c", run, "-o", tmp_path / "one")[0] == 0
