@@ -205,6 +205,12 @@ def _sound(exif: dict[int, Any]) -> dict[int, Any]:
             return False
         return True
 
+    try:
+        Metadata(exif).exif_bytes()
+    except _DAMAGE:
+        pass
+    else:
+        return exif
     result = {}
     for tag, value in exif.items():
         if isinstance(value, dict):
