@@ -123,9 +123,11 @@ def tabulate(
     )
 
 
-def write_report(tables: Sequence[tuple[Table, MeasuredSet]], folder: Path, *, with_truth: bool = True) -> Path:
-    """Write `metrics.csv`, the pictures and `report.md`; returns the report's path."""
-    sections = []
+def write_report(
+    tables: Sequence[tuple[Table, MeasuredSet]], folder: Path, *, with_truth: bool = True, warnings: Sequence[str] = ()
+) -> Path:
+    """Write `metrics.csv`, the pictures and `report.md`, which begins with warnings; returns the report's path."""
+    sections = ["**Warnings**\n\n" + "".join(f"- {warning}\n" for warning in warnings)] if warnings else []
     for number, (table, photos) in enumerate(tables, start=1):
         prefix = f"{number}-" if len(tables) > 1 else ""
         pictures = save_figures(table, photos, folder / "figures", prefix, with_truth=with_truth)

@@ -4,6 +4,7 @@ All are computed in float32, whatever the logits: in bfloat16 a loss near 0.65 m
 decided by it.
 """
 
+import math
 from typing import ClassVar
 
 import torch.nn.functional as F
@@ -20,6 +21,7 @@ class BCEDiscriminatorLoss(Loss):
 
     trains: ClassVar = "discriminator"
     inputs: ClassVar = ("real_logits", "fake_logits")
+    chance: ClassVar = math.log(2)
 
     def forward(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """Compute the scalar over logits of any shape."""
@@ -43,6 +45,7 @@ class HingeDiscriminatorLoss(Loss):
 
     trains: ClassVar = "discriminator"
     inputs: ClassVar = ("real_logits", "fake_logits")
+    chance: ClassVar = 1.0
 
     def forward(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """Compute the scalar over logits of any shape."""
@@ -64,6 +67,7 @@ class LeastSquaresDiscriminatorLoss(Loss):
 
     trains: ClassVar = "discriminator"
     inputs: ClassVar = ("real_logits", "fake_logits")
+    chance: ClassVar = 0.25
 
     def forward(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """Compute the scalar over logits of any shape."""

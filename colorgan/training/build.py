@@ -16,6 +16,7 @@ from colorgan.callbacks import (
     PruneTrial,
     Records,
     ResumeCheckpoint,
+    StageHealth,
     StageProgressBar,
     StopRequest,
     ValidationMetrics,
@@ -131,6 +132,7 @@ def stage_callbacks(
     entry = stage.entry
     callbacks: list[pl.Callback] = [
         validation,
+        StageHealth(validation, config.objective),
         ValidationPictures(stage.folder / "images"),
         ResumeCheckpoint(
             stage.folder / "last.ckpt", every=config.save_every, validate_every=entry.validate_every, stop=stop

@@ -143,7 +143,7 @@ def _check_handover(stage: PlannedStage, where: str, metrics: MetricCollection) 
     if metrics[name].higher_is_better is None:
         raise ValueError(f"{where}.handover={name!r} has no better direction; take another metric")
     if not stage.entry.snapshots:
-        raise ValueError(f"{where}.handover={name!r} needs {where}.snapshots=true")
+        raise ValueError(f"{where}.handover={name!r} needs {where}.snapshots of at least 1")
 
 
 def _names(metrics: MetricCollection) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from omegaconf import DictConfig
 
-from colorgan.ranges import Count, Positive, PositiveShare, ProperShare
+from colorgan.ranges import Count, Natural, Positive, PositiveShare, ProperShare
 from colorgan.stages.base import Stage
 
 
@@ -26,7 +26,8 @@ class StageEntry:
         share: part of the training photos that the stage draws from, chosen at random for each stage.
         degrade: let the data's degradation, if it has one, damage the inputs of this stage.
         ema_decay: of the generator's moving average; None for none.
-        snapshots: keep the networks of every validation.
+        snapshots: keep the networks of so many validations, evenly spaced, and beside them those of the best one by
+            `handover` and of the last; 0 for none.
         handover: `last`, or the validation metric by which the best snapshot is handed on.
     """
 
@@ -39,7 +40,7 @@ class StageEntry:
     share: PositiveShare = 1.0
     degrade: bool = True
     ema_decay: ProperShare | None = None
-    snapshots: bool = False
+    snapshots: Natural = 0
     handover: str = "last"
 
 
@@ -52,6 +53,16 @@ class PlannedStage:
     entry: StageEntry
     first_step: int
     folder: Path
+
+    @property
+    def snapshot_steps(self) -> list[int]:
+        """List the steps whose snapshots stay, whatever is measured of them."""
+        every, last = self.entry.validate_every, self.entry.steps
+        validations = [*range(every, last, every), last]
+        if not self.entry.snapshots:
+            return []
+        spacing = -(-len(validations) // self.entry.snapshots)
+        return [*validations[spacing - 1 : -1 : spacing], last]
 
 
 def plan_stages(schedule: DictConfig, folder: Path, *, num_photos: int | None = None) -> list[PlannedStage]:

@@ -174,6 +174,32 @@ def snapshot_file(stage: PlannedStage, step: int) -> Path:
     return stage.folder / "snapshots" / f"step={step:06d}.safetensors"
 
 
+def drop_snapshots(stage: PlannedStage, measured: list[dict[str, Any]], metrics: MetricCollection) -> None:
+    """Delete the snapshots that a stage does not keep: all but those of its plan, the best and the newest.
+
+    Args:
+        stage: the planned stage.
+        measured: its records, in order, the last one of a snapshot that is whole.
+        metrics: which know what is better.
+    """
+    best = _best(stage, measured, metrics)
+    kept = {*stage.snapshot_steps, measured[-1]["step"], *([best["step"]] if best else [])}
+    for record in measured:
+        if record["step"] not in kept:
+            snapshot_file(stage, record["step"]).unlink(missing_ok=True)
+
+
+def _best(stage: PlannedStage, measured: list[dict[str, Any]], metrics: MetricCollection) -> dict[str, Any] | None:
+    """Choose the best record that has a snapshot; None without any, or where the last networks are handed on."""
+    name = stage.entry.handover
+    if name == "last":
+        return None
+    sign = -1 if metrics[name].higher_is_better else 1
+    known = [r for r in measured if r["metrics"][name] == r["metrics"][name]]  # no NaN
+    kept = [record for record in known if snapshot_file(stage, record["step"]).exists()]
+    return min(kept, key=lambda record: sign * record["metrics"][name], default=None)
+
+
 def hand_over(
     stage: PlannedStage,
     measured: list[dict[str, Any]],
@@ -189,10 +215,8 @@ def hand_over(
         save: writes the networks as they are now, with the values measured of them.
     """
     path, name = stage.folder / "handover.safetensors", stage.entry.handover
-    candidates = [] if name == "last" else [r for r in measured if r["metrics"][name] == r["metrics"][name]]  # no NaN
-    if candidates:
-        sign = -1 if metrics[name].higher_is_better else 1
-        best = min(candidates, key=lambda record: sign * record["metrics"][name])
+    best = _best(stage, measured, metrics)
+    if best is not None:
         logger.info("handing on step %d of %s, best by %s", best["step"], stage.folder.name, name)
         copy_file(snapshot_file(stage, best["step"]), path)
     else:

@@ -20,8 +20,8 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 
-from colorgan.callbacks import Records, StopRequest
-from colorgan.checkpoint import find_checkpoint
+from colorgan.callbacks import Records, StopRequest, warn_of_result
+from colorgan.checkpoint import find_checkpoint, read_header
 from colorgan.config import build, build_datamodule, build_metrics, plain
 from colorgan.data.library import PhotoLibrary, Split, write_manifest
 from colorgan.evaluation.clips import MotionClips, MotionPanel
@@ -50,6 +50,7 @@ from colorgan.training.provenance import Provenance
 from colorgan.training.rehearsal import rehearse
 from colorgan.training.run_folder import (
     claim_folder,
+    drop_snapshots,
     hand_over,
     is_done,
     locked,
@@ -175,6 +176,12 @@ class Schedule:
         own = {**asdict(library.split), **limits, **kind}
         return self.inherited.with_own([own], trained_through(self.config))
 
+    def warnings(self) -> list[str]:
+        """List what was wrong with the stages of this run, in the order in which it was found."""
+        records = Records(self.folder / "metrics.jsonl", "").read()
+        found = ((r["stage"], r["step"], text) for r in records for text in r.get("warnings", {}).values())
+        return [f"{stage}, step {step}: {text}" for stage, step, text in found]
+
     def test_photos(self, image_size: int, gray_rule: str) -> PhotoSet:
         """Draw up to a thousand of the photos that this run holds out; `evaluate.py` measures more of them.
 
@@ -247,6 +254,9 @@ class Schedule:
             path = hand_over(
                 stage, records.of_stage(), self.metrics, lambda *where: self._save_networks(stage, module, *where)
             )
+            better = self.metrics[self.config.objective].higher_is_better
+            handed_on = int(read_header(path)["step"])
+            warn_of_result(records, handed_on, self.config.objective, higher_is_better=better)
             facts = {"seconds": round(time.monotonic() - started, 1), **module.counts()}
             write_json(stage.folder / "done.json", {**facts, "handover": file_hash(path)})
             remove_resume_files(stage.folder)
@@ -277,6 +287,7 @@ class Schedule:
     ) -> pl.Trainer:
         def save_snapshot(step: int, values: dict[str, float]) -> None:
             self._save_networks(stage, module, snapshot_file(stage, step), values)
+            drop_snapshots(stage, records.of_stage(), self.metrics)
 
         validation = validation_metrics(
             self.metrics,
