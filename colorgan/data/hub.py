@@ -6,7 +6,7 @@ from typing import Any
 import datasets
 from PIL import Image
 
-from colorgan.data.own_files import BoundedDownloads, OwnFiles, check_card
+from colorgan.data.own_files import OwnFiles, check_card
 from colorgan.data.sources import Row, Source
 from colorgan.media.photo import UnreadablePhotoError, read_photo
 
@@ -66,7 +66,11 @@ class HubSource(Source):
         builder = self._builder()
         self.files.belongs_to(builder)
         try:
-            dataset = builder.as_streaming_dataset(self.split) if streaming else _prepared(builder, self.split)
+            if streaming:
+                dataset = builder.as_streaming_dataset(self.split)
+            else:
+                builder.download_and_prepare()
+                dataset = builder.as_dataset(self.split)
             features = dataset.features or dataset._resolve_features().features
         except Exception as error:
             raise self._not_loaded(error) from error
@@ -90,22 +94,3 @@ class HubSource(Source):
         """Kind, name, configuration, split, and hosts if any are allowed: more photos can be read then."""
         facts = {"kind": "hub", "path": self.path, "name": self.name, "split": self.split}
         return {**facts, "hosts": self.hosts} if self.hosts else facts
-
-
-def _prepared(builder: datasets.DatasetBuilder, split: str) -> datasets.Dataset:
-    """Do what `datasets.load_dataset` does, which takes no download manager."""
-    config = datasets.DownloadConfig(
-        cache_dir=builder._cache_downloaded_dir,
-        use_etag=False,
-        token=builder.token,
-        storage_options=builder.storage_options,
-    )
-    downloads = BoundedDownloads(
-        dataset_name=builder.dataset_name,
-        download_config=config,
-        data_dir=builder.config.data_dir,
-        base_path=builder.base_path,
-        record_checksums=False,
-    )
-    builder.download_and_prepare(dl_manager=downloads)
-    return builder.as_dataset(split=split)

@@ -192,7 +192,8 @@ def write_manifest(library: PhotoLibrary, path: Path) -> None:
     if changed:
         raise ValueError(
             f"the photos are not those this run began with: {len({name for name, *_ in changed})} were added, removed "
-            f"or changed, or are split otherwise, for example {min(changed)[0]} (see {path}; give a new run its own name=)"
+            f"or changed, or are split otherwise, for example {min(changed)[0]} (see {path}; give a new run its own "
+            "name=)"
         )
 
 

@@ -9,18 +9,14 @@ from typing import Any
 
 import datasets
 import yaml
-from datasets.packaged_modules.folder_based_builder.folder_based_builder import FolderBasedBuilder
-from datasets.utils.extract import Extractor
 from datasets.utils.file_utils import xopen
-from datasets.utils.py_utils import NestedDataStructure
 from huggingface_hub import constants, hf_hub_download
 from huggingface_hub.repocard import metadata_load
 
-from colorgan.data.fetch import LARGEST, fetch, read_bounded
+from colorgan.data.fetch import fetch, read_bounded
 from colorgan.media.photo import UnreadablePhotoError
 
 _CARDS = ("README.md", ".huggingface.yaml")
-_MOST_UNPACKED = 100  # times the size of an archive; photos are compressed already
 
 
 class OwnFiles:
@@ -41,13 +37,10 @@ class OwnFiles:
 
     def belongs_to(self, builder: datasets.DatasetBuilder) -> None:
         """Take up where the data set's own files are downloaded to."""
-        if builder.repo_id:
+        if builder.repo_id and builder.repo_id not in self._repositories[1:]:
             self._repositories.append(builder.repo_id)
             name = f"datasets--{builder.repo_id.replace('/', '--')}"
             self.folders.append((Path(constants.HF_HUB_CACHE) / name).resolve())
-        if isinstance(builder, FolderBasedBuilder):
-            # these name the files themselves, and unpack archives; in a table, names are whatever its author wrote
-            self.folders.append(Path(builder._cache_downloaded_dir).resolve())
 
     def content(self, image: Mapping[str, Any]) -> bytes | Path:
         """Find the bytes of an undecoded image of `datasets`, or its file.
@@ -62,7 +55,7 @@ class OwnFiles:
         if image["bytes"] is not None:
             return bytes(image["bytes"])
         path = str(image["path"])
-        if path.startswith(("http://", "https://")) and "::" not in path:
+        if path.startswith(("http://", "https://")):
             return fetch(path, self.hosts)
         member, archive, place = path.rpartition("::")
         if member and not re.match(r"zip://(?!.*::)", member):
@@ -151,35 +144,3 @@ def _strings(value: Any) -> Iterable[str]:
     elif isinstance(value, dict | list | tuple):
         for part in value.values() if isinstance(value, dict) else value:
             yield from _strings(part)
-
-
-class BoundedDownloads(datasets.DownloadManager):  # type: ignore[misc]  # untyped upstream
-    """Download the files of a data set; of archives only zips of bounded size are unpacked."""
-
-    def extract(self, path_or_paths: Any) -> Any:
-        """Unpack archives; files that are none stay as they are."""
-        for path in NestedDataStructure(path_or_paths).flatten():
-            _check_archive(Path(path))
-        return super().extract(path_or_paths)
-
-
-def _check_archive(path: Path) -> None:
-    """Refuse an archive that unpacks to too much. `zipfile` gives no more bytes of a file than its header claims.
-
-    Raises:
-        ValueError: says what is wrong with it.
-    """
-    kind = Extractor.infer_extractor_format(path)
-    if kind is None:
-        return
-    if kind != "zip":
-        raise ValueError(f"{path} is packed as {kind}; only zip archives are unpacked")
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-    if odd := [m.filename for m in members if m.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)]:
-        raise ValueError(f"{odd[0]} in {path} is neither stored nor deflated")
-    if large := [m.filename for m in members if m.file_size > LARGEST]:
-        raise ValueError(f"{large[0]} in {path} unpacks to more than {LARGEST >> 20} MiB")
-    unpacked, packed = sum(m.file_size for m in members), path.stat().st_size
-    if unpacked > _MOST_UNPACKED * packed + LARGEST:
-        raise ValueError(f"{path} unpacks to {unpacked >> 20} MiB, over {_MOST_UNPACKED} times its size")

@@ -230,6 +230,11 @@ def _splits(headers: Mapping[str, Header]) -> list[Mapping[str, Any]]:
                 f"{name} does not say which photos its run held out (an older version wrote it); give photos that it "
                 "never saw and protocol.photos=all"
             )
+        if any(split.get("kind") == "clips" for split in header["splits"]):
+            raise ValueError(
+                f"{name} trained on clips, so its split tells nothing of single photos; measure data=clips, or photos "
+                "that it never saw with protocol.photos=all"
+            )
     return [split for header in headers.values() for split in header["splits"]]
 
 

@@ -4,15 +4,24 @@ import json
 import math
 import shutil
 
+import datasets
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rewriting import rewritten
 
+from colorgan.checkpoint import find_checkpoint
 from colorgan.data import ClipsSource
 from colorgan.data.library import Split
 from colorgan.evaluation.clips import FilmClips, MotionClips, MotionPanel
 from colorgan.evaluation.protocol import ClipProtocol
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch, tmp_path_factory):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path_factory.mktemp("cache")))
+
 
 ROWS = ["gray", "mean tint", "shuffled", "run", "truth"]
 
@@ -136,6 +145,19 @@ def test_clips_that_a_run_trained_on_are_known_in_other_folders_and_under_other_
     for folder in (tmp_path, copy.parent, copy):
         with pytest.raises(ValueError, match="trained on all clips"):
             FilmClips(ClipsSource(str(folder)), protocol, [trained])
+
+
+def test_checkpoints_that_know_clips_by_path_or_trained_on_clips_alone_are_refused(run, clips, tmp_path, command):
+    def splits(name, **facts):
+        return rewritten(find_checkpoint(run), tmp_path / f"{name}.safetensors", lambda h: h["splits"][0].update(facts))
+
+    old, new = splits("old", kind="clips"), splits("new", kind="clips", identity="content")
+    code, _, error = command("evaluate", f"checkpoints={old}", "data=clips", f"data.path={clips}")
+    assert code == 2
+    assert "old knows clips by their paths (an older version wrote it)" in error
+    code, _, error = command("evaluate", f"checkpoints={new}", f"out={tmp_path}/out")
+    assert code == 2
+    assert "new trained on clips, so its split tells nothing of single photos" in error
 
 
 def test_another_photo_lends_its_colours_under_the_same_motion(photos):
