@@ -33,14 +33,14 @@ class OwnFiles:
     def __init__(self, path: str, hosts: Sequence[str]) -> None:
         self.path, self.hosts = path, list(hosts)
         self.folders = [_with_blobs(Path(path).resolve())] if Path(path).is_dir() else []
-        self._repositories = [path]
+        self._repositories = set() if self.folders else {path}
 
     def belongs_to(self, builder: datasets.DatasetBuilder) -> None:
         """Take up where the data set's own files are downloaded to."""
-        if builder.repo_id and builder.repo_id not in self._repositories[1:]:
-            self._repositories.append(builder.repo_id)
+        if builder.repo_id:
+            self._repositories.add(builder.repo_id)
             name = f"datasets--{builder.repo_id.replace('/', '--')}"
-            self.folders.append((Path(constants.HF_HUB_CACHE) / name).resolve())
+            self.folders = [(Path(constants.HF_HUB_CACHE) / name).resolve()]
 
     def content(self, image: Mapping[str, Any]) -> bytes | Path:
         """Find the bytes of an undecoded image of `datasets`, or its file.
@@ -72,9 +72,13 @@ class OwnFiles:
     def _own_file(self, place: str, shown: str) -> Path:
         """Find a local file, links followed; relative names are inside the data set."""
         for folder in self.folders:
-            file = (folder / place).resolve()
+            try:
+                file = (folder / place).resolve()
+                is_other = file.exists() and not file.is_file()
+            except (OSError, ValueError, RuntimeError) as error:  # a name too long, a null byte, links in a circle
+                raise UnreadablePhotoError(f"{shown!r} is no file: {error}") from error
             if file.is_relative_to(folder):
-                if file.exists() and not file.is_file():
+                if is_other:
                     raise UnreadablePhotoError(f"{shown} is no file")
                 return file
         raise UnreadablePhotoError(
@@ -83,8 +87,8 @@ class OwnFiles:
         )
 
     def _is_own_address(self, place: str) -> bool:
-        own = "|".join(map(re.escape, self._repositories))
-        return re.match(rf"hf://datasets/({own})(@[^/]+)?/", place) is not None and ".." not in place.split("/")
+        own = any(re.match(rf"hf://datasets/{re.escape(name)}(@[^/]+)?/", place) for name in self._repositories)
+        return own and ".." not in place.split("/")
 
 
 def _read(address: str, shown: str) -> bytes:
@@ -93,7 +97,7 @@ def _read(address: str, shown: str) -> bytes:
             return read_bounded(file, shown)
     except (FileNotFoundError, UnreadablePhotoError):
         raise
-    except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
+    except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, ValueError) as error:
         raise UnreadablePhotoError(f"{shown} cannot be read: {error}") from error
 
 
@@ -113,7 +117,10 @@ def check_card(path: str) -> None:
         file = _card_file(path, name)
         if file is None:
             continue
-        card = metadata_load(file) if file.suffix == ".md" else yaml.safe_load(file.read_text())
+        try:
+            card = metadata_load(file) if file.suffix == ".md" else yaml.safe_load(file.read_text())
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise ValueError(f"{name} of {path} cannot be read: {str(error).splitlines()[0]} (data.path)") from error
         configs = card.get("configs") if isinstance(card, dict) else None
         for config in configs if isinstance(configs, list) else []:
             for place in _strings(

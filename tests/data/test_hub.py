@@ -5,16 +5,19 @@ import tracemalloc
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from types import SimpleNamespace
 
 import datasets
 import numpy as np
 import pyarrow.parquet
 import pytest
+from huggingface_hub import constants
 from PIL import Image
 
 from colorgan.data import HubSource, StreamingDataModule
 from colorgan.data.examine import examine_photo
 from colorgan.data.fetch import LARGEST
+from colorgan.data.own_files import OwnFiles
 from colorgan.media.photo import UnreadablePhotoError
 
 
@@ -158,6 +161,31 @@ def test_a_table_opens_files_of_its_own_alone(tmp_path, streaming):
     assert ["is not opened" in error for error in errors] == [True] * len(outside)
 
 
+@pytest.mark.parametrize("place", ["a\0b.png", "x" * 5000, "folder", "circle.png", "zip://a\0b::set.zip"])
+def test_a_name_that_cannot_be_one_is_an_unreadable_photo(tmp_path, place):
+    (tmp_path / "set" / "folder").mkdir(parents=True)
+    (tmp_path / "set" / "circle.png").symlink_to("circle.png")
+    with zipfile.ZipFile(tmp_path / "set" / "set.zip", "w") as archive:
+        archive.writestr("a", b"")
+    source = HubSource(str(tmp_path / "set"))
+    image, facts = examine_photo({"image": {"bytes": None, "path": place}, "name": "x"}, source)
+    assert image is None
+    assert facts["error"]
+
+
+def test_only_the_files_and_addresses_of_a_repository_are_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    files = OwnFiles("a/b", [])
+    files.belongs_to(SimpleNamespace(repo_id="a/b"))
+    own = tmp_path / "datasets--a--b" / "snapshots" / "1" / "x.png"
+    assert files.content({"bytes": None, "path": str(own)}) == own
+    for other in (tmp_path / "datasets--a--c" / "x.png", "hf://datasets/a/bc/x.png", "hf://datasets/a/b/../c/x.png"):
+        with pytest.raises(UnreadablePhotoError, match="is not opened"):
+            files.content({"bytes": None, "path": str(other)})
+    with pytest.raises(Exception, match=r"offline|cannot be read|Cannot reach"):  # the address itself is asked for
+        files.content({"bytes": None, "path": "hf://datasets/a/b@main/x.png"})
+
+
 def test_a_set_without_a_photo_to_use_says_why(tmp_path, examine):
     source = HubSource(str(name_paths(tmp_path / "set", ["https://images.example.org/1.png"])))
     with pytest.raises(ValueError, match=r"none of 1 photos .*data\.hosts=\[images\.example\.org\] if you trust it"):
@@ -182,6 +210,9 @@ def test_a_card_that_names_files_of_others_is_refused_before_any_is_looked_for(t
     with pytest.raises(ValueError, match=r"README\.md of .*set names .*, which is no file of its own \(data\.path\)"):
         HubSource(str(folder)).listing()
     assert server.asked == []
+    (folder / "README.md").write_text("---\nconfigs: [\n---\n")
+    with pytest.raises(ValueError, match=r"README\.md of .* cannot be read: .*\(data\.path\)"):
+        HubSource(str(folder)).listing()
 
 
 @pytest.fixture
