@@ -38,6 +38,12 @@ _Smooth = Annotated[
 ]
 _Fps = Annotated[float | None, typer.Option(help="Film from a folder of frames: frames per second.", show_default="24")]
 _Resume = Annotated[bool, typer.Option("--resume", help="Film: go on with what an interrupted run left.")]
+_Deinterlace = Annotated[
+    bool, typer.Option("--deinterlace", help="Film: make progressive pictures of interlaced ones (bwdif).")
+]
+_Recolor = Annotated[
+    bool, typer.Option("--recolor", help="Film: colorize shots that are in colour already, too; they are left else.")
+]
 _Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what exists.")]
 _Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps; default: cuda if there is one.")]
 
@@ -54,6 +60,8 @@ def colorize(
     smooth: _Smooth = 0.0,
     fps: _Fps = None,
     resume: _Resume = False,
+    deinterlace: _Deinterlace = False,
+    recolor: _Recolor = False,
     overwrite: _Overwrite = False,
     device: _Device = None,
 ) -> None:
@@ -67,12 +75,14 @@ def colorize(
 
     load = partial(_load_colorizer, checkpoint, size=size, render_factor=render_factor, squash=squash, device=device)
     film_flags = {"--batch": batch is not None, "--smooth": bool(smooth), "--fps": fps is not None, "--resume": resume}
+    film_flags |= {"--deinterlace": deinterlace, "--recolor": recolor}
     into_film = out.suffix.lower() in FILM_ENDINGS
     if source.suffix.lower() in FILM_ENDINGS or (source.is_dir() and (into_film or smooth or fps is not None)):
         from colorgan.checkpoint import find_checkpoint
         from colorgan.colorize.film import FilmOptions, colorize_film
 
-        options = FilmOptions(8 if batch is None else batch, smooth, fps, compare, resume, overwrite)
+        frames = 8 if batch is None else batch
+        options = FilmOptions(frames, smooth, fps, compare, resume, overwrite, deinterlace, recolor)
         colorize_film(source, out, load, find_checkpoint(checkpoint), options)
     elif any(film_flags.values()):
         given = ", ".join(flag for flag, used in film_flags.items() if used)

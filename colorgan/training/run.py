@@ -96,7 +96,7 @@ def _colorize_film(film: str, checkpoint: Path, photos: PhotoSet, out: Path) -> 
             source = Path(folder)
             for number, frame in enumerate(grainy_pan(photos)):
                 frame.save(source / f"{number:05d}.png")
-        options = FilmOptions(compare=True, overwrite=True)
+        options = FilmOptions(compare=True, overwrite=True, recolor=True)
         colorize_film(source, out, lambda: Colorizer.load(checkpoint), checkpoint, options)
 
 

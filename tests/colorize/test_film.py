@@ -46,10 +46,14 @@ def vivid(run, place):
 
 @pytest.fixture
 def colorize(vivid, command):
-    """`colorgan colorize SOURCE --checkpoint ... --out OUT WORDS`: exit code, output and error."""
+    """`colorgan colorize SOURCE --checkpoint ... --out OUT WORDS`: exit code, output and error.
 
-    def run_it(source, out, *words):
-        return command("colorize", source, "--checkpoint", vivid, "--out", out, *words)
+    The clips are in colour: `recolor=False` leaves them so.
+    """
+
+    def run_it(source, out, *words, recolor=True):
+        recolored = ["--recolor"] if recolor and source.suffix != ".png" else []
+        return command("colorize", source, "--checkpoint", vivid, "--out", out, *words, *recolored)
 
     return run_it
 
@@ -220,7 +224,7 @@ def test_killed_in_the_middle_and_resumed_gives_the_same_frames(vivid, tmp_path,
     source = make_clip(tmp_path / "a.mp4", frames=500, size=(160, 120), audio="aac")
 
     def command(out, *words):
-        typed = ["colorize", source, "--checkpoint", vivid, "--out", out, *words]
+        typed = ["colorize", source, "--checkpoint", vivid, "--out", out, "--recolor", *words]
         return [sys.executable, "-m", "colorgan.cli.main", *map(str, typed)]
 
     subprocess.run(command(tmp_path / "whole.mp4"), cwd=ROOT, check=True, capture_output=True)

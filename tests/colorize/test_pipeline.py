@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from colorgan.colorize import Colorizer, pipeline
-from colorgan.media.film_reader import FULL, FilmFacts, Frame
+from colorgan.media.film_facts import FULL, FilmFacts, Frame
 
 FACTS = FilmFacts(20, 16, Fraction(1, 25), Fraction(25), color_range=FULL)
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from film_fixture import packets, photo
 
-from colorgan.media.film_reader import FilmFacts
-from colorgan.media.matroska import ROOM, write_pixel_aspect
+from colorgan.media.film_facts import FilmFacts
+from colorgan.media.matroska import ROOM, write_video_facts
 
 
 def write_film(path):
@@ -28,7 +28,7 @@ def test_players_read_the_aspect_and_nothing_else_moves(tmp_path, aspect, title)
     path = tmp_path / "a.mkv"
     write_film(path)
     size, before = path.stat().st_size, packets(path, "video")
-    write_pixel_aspect(path, 64, FilmFacts(64, 48, Fraction(1, 25), Fraction(25), pixel_aspect=aspect), title)
+    write_video_facts(path, 64, FilmFacts(64, 48, Fraction(1, 25), Fraction(25), pixel_aspect=aspect), title)
     assert path.stat().st_size == size
     assert packets(path, "video") == before
     with av.open(str(path)) as container:

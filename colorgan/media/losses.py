@@ -1,0 +1,218 @@
+"""Find what a damaged film lacks: compare time stamps, counts and bytes with what its container promises."""
+
+import heapq
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.video.stream import VideoStream
+
+_MOST_FAILURES = 100  # reads in a row that bring no packet
+_NOTICED = 1.5  # frame durations: a longer distance between two pictures is a gap
+_RARE = 0.02  # share of gaps up to which a film without any other sign of damage was meant to have a constant rate
+_EARLY_END_S = 0.5  # a film that ends this much before its stated duration was cut off
+_NEAR_S = 2.0  # a gap this close to a broken place comes of it
+_SHOWN_PLACES = 8
+_MOST_KEPT = 10_000  # places in memory, of a film that is all gaps
+
+
+def read_packets(container: InputContainer, streams: Sequence[Stream] = ()) -> "Iterator[Packet[Any] | None]":
+    """Read all packets, over places that cannot be read: None stands for each of these."""
+    failures = 0
+    while failures < _MOST_FAILURES:
+        try:
+            for packet in container.demux(list(streams)) if streams else container.demux():
+                failures = 0
+                yield packet
+            return
+        except av.FFmpegError:
+            failures += 1
+            yield None
+
+
+class Losses:
+    """Keep account of the packets that were read and the pictures they gave.
+
+    Matroska, MPEG and the like state the time of each picture: where one is missing, there is a gap. A gap is no loss
+    where the film has no constant rate and nothing around is broken. MP4 states durations, so there are no gaps; there
+    the packets without a picture count. AVI counts pictures; an empty one stands for "the one before stays".
+
+    Args:
+        container: what is read.
+        stream: the film in it.
+        path: of the file.
+        rate: nominal frames a second.
+    """
+
+    def __init__(self, container: InputContainer, stream: VideoStream, path: Path, rate: float) -> None:
+        self._unit = float(stream.time_base or 0) or 1 / av.time_base
+        self._has_durations = "mov" in container.format.name
+        self._promised = stream.frames if self._has_durations or container.format.name == "avi" else 0
+        self._start_s = (container.start_time or 0) / av.time_base
+        self._stated_s = self._start_s + (container.duration or 0) / av.time_base
+        self._film_end_s = self._start_s + _tagged_duration(stream)
+        self._bytes_lack = path.stat().st_size < promised_bytes(path)
+        self._step_s = 1 / rate
+        self._waiting: list[int] = []
+        self._broken: deque[float] = deque(maxlen=_MOST_KEPT)
+        self._intervals: Counter[int] = Counter()
+        self._gaps: list[tuple[float, float, int]] = []  # from, to, packets without a picture in between
+        self._packets = self._pictures = self._held = self._undecodable = 0
+        self._end_s = self._film_s = self._start_s
+        self._last: float | None = None
+        self._stopped = False  # the last read brought nothing
+        self._last_duration = self._step_s
+
+    def read(self, packet: "Packet[Any] | None", *, of_film: bool) -> None:
+        """Note a packet, or a place that cannot be read."""
+        if packet is None or packet.is_corrupt:
+            self._broken.append(self._end_s)
+        self._stopped = packet is None
+        if packet is None:
+            return
+        time = packet.pts if packet.pts is not None else packet.dts
+        if time is not None:
+            self._end_s = max(self._end_s, float((time + (packet.duration or 0)) * packet.time_base))
+        if not of_film or (time is None and not packet.size):  # the latter marks the end
+            return
+        self._packets += 1
+        if not packet.size or packet.is_discard:
+            self._held += 1
+        elif packet.pts is not None and self._has_durations:
+            heapq.heappush(self._waiting, packet.pts)
+
+    def undecodable(self, packet: "Packet[Any]") -> None:
+        """Note a packet that gave an error instead of a picture."""
+        time = packet.pts if packet.pts is not None else packet.dts
+        self._broken.append(self._film_s if time is None else time * self._unit)
+        self._undecodable += 1
+
+    def picture(self, picture: av.VideoFrame) -> None:
+        """Note a picture, in the order they are shown."""
+        self._pictures += 1
+        time = picture.pts if picture.pts is not None else picture.dts
+        if time is None:
+            return
+        lost = 0
+        while self._waiting and self._waiting[0] <= time:
+            lost += heapq.heappop(self._waiting) != time
+        now = time * self._unit
+        if picture.is_corrupt:
+            self._broken.append(now)
+        before = self._start_s - self._step_s if self._last is None else self._last
+        self._note(before, now, lost)
+        self._last = self._film_s = now
+        self._last_duration = picture.duration * self._unit or self._step_s
+
+    def _note(self, before: float, now: float, lost: int) -> None:
+        if self._last is not None and len(self._intervals) < _MOST_KEPT:
+            self._intervals[round(1000 * (now - before))] += 1
+        if (lost or now - before > _NOTICED * self._step_s) and len(self._gaps) < _MOST_KEPT:
+            self._gaps.append((before, now, lost))
+
+    def report(self) -> str | None:
+        """Say what is missing and where; None if nothing is."""
+        step = self._usual_step()
+        self._end(step)
+        missing = [(a, b, count) for a, b, lost in self._gaps if (count := self._missing(a, b, lost, step))]
+        number = sum(count for *_, count in missing)
+        unplaced = 0
+        if self._promised and self._is_broken:
+            in_gaps = sum(self._frames_between(a, b, step) for a, b, _ in self._gaps)
+            unplaced = self._promised - self._pictures - self._held - max(in_gaps, number)
+        words = []
+        if self._stopped or self._end_s < self._stated_s - max(_EARLY_END_S, step):
+            words.append(f"it is cut off after {self._end_s:.1f} s of {self._stated_s:.1f} s")
+        if number + max(0, unplaced):
+            of = f" of {self._promised}" if self._promised else ""
+            words.append(f"{number + max(0, unplaced)}{of} frames are missing{self._places(missing, step)}")
+        if self._undecodable and not words:
+            words.append(f"{self._undecodable} of its packets are damaged")
+        elif self._broken and not words:
+            words.append(f"it is broken near {self._broken[0] - self._start_s:.2f} s, though no frame is missing")
+        elif self._bytes_lack and not words:
+            words.append("it is shorter than its header says")
+        return "; ".join(words) or None
+
+    @property
+    def _is_broken(self) -> bool:
+        return bool(self._broken) or self._bytes_lack
+
+    def _usual_step(self) -> float:
+        """The most common distance of two pictures, which for some films of fields is not the nominal one."""
+        usual = self._intervals.most_common(1)
+        return max(usual[0][0] / 1000, self._step_s) if usual else self._step_s
+
+    def _end(self, step: float) -> None:
+        """Note the gap at the end: between the last picture and what the container has or says of the film."""
+        if self._last is None:
+            return
+        end = self._film_end_s
+        if self._has_durations and self._waiting:
+            end = max(self._waiting) * self._unit + step
+        elif self._is_broken and end <= self._last:
+            end = self._end_s  # of all streams
+        if end > self._last + self._last_duration + step / 2 and (self._is_broken or self._film_end_s > self._last):
+            self._gaps.append((self._last, end, len(self._waiting)))
+
+    def _missing(self, before: float, now: float, lost: int, step: float) -> int:
+        first = self._last is not None and before < self._start_s
+        if self._has_durations or first:
+            near = any(a <= now for a in self._broken) if first else True
+            return (lost or (self._frames_between(before, now, step) if first and self._is_broken else 0)) if near else 0
+        constant = len(self._gaps) <= max(1, _RARE * self._pictures) and not self._promised
+        near = self._bytes_lack or any(before - _NEAR_S < place < now + _NEAR_S for place in self._broken)
+        if now - before <= _NOTICED * step or not (constant or near):
+            return 0
+        return self._frames_between(before, now, step)
+
+    @staticmethod
+    def _frames_between(before: float, now: float, step: float) -> int:
+        return max(0, round((now - before) / step) - 1)
+
+    def _places(self, missing: list[tuple[float, float, int]], step: float) -> str:
+        shown = [f"{a + step - self._start_s:.2f}-{b - self._start_s:.2f} s" for a, b, _ in missing[:_SHOWN_PLACES]]
+        more = f" and {len(missing) - _SHOWN_PLACES} other places" if len(missing) > _SHOWN_PLACES else ""
+        if not shown:
+            near = f", near {self._broken[0] - self._start_s:.2f} s" if self._broken else ""
+            return f"{near}, in a place that the file does not tell"
+        return f" ({', '.join(shown)}{more})"
+
+
+def _tagged_duration(stream: VideoStream) -> float:
+    """Read the duration of its film that Matroska's muxers write as a tag, in seconds; 0 if there is none."""
+    hours, minutes, seconds = ([*stream.metadata.get("DURATION", "").split(":"), "0", "0", "0"])[:3]
+    try:
+        return int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds)
+    except ValueError:
+        return 0.0
+
+
+def promised_bytes(path: Path) -> int:
+    """Add up the size that the outermost elements of a file claim: RIFF, MP4 and Matroska; 0 for others."""
+    with path.open("rb") as file:
+        head = file.read(64)
+        if head[:4] == b"RIFF":
+            return 8 + int.from_bytes(head[4:8], "little")
+        if head[:4] == b"\x1a\x45\xdf\xa3":
+            start = head.find(b"\x18\x53\x80\x67")  # the segment, behind a short header
+            width = 9 - head[start + 4].bit_length() if 0 <= start < 50 else 9
+            size = int.from_bytes(head[start + 4 : start + 4 + width], "big") & ((1 << 7 * width) - 1)
+            return 0 if width > 8 or size == (1 << 7 * width) - 1 else start + 4 + width + size
+        position, end = 0, path.stat().st_size
+        while head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip", b"moof", b"sidx", b"styp", b"udta"):
+            size = int.from_bytes(head[:4], "big")
+            size = int.from_bytes(head[8:16], "big") if size == 1 else size
+            if size < 8:
+                return end
+            position += size
+            if position >= end:
+                break
+            file.seek(position)
+            head = file.read(16)
+        return position
