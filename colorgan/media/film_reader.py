@@ -13,7 +13,8 @@ from av.video.stream import VideoStream
 
 from colorgan.media.fields import PROGRESSIVE, Deinterlacer, OrderReader, TelecineDetector
 from colorgan.media.film_facts import SWSCALE_MATRIX, FilmFacts, Frame, probe
-from colorgan.media.losses import Losses, read_packets
+from colorgan.media.losses import Losses, promised_bytes
+from colorgan.media.packets import read_packets
 from colorgan.media.shots import ColorDetector
 
 FILM_ENDINGS = frozenset(
@@ -50,7 +51,9 @@ class FilmReader:
             with av.open(str(path)) as container:
                 self.facts = probe(container, film_stream(container, path))
         except av.FFmpegError as error:
-            raise ValueError(f"{path} cannot be read as a film: {error.strerror}") from error
+            lack = promised_bytes(path) - path.stat().st_size
+            cut = f"; it lacks {lack} bytes of what its header says, and its index with them" if lack > 0 else ""
+            raise ValueError(f"{path} cannot be read as a film: {error.strerror}{cut}") from error
         if deinterlace:
             self.facts = replace(self.facts, scan=PROGRESSIVE)
 
@@ -99,10 +102,10 @@ class FilmReader:
         self.damage = None
         stream.thread_type = "AUTO"
         losses = Losses(container, stream, self.path, float(self.facts.rate))
-        for packet in read_packets(container):
-            of_film = packet is not None and packet.stream_index == stream.index
-            losses.read(packet, of_film=of_film)
-            if packet is not None and of_film and packet.size:
+        for read in read_packets(container):
+            losses.read(read)
+            packet = read.packet
+            if packet is not None and packet.stream_index == stream.index and packet.size:
                 try:
                     pictures = stream.decode(packet)
                 except av.FFmpegError:

@@ -1,7 +1,7 @@
 """Carry what a film has beside its pictures into another file: sound, subtitles, chapters, title."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from colorgan.media.film_reader import film_stream
-from colorgan.media.losses import read_packets
+from colorgan.media.packets import read_packets
 
 TRIAL_PACKETS = 2000  # of the source; a subtitle may come later, its header is tried all the same
 _CARRIED = ("audio", "subtitle")
@@ -84,10 +84,10 @@ class OtherStreams:
                 av.open(io.BytesIO(), "w", format=container_format(out or self.out)) as target,
             ):
                 carrier = _Carrier(source.streams[index], target, flac=flac)
-                for packet in islice(read_packets(source), TRIAL_PACKETS):
+                for packet, _ in islice(read_packets(source), TRIAL_PACKETS):
                     if packet is not None and packet.stream_index == index:
-                        target.mux(carrier.carry(packet))
-                target.mux(carrier.carry(None))
+                        mux(target, carrier.carry(packet))
+                mux(target, carrier.carry(None))
                 target.start_encoding()
         except (av.FFmpegError, ValueError):
             return False
@@ -109,7 +109,7 @@ class OtherStreams:
     ) -> "Iterator[Packet[Any]]":
         streams = [source.streams[index] for index in carriers]
         read = read_packets(source, () if most else streams) if carriers else iter(())
-        for packet in islice(read, most):
+        for packet, _ in islice(read, most):
             if packet is None or packet.stream_index not in carriers or not packet.size or packet.dts is None:
                 continue  # the reader of the pictures says what is broken
             if packet.dts * packet.time_base <= end_s:
@@ -155,6 +155,16 @@ class _Carrier:
             return []  # a damaged packet; those after it have their own times
         encoded = [piece for frame in frames for piece in self._encoder.encode(frame)]
         return encoded + (self._encoder.encode(None) if packet is None else [])
+
+
+def mux(target: OutputContainer, packets: "Iterable[Packet[Any]]") -> None:
+    """Write packets; sound whose content is damaged so that its format cannot be told is left out."""
+    for packet in packets:
+        try:
+            target.mux(packet)
+        except av.error.InvalidDataError:
+            if packet.stream.type == "video":
+                raise
 
 
 def describe(copy: Stream, original: Stream) -> None:

@@ -19,7 +19,7 @@ from colorgan.media.fields import PROGRESSIVE, ScanMarker, halve_chroma
 from colorgan.media.film_codecs import FILM_OUTPUTS, choose_codec
 from colorgan.media.film_facts import SWSCALE_MATRIX, FilmFacts, Frame
 from colorgan.media.film_reader import FilmReader, film_stream, plane_values
-from colorgan.media.film_streams import TRIAL_PACKETS, OtherStreams, container_format, describe
+from colorgan.media.film_streams import TRIAL_PACKETS, OtherStreams, container_format, describe, mux
 from colorgan.media.frame_folder import FolderReader, FrameFolderWriter
 
 
@@ -184,8 +184,7 @@ class FilmWriter:
                 packets = heapq.merge(packets, self._others.packets(container, target, most=most), key=_seconds)
             if more:
                 film.metadata["title"] = matroska.ROOM
-            for packet in packets:
-                target.mux(packet)
+            mux(target, packets)
         return title if more else None
 
     def _film_packets(self, film: av.VideoStream, first_times: Sequence[int]) -> "Iterator[Packet[Any]]":

@@ -2,37 +2,24 @@
 
 import heapq
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import av
 from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Stream
 from av.video.stream import VideoStream
 
-_MOST_FAILURES = 100  # reads in a row that bring no packet
+from colorgan.media.packets import Read
+
 _NOTICED = 1.5  # frame durations: a longer distance between two pictures is a gap
 _RARE = 0.02  # share of gaps up to which a film without any other sign of damage was meant to have a constant rate
+_MISCOUNTED = 2  # pictures: headers of whole AVIs promise so many too much
 _EARLY_END_S = 0.5  # a film that ends this much before its stated duration was cut off
+_LATE_S = 60.0  # no film begins so much later than its sound
 _NEAR_S = 2.0  # a gap this close to a broken place comes of it
 _SHOWN_PLACES = 8
 _MOST_KEPT = 10_000  # places in memory, of a film that is all gaps
-
-
-def read_packets(container: InputContainer, streams: Sequence[Stream] = ()) -> "Iterator[Packet[Any] | None]":
-    """Read all packets, over places that cannot be read: None stands for each of these."""
-    failures = 0
-    while failures < _MOST_FAILURES:
-        try:
-            for packet in container.demux(list(streams)) if streams else container.demux():
-                failures = 0
-                yield packet
-            return
-        except av.FFmpegError:
-            failures += 1
-            yield None
 
 
 class Losses:
@@ -50,11 +37,13 @@ class Losses:
     """
 
     def __init__(self, container: InputContainer, stream: VideoStream, path: Path, rate: float) -> None:
+        self._index = stream.index
         self._unit = float(stream.time_base or 0) or 1 / av.time_base
         self._has_durations = "mov" in container.format.name
         self._promised = stream.frames if self._has_durations or container.format.name == "avi" else 0
         self._start_s = (container.start_time or 0) / av.time_base
-        self._stated_s = self._start_s + (container.duration or 0) / av.time_base
+        guessed = container.format.name.startswith("mpeg")  # these state no duration, it is read from the last times
+        self._stated_s = self._start_s + (0 if guessed else container.duration or 0) / av.time_base
         self._film_end_s = self._start_s + _tagged_duration(stream)
         self._bytes_lack = path.stat().st_size < promised_bytes(path)
         self._step_s = 1 / rate
@@ -68,17 +57,18 @@ class Losses:
         self._stopped = False  # the last read brought nothing
         self._last_duration = self._step_s
 
-    def read(self, packet: "Packet[Any] | None", *, of_film: bool) -> None:
-        """Note a packet, or a place that cannot be read."""
-        if packet is None or packet.is_corrupt:
-            self._broken.append(self._end_s)
+    def read(self, read: Read) -> None:
+        """Note a packet that was read, or a place that cannot be read."""
+        packet = read.packet
         self._stopped = packet is None
+        time = None if packet is None else packet.pts if packet.pts is not None else packet.dts
+        if read.broken:
+            self._broken.append(self._end_s if packet is None or time is None else float(time * packet.time_base))
         if packet is None:
             return
-        time = packet.pts if packet.pts is not None else packet.dts
         if time is not None:
             self._end_s = max(self._end_s, float((time + (packet.duration or 0)) * packet.time_base))
-        if not of_film or (time is None and not packet.size):  # the latter marks the end
+        if packet.stream_index != self._index:
             return
         self._packets += 1
         if not packet.size or packet.is_discard:
@@ -102,6 +92,8 @@ class Losses:
         while self._waiting and self._waiting[0] <= time:
             lost += heapq.heappop(self._waiting) != time
         now = time * self._unit
+        if self._last is None and abs(now - self._start_s) > _LATE_S:
+            self._start_s = now  # the container's start was read from a damaged time
         if picture.is_corrupt:
             self._broken.append(now)
         before = self._start_s - self._step_s if self._last is None else self._last
@@ -122,15 +114,18 @@ class Losses:
         missing = [(a, b, count) for a, b, lost in self._gaps if (count := self._missing(a, b, lost, step))]
         number = sum(count for *_, count in missing)
         unplaced = 0
-        if self._promised and self._is_broken:
+        if self._promised:
             in_gaps = sum(self._frames_between(a, b, step) for a, b, _ in self._gaps)
-            unplaced = self._promised - self._pictures - self._held - max(in_gaps, number)
+            unplaced = max(0, self._promised - self._pictures - self._held - max(in_gaps, number))
+            number += unplaced if self._is_broken or unplaced > _MISCOUNTED else 0
         words = []
-        if self._stopped or self._end_s < self._stated_s - max(_EARLY_END_S, step):
-            words.append(f"it is cut off after {self._end_s:.1f} s of {self._stated_s:.1f} s")
-        if number + max(0, unplaced):
+        if self._is_cut_off(step, unplaced):
+            stated = max(self._stated_s, self._start_s + self._promised * step)
+            words.append(f"it is cut off after {self._end_s:.1f} s of {stated:.1f} s")
+        if number:
             of = f" of {self._promised}" if self._promised else ""
-            words.append(f"{number + max(0, unplaced)}{of} frames are missing{self._places(missing, step)}")
+            verb = "frame is" if number == 1 and not of else "frames is" if number == 1 else "frames are"
+            words.append(f"{number}{of} {verb} missing{self._places(missing, step)}")
         if self._undecodable and not words:
             words.append(f"{self._undecodable} of its packets are damaged")
         elif self._broken and not words:
@@ -139,9 +134,16 @@ class Losses:
             words.append("it is shorter than its header says")
         return "; ".join(words) or None
 
+    def _is_cut_off(self, step: float, unplaced: int) -> bool:
+        at_end = bool(self._broken) and self._broken[-1] > self._end_s - _EARLY_END_S
+        torn = self._stopped or (at_end and self._bytes_lack and unplaced > 0)
+        return torn or self._end_s < self._stated_s - max(_EARLY_END_S, step)
+
     @property
     def _is_broken(self) -> bool:
-        return bool(self._broken) or self._bytes_lack
+        """Whether anything but time stamps shows damage: what could not be read, or gave no picture."""
+        gave_none = self._packets - self._held - self._pictures
+        return bool(self._broken) or self._bytes_lack or gave_none > 0
 
     def _usual_step(self) -> float:
         """The most common distance of two pictures, which for some films of fields is not the nominal one."""
@@ -161,15 +163,24 @@ class Losses:
             self._gaps.append((self._last, end, len(self._waiting)))
 
     def _missing(self, before: float, now: float, lost: int, step: float) -> int:
-        first = self._last is not None and before < self._start_s
-        if self._has_durations or first:
-            near = any(a <= now for a in self._broken) if first else True
-            return (lost or (self._frames_between(before, now, step) if first and self._is_broken else 0)) if near else 0
-        constant = len(self._gaps) <= max(1, _RARE * self._pictures) and not self._promised
-        near = self._bytes_lack or any(before - _NEAR_S < place < now + _NEAR_S for place in self._broken)
-        if now - before <= _NOTICED * step or not (constant or near):
+        """Count the frames that a gap lacks; 0 where it was meant."""
+        if before < self._start_s:  # a film may begin late; leading pictures of a cut film cannot be decoded
+            early = any(place <= now for place in self._broken)
+            return max(lost, self._frames_between(before, now, step)) if early else 0
+        if self._has_durations:
+            return lost
+        if now - before <= _NOTICED * step:
             return 0
-        return self._frames_between(before, now, step)
+        reach = 2 * step if self._promised else _NEAR_S
+        near = any(before - reach < place < now + reach for place in self._broken)
+        constant = len(self._gaps) <= max(1, _RARE * self._pictures) and not self._promised
+        at_end = now >= self._film_end_s > 0 and before == self._last
+        return self._frames_between(before, now, step) if constant or near or at_end or self._is_suspect else 0
+
+    @property
+    def _is_suspect(self) -> bool:
+        """Whether any gap comes of damage."""
+        return self._is_broken and not self._promised
 
     @staticmethod
     def _frames_between(before: float, now: float, step: float) -> int:
