@@ -39,6 +39,7 @@ class FilmJob:
         self.playlist = self.folder / "play.m3u"
         self.identity = {"source": source.identity(), **identity}
         self.writer = open_writer(source, out, self.folder)
+        self._step = max(1, round(1 / (source.facts.rate * source.facts.time_base)))  # of a frame
         self.in_color: list[tuple[int, int]] = []  # after `run`: from, to, in the source's units
 
     def prepare(self, *, resume: bool, overwrite: bool) -> None:
@@ -93,7 +94,7 @@ class FilmJob:
                 done, count = done + segment["frames"], count + 1
         segments = self._segments()
         self.writer.join([segment["first_time"] for segment in segments])
-        self.in_color = _merged(shot for segment in segments for shot in segment["in_color"])
+        self.in_color = _merged((shot for segment in segments for shot in segment["in_color"]), self._step)
         shutil.rmtree(self.folder)
         return done
 
@@ -116,7 +117,7 @@ class FilmJob:
                 self.writer.write(*(beside_gray(item, self.source.facts) if compare else item))
                 times.append(item.frame.time)
                 if item.frame.rgb is not None:
-                    in_color.append((item.frame.time, item.frame.time + max(1, item.frame.duration)))
+                    in_color.append((item.frame.time, item.frame.time + (item.frame.duration or self._step)))
                 track(before + len(times))
         if isinstance(self.writer, FilmWriter):
             names = [self.writer.segment_path(n).name for n in range(number + 1)]
@@ -124,7 +125,7 @@ class FilmJob:
         if state:
             with atomic(self._path(number, ".npz")) as temporary, temporary.open("wb") as file:
                 np.savez(file, **state)  # type: ignore[arg-type]
-        return {"frames": len(times), "first_time": times[0], "in_color": _merged(in_color)}
+        return {"frames": len(times), "first_time": times[0], "in_color": _merged(in_color, self._step)}
 
     def _segments(self) -> list[dict[str, Any]]:
         return [json.loads(file.read_text()) for file in sorted(self.folder.glob("[0-9]*.json"))]
@@ -133,11 +134,11 @@ class FilmJob:
         return self.folder / f"{number:05d}{suffix}"
 
 
-def _merged(shots: Iterable[Sequence[int]]) -> list[tuple[int, int]]:
-    """Join spans of time that touch."""
+def _merged(shots: Iterable[Sequence[int]], step: int) -> list[tuple[int, int]]:
+    """Join spans of time that are less than a frame apart."""
     merged: list[tuple[int, int]] = []
     for start, end in shots:
-        if merged and start <= merged[-1][1] + 1:
+        if merged and start < merged[-1][1] + step:
             merged[-1] = (merged[-1][0], end)
         else:
             merged.append((start, end))

@@ -66,6 +66,7 @@ class Deinterlacer:
 
     def __init__(self) -> None:
         self._graph: Graph | None = None
+        self._unit: Fraction | None = None
 
     def push(self, picture: av.VideoFrame | None) -> list[av.VideoFrame]:
         """Give the next picture, or None at the end; returns those that are ready."""
@@ -73,13 +74,18 @@ class Deinterlacer:
             if picture is None:
                 return []
             self._graph = _graph(picture, ("bwdif", "mode=send_frame:parity=auto:deint=all"))
+        self._unit = self._unit or (picture.time_base if picture is not None else None)
         self._graph.push(picture)
         ready = []
         while True:
             try:
-                ready.append(self._graph.vpull())
+                progressive = self._graph.vpull()
             except (BlockingIOError, av.error.EOFError):
                 return ready
+            if self._unit is not None and progressive.pts is not None:  # bwdif counts in halves
+                progressive.pts = round(progressive.pts * progressive.time_base / self._unit)
+                progressive.time_base = self._unit
+            ready.append(progressive)
 
 
 def _graph(picture: av.VideoFrame, step: tuple[str, str]) -> Graph:

@@ -6,7 +6,7 @@ from av.codec.context import Flags
 from av.video.stream import VideoStream
 
 from colorgan.media.fields import PROGRESSIVE
-from colorgan.media.film_facts import FilmFacts
+from colorgan.media.film_facts import FULL, FilmFacts
 
 FILM_OUTPUTS = (".mp4", ".mov", ".mkv")
 # x264's macroblock tree reads memory that it never set (seen with PyAV 18.1 and glibc's MALLOC_PERTURB_): the same
@@ -61,7 +61,7 @@ def choose_codec(ending: str, facts: FilmFacts) -> FilmCodec:
     """Choose the encoder: what every player shows for 8 bits, else what holds the depth; FFV1 without loss in .mkv.
 
     H.264 with 4:2:0 chroma and 8 bits is what every player and browser shows. Deeper film is HEVC in .mp4 (as HDR10
-    is; x265 has no interlaced pictures, x264 does) and ProRes 422 HQ in .mov.
+    is; x265 has no interlaced pictures, x264 does) and ProRes 422 HQ in .mov, if of limited range and without HDR10.
     """
     if ending == ".mkv":
         depth = min(depth for depth in _FFV1_DEPTHS if depth >= facts.depth)
@@ -70,8 +70,8 @@ def choose_codec(ending: str, facts: FilmFacts) -> FilmCodec:
     hdr10 = ["HDR10 mastering and light levels (.mkv keeps them)"] if facts.mastering or facts.light else []
     if facts.depth == 8:
         return FilmCodec("libx264", "yuv420p", 8, _X264, lost=tuple(hdr10))
-    if ending == ".mov":
-        return FilmCodec("prores_ks", "yuv422p10le", 10, {"profile": "hq"}, lost=(*lost, *hdr10))
+    if ending == ".mov" and facts.color_range != FULL and not hdr10:  # ProRes knows neither
+        return FilmCodec("prores_ks", "yuv422p10le", 10, {"profile": "hq"}, lost=tuple(lost))
     if facts.scan != PROGRESSIVE:
         return FilmCodec("libx264", "yuv420p10le", 10, _X264, lost=(*lost, *hdr10))
     params = ":".join([_X265_PARAMS, *_hdr10(facts)])

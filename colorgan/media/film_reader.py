@@ -13,7 +13,7 @@ from av.video.stream import VideoStream
 
 from colorgan.media.fields import PROGRESSIVE, Deinterlacer, OrderReader, TelecineDetector
 from colorgan.media.film_facts import SWSCALE_MATRIX, FilmFacts, Frame, probe
-from colorgan.media.losses import Losses, promised_bytes
+from colorgan.media.losses import Losses, lacks_bytes
 from colorgan.media.packets import read_packets
 from colorgan.media.shots import ColorDetector
 
@@ -51,8 +51,7 @@ class FilmReader:
             with av.open(str(path)) as container:
                 self.facts = probe(container, film_stream(container, path))
         except av.FFmpegError as error:
-            lack = promised_bytes(path) - path.stat().st_size
-            cut = f"; it lacks {lack} bytes of what its header says, and its index with them" if lack > 0 else ""
+            cut = "; bytes are missing, and with them the way to its index" if lacks_bytes(path) else ""
             raise ValueError(f"{path} cannot be read as a film: {error.strerror}{cut}") from error
         if deinterlace:
             self.facts = replace(self.facts, scan=PROGRESSIVE)

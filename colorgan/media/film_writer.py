@@ -135,6 +135,8 @@ class FilmWriter:
             for number in (1, 2):
                 plane_values(picture, number, depth)[:] = halve_chroma(plane_values(wide, number, depth))
         plane_values(picture, 0, depth)[:] = luma
+        picture.colorspace, picture.color_range = self.facts.matrix, self.facts.color_range
+        picture.color_primaries, picture.color_trc = self.facts.primaries, self.facts.transfer  # ProRes reads them here
         return picture
 
     def _open_stream(self, container: OutputContainer, shape: tuple[int, ...]) -> av.VideoStream:

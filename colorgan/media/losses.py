@@ -3,7 +3,7 @@
 import heapq
 from collections import Counter, deque
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 from av.container import InputContainer
@@ -39,13 +39,15 @@ class Losses:
     def __init__(self, container: InputContainer, stream: VideoStream, path: Path, rate: float) -> None:
         self._index = stream.index
         self._unit = float(stream.time_base or 0) or 1 / av.time_base
+        self._hides_pictures = stream.codec_context.name in ("vp8", "vp9", "libdav1d", "av1")  # only referred to
         self._has_durations = "mov" in container.format.name
         self._promised = stream.frames if self._has_durations or container.format.name == "avi" else 0
         self._start_s = (container.start_time or 0) / av.time_base
         guessed = container.format.name.startswith("mpeg")  # these state no duration, it is read from the last times
-        self._stated_s = self._start_s + (0 if guessed else container.duration or 0) / av.time_base
-        self._film_end_s = self._start_s + _tagged_duration(stream)
-        self._bytes_lack = path.stat().st_size < promised_bytes(path)
+        origin_s = self._start_s if self._has_durations else 0.0  # Matroska, for one, counts from 0
+        self._stated_s = origin_s + (0 if guessed else container.duration or 0) / av.time_base
+        self._film_end_s = _tagged_duration(stream)
+        self._bytes_lack = lacks_bytes(path)
         self._step_s = 1 / rate
         self._waiting: list[int] = []
         self._broken: deque[float] = deque(maxlen=_MOST_KEPT)
@@ -117,7 +119,7 @@ class Losses:
         if self._promised:
             in_gaps = sum(self._frames_between(a, b, step) for a, b, _ in self._gaps)
             unplaced = max(0, self._promised - self._pictures - self._held - max(in_gaps, number))
-            number += unplaced if self._is_broken or unplaced > _MISCOUNTED else 0
+            number += unplaced if self._shows_damage or (unplaced > _MISCOUNTED and not self._has_durations) else 0
         words = []
         if self._is_cut_off(step, unplaced):
             stated = max(self._stated_s, self._start_s + self._promised * step)
@@ -140,10 +142,14 @@ class Losses:
         return torn or self._end_s < self._stated_s - max(_EARLY_END_S, step)
 
     @property
+    def _shows_damage(self) -> bool:
+        return bool(self._broken) or self._bytes_lack
+
+    @property
     def _is_broken(self) -> bool:
-        """Whether anything but time stamps shows damage: what could not be read, or gave no picture."""
+        """Whether anything but time stamps speaks of damage: what could not be read, or gave no picture."""
         gave_none = self._packets - self._held - self._pictures
-        return bool(self._broken) or self._bytes_lack or gave_none > 0
+        return self._shows_damage or (gave_none > 0 and not self._hides_pictures)
 
     def _usual_step(self) -> float:
         """The most common distance of two pictures, which for some films of fields is not the nominal one."""
@@ -204,26 +210,33 @@ def _tagged_duration(stream: VideoStream) -> float:
         return 0.0
 
 
-def promised_bytes(path: Path) -> int:
-    """Add up the size that the outermost elements of a file claim: RIFF, MP4 and Matroska; 0 for others."""
+def lacks_bytes(path: Path) -> bool:
+    """Whether the outermost elements of a file (RIFF, MP4, Matroska) claim more bytes than there are."""
+    size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(64)
         if head[:4] == b"RIFF":
-            return 8 + int.from_bytes(head[4:8], "little")
+            return 8 + int.from_bytes(head[4:8], "little") > size
         if head[:4] == b"\x1a\x45\xdf\xa3":
             start = head.find(b"\x18\x53\x80\x67")  # the segment, behind a short header
             width = 9 - head[start + 4].bit_length() if 0 <= start < 50 else 9
-            size = int.from_bytes(head[start + 4 : start + 4 + width], "big") & ((1 << 7 * width) - 1)
-            return 0 if width > 8 or size == (1 << 7 * width) - 1 else start + 4 + width + size
-        position, end = 0, path.stat().st_size
-        while head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip", b"moof", b"sidx", b"styp", b"udta"):
-            size = int.from_bytes(head[:4], "big")
-            size = int.from_bytes(head[8:16], "big") if size == 1 else size
-            if size < 8:
-                return end
-            position += size
-            if position >= end:
-                break
-            file.seek(position)
-            head = file.read(16)
-        return position
+            claimed = int.from_bytes(head[start + 4 : start + 4 + width], "big") & ((1 << 7 * width) - 1)
+            known = width <= 8 and claimed != (1 << 7 * width) - 1
+            return known and start + 4 + width + claimed > size
+        return head[4:8] == b"ftyp" and not _has_index(file, size)
+
+
+def _has_index(file: BinaryIO, size: int) -> bool:
+    """Whether a walk from box to box through an MP4 meets its index."""
+    position = 0
+    while position < size:
+        file.seek(position)
+        head = file.read(16)
+        if head[4:8] in (b"moov", b"moof"):
+            return True
+        step = int.from_bytes(head[:4], "big")
+        step = int.from_bytes(head[8:16], "big") if step == 1 else step
+        if step < 8 or not head[4:8].isalnum():
+            return False
+        position += step
+    return False

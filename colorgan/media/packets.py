@@ -2,6 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,8 @@ _MOST_FAILURES = 100  # reads in a row that bring no packet
 _AHEAD = 48  # packets of a stream that tell whether a time is far off: a cluster of Matroska holds fewer
 _FAR_S = 0.1  # a time stepped back by more is wrong
 _REORDERED_S = 1.0  # pictures that are shown in another order than they are stored step back by less
-_SLACK = 64  # bytes between two chunks of an AVI: their headers, a list's head
+_HEADER_BYTES = 9  # of a chunk of an AVI, with what pads the one before
+_USUAL, _MOST_PLACES = 3, 1000  # distances of chunks in an AVI that come so often are those of a whole one
 
 
 class Read(NamedTuple):
@@ -31,7 +33,7 @@ def read_packets(container: InputContainer, streams: Sequence[Stream] = ()) -> I
     good, as between the parts of a DVD, those that follow go on from there. Where pictures of an AVI are lost, which
     counts them instead of stating times, what follows is moved by as much.
     """
-    late = _LateAvi(Path(container.name), container) if container.format.name == "avi" else None
+    late = _LateAvi(Path(container.name)) if container.format.name == "avi" else None
     steady: dict[int, _Steady] = {}
     stopped: list[Read] = []
     for packet, broken in _read(container, streams):
@@ -94,9 +96,9 @@ class _Steady:
             if time > self._end and sum(other < time - far for other in after) > 1:  # one may be wrong itself
                 time, broken = self._end, True
             elif time < self._end:
-                if sum(other < self._end - far for other in after) > len(after) / 2:
-                    self._offset += self._end - time
-                time, broken = self._end, True
+                restart = sum(other < self._end - far for other in after) > len(after) / 2
+                self._offset += self._end - time if restart else 0
+                time, broken = self._end, broken or not restart
         move_packet(packet, time - stated)
         self._end = time + float((packet.duration or 0) * packet.time_base)
         return Read(packet, broken)
@@ -105,24 +107,10 @@ class _Steady:
 class _LateAvi:
     """Move what follows the first broken place of an AVI by the pictures that its header promises and it lacks."""
 
-    def __init__(self, path: Path, container: InputContainer) -> None:
-        film = container.streams.video[0] if container.streams.video else None
-        self._place, self._seconds, self._moved = 0, 0.0, set[int]()
-        if film is None or not film.frames or not path.is_file():
-            return
-        counts, last, place = Counter[int](), 0, 0
-        with av.open(str(path)) as scanned:
-            for packet, _ in _read(scanned, ()):
-                if packet is None:
-                    continue
-                counts[packet.stream_index] = max(counts[packet.stream_index], (packet.dts or 0) + 1)
-                if packet.pos is not None:
-                    if last and packet.pos > last + _SLACK and not place:
-                        place = packet.pos
-                    last = packet.pos + packet.size
-        lacking = film.frames - counts[film.index]
-        if lacking > 0 and place and film.time_base:
-            self._place, self._seconds = place, float(lacking * film.time_base)
+    def __init__(self, path: Path) -> None:
+        status = path.stat()
+        self._place, self._seconds = _lacking(path, status.st_size, status.st_mtime_ns)
+        self._moved: set[int] = set()
 
     def move(self, packet: "Packet[Any]") -> bool:
         """Move a packet that lies behind the broken place; returns whether it is the first of its stream."""
@@ -132,6 +120,33 @@ class _LateAvi:
         first = packet.stream_index not in self._moved
         self._moved.add(packet.stream_index)
         return first
+
+
+@lru_cache(maxsize=8)  # a film is opened several times, and this reads all of it
+def _lacking(path: Path, _size: int, _modified_ns: int) -> tuple[int, float]:
+    """Find where an AVI is broken, in bytes, and how many seconds of pictures it lacks; zeros for a whole one."""
+    counts, last = Counter[int](), 0
+    distances, places = Counter[int](), dict[int, int]()  # bytes between chunks: how often, where first
+    with av.open(str(path)) as container:
+        film = next((stream for stream in container.streams.video if stream.frames), None)
+        if film is None or not film.time_base:
+            return 0, 0.0
+        for packet, _ in _read(container, ()):
+            if packet is None:
+                continue
+            counts[packet.stream_index] = max(counts[packet.stream_index], (packet.dts or 0) + 1)
+            if packet.pos is not None:
+                if last and len(places) < _MOST_PLACES:
+                    distances[packet.pos - last] += 1
+                    places.setdefault(packet.pos - last, packet.pos)
+                last = packet.pos + packet.size
+        lacking = film.frames - counts[film.index]
+    odd = (d for d, count in distances.items() if count < _USUAL and not 0 <= d <= _HEADER_BYTES)
+    place = min((places[distance] for distance in odd), default=0)
+    with path.open("rb") as file:
+        file.seek(last)
+        goes_to_its_end = b"idx1" in file.read(64)  # else it was cut off, and lacks nothing before
+    return (place, float(lacking * film.time_base)) if lacking > 0 and place and goes_to_its_end else (0, 0.0)
 
 
 def move_packet(packet: "Packet[Any]", seconds: float) -> None:
