@@ -107,9 +107,7 @@ def colorize_film(
     started, before = time.monotonic(), job.frames_done()
     with _stoppable(job), _progress(reader.facts.frames, before) as track:
         try:
-            count = job.run(
-                colorizer, batch=options.batch, smooth=options.smooth, compare=options.compare, track=track
-            )
+            count = job.run(colorizer, batch=options.batch, smooth=options.smooth, compare=options.compare, track=track)
         except av.FFmpegError as error:  # a full disk, for one
             raise OSError(f"{out} cannot be written: {error.strerror}") from error
     seconds = time.monotonic() - started

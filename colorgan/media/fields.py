@@ -76,13 +76,13 @@ class Deinterlacer:
             self._graph = _graph(picture, ("bwdif", "mode=send_frame:parity=auto:deint=all"))
         self._unit = self._unit or (picture.time_base if picture is not None else None)
         self._graph.push(picture)
-        ready = []
+        ready: list[av.VideoFrame] = []
         while True:
             try:
                 progressive = self._graph.vpull()
             except (BlockingIOError, av.error.EOFError):
                 return ready
-            if self._unit is not None and progressive.pts is not None:  # bwdif counts in halves
+            if self._unit and progressive.time_base and progressive.pts is not None:  # bwdif counts in halves
                 progressive.pts = round(progressive.pts * progressive.time_base / self._unit)
                 progressive.time_base = self._unit
             ready.append(progressive)

@@ -1,15 +1,18 @@
 """Hold what a coloured film shares with its source: sizes, times, colour tags, depth, fields, light levels."""
 
+import contextlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import av
 import numpy as np
 from av.buffer import Buffer
 from av.container import InputContainer
+from av.sidedata.sidedata import SideData
 from av.video.stream import VideoStream
 
 from colorgan.media import fields
@@ -128,7 +131,8 @@ def probe(container: InputContainer, stream: VideoStream) -> FilmFacts:
     if matrix not in SWSCALE_MATRIX or is_rgb:
         matrix = BT709 if first.height >= HD_HEIGHT else SMPTE170M
     full = stated_range == FULL or first.format.name.startswith("yuvj") or (is_gray and stated_range != LIMITED)
-    side_data = {data.type.name: bytes(data) for picture in pictures for data in picture.side_data}
+    found = [data for picture in pictures for data in cast(Iterable[SideData], picture.side_data)]
+    side_data = {data.type.name: bytes(data) for data in found}
     turned = first.side_data.get("DISPLAYMATRIX")
     order = fields.OrderReader(stream)
     return FilmFacts(
@@ -153,10 +157,8 @@ def probe(container: InputContainer, stream: VideoStream) -> FilmFacts:
 
 def _first_pictures(container: InputContainer, stream: VideoStream) -> list[av.VideoFrame]:
     pictures: list[av.VideoFrame] = []
-    try:
+    with contextlib.suppress(av.error.EOFError, av.error.InvalidDataError):
         pictures.extend(islice(container.decode(stream), _PROBED_FRAMES))
-    except (av.error.EOFError, av.error.InvalidDataError):
-        pass
     if not pictures:
         raise ValueError(f"{container.name} holds no picture that can be decoded")
     return pictures

@@ -18,7 +18,8 @@ from colorgan.media.packets import read_packets
 from colorgan.media.shots import ColorDetector
 
 FILM_ENDINGS = frozenset(
-    ".mp4 .m4v .mov .mkv .webm .avi .divx .mpg .mpeg .m2v .vob .ts .mts .m2ts .dv .wmv .asf .flv .ogv .3gp .mxf".split()
+    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".divx", ".mpg", ".mpeg", ".m2v", ".vob", ".ts", ".mts", ".m2ts"}
+    | {".dv", ".wmv", ".asf", ".flv", ".ogv", ".3gp", ".mxf"}
 )
 _ATTACHED_PICTURE = 1 << 10  # disposition of cover art
 
@@ -92,7 +93,7 @@ class FilmReader:
             if not self._deinterlace:
                 yield from ((picture, order.scan(picture)) for picture in self._decoded(container, stream))
                 return
-            filter_, unit = Deinterlacer(), self.facts.time_base
+            filter_, _unit = Deinterlacer(), self.facts.time_base
             for picture in chain(self._decoded(container, stream), [None]):
                 for progressive in filter_.push(picture):
                     yield progressive, PROGRESSIVE

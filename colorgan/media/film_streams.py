@@ -122,7 +122,7 @@ class _Carrier:
     """Copy the packets of one stream, or encode them anew as FLAC."""
 
     def __init__(self, original: Stream, target: OutputContainer, *, flac: bool) -> None:
-        self._original, self._last = original, None
+        self._last: int | None = None
         self._decoder = original if flac and isinstance(original, AudioStream) else None
         if self._decoder is None:
             self._copy: Stream = target.add_stream_from_template(original)

@@ -206,7 +206,7 @@ def open_writer(source: FilmReader | FolderReader, out: Path, segments: Path) ->
 
 
 def _tag(film: av.VideoStream, facts: FilmFacts) -> None:
-    """Set colour tags, pixel shape, rotation and fields: in each segment, and again in the whole, where some get lost."""
+    """Set colour tags, pixel shape, rotation, fields: in each segment, and again in the whole, where some get lost."""
     context = film.codec_context
     context.colorspace, context.color_range = facts.matrix, facts.color_range
     context.color_primaries, context.color_trc = facts.primaries, facts.transfer
@@ -225,10 +225,15 @@ def _to_depth(luma: np.ndarray, depth: int, wanted: int) -> np.ndarray:
     if wanted >= depth:
         return luma if wanted == depth else luma.astype(np.uint16) << (wanted - depth)
     fewer = depth - wanted
-    return np.minimum((luma.astype(np.uint32) + (1 << fewer - 1)) >> fewer, 2**wanted - 1).astype(np.uint16)
+    rounded = (luma.astype(np.uint32) + (1 << fewer - 1)) >> fewer
+    fitting: np.ndarray = np.minimum(rounded, 2**wanted - 1).astype(np.uint16)
+    return fitting
 
 
 def _pad(image: np.ndarray, rows: int) -> np.ndarray:
     """Repeat the last lines and column where subsampled chroma needs more: `rows` divide the height, 2 the width."""
     more = [(0, -image.shape[0] % rows), (0, -image.shape[1] % 2)]
-    return np.pad(image, more + [(0, 0)] * (image.ndim - 2), mode="edge") if more != [(0, 0), (0, 0)] else image
+    if not any(end for _, end in more):
+        return image
+    padded: np.ndarray = np.pad(image, more + [(0, 0)] * (image.ndim - 2), mode="edge")
+    return padded

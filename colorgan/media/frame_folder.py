@@ -1,5 +1,6 @@
 """Read and write folders of numbered frames."""
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -65,9 +66,9 @@ def _times(names: Sequence[str]) -> tuple[list[int], str | None]:
     if not all(matches) or len({match[1] for match in matches if match}) > 1:
         return in_order, None
     numbers = [int(match[2]) for match in matches if match]
-    steps = [after - before for before, after in zip(numbers, numbers[1:], strict=False)]
+    steps = [after - before for before, after in itertools.pairwise(numbers)]
     step = gcd(*steps)
-    left_out = [(a + step, b - step) for a, b in zip(numbers, numbers[1:], strict=False) if b - a > step]
+    left_out = [(a + step, b - step) for a, b in itertools.pairwise(numbers) if b - a > step]
     if not left_out or 0 in steps:
         return in_order, None
     count = sum((b - a) // step + 1 for a, b in left_out)
@@ -88,7 +89,9 @@ class FrameFolderWriter:
     """
 
     def __init__(self, source: FilmReader | FolderReader, out: Path) -> None:
-        self.out, self.left_out, self.converted, self._number = out, [], [], 0
+        self.out, self._number = out, 0
+        self.left_out: list[str] = []
+        self.converted: list[str] = []
         if isinstance(source, FilmReader):
             with av.open(str(source.path)) as container:
                 film = film_stream(container, source.path).index

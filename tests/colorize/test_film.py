@@ -75,7 +75,9 @@ def test_a_film_keeps_frames_times_and_sound_and_gets_colours(colorize, tmp_path
 
 def test_shots_in_colour_are_left_and_named_or_colorized_on_request(colorize, tmp_path):
     source = tmp_path / "a.mkv"
-    gray, bright = (make_clip(tmp_path / f"{name}.mkv", codec="ffv1", gray=name == "gray") for name in ("gray", "bright"))
+    gray, bright = (
+        make_clip(tmp_path / f"{name}.mkv", codec="ffv1", gray=name == "gray") for name in ("gray", "bright")
+    )
     with av.open(str(source), "w") as film:
         stream = None
         for number, part in enumerate((gray, bright, gray)):

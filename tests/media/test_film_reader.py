@@ -64,7 +64,8 @@ def test_a_changed_film_has_another_identity(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("layout", "color_range", "full"), [("gray", 1, False), ("gray", 2, True), ("gray16le", 1, False), ("gray", 0, True)]
+    ("layout", "color_range", "full"),
+    [("gray", 1, False), ("gray", 2, True), ("gray16le", 1, False), ("gray", 0, True)],
 )
 def test_the_range_of_gray_is_the_tagged_one_or_full(tmp_path, layout, color_range, full):
     source = make_clip(
@@ -79,7 +80,7 @@ def test_deep_film_is_read_in_all_its_bits(tmp_path, layout, depth):
     luma = next(reader.frames()).luma
     assert (reader.facts.depth, luma.dtype) == (depth, np.uint16)
     gray = photo(0, size=(64, 48), gray=True)[..., 0].astype(float)
-    black, white = ((16, 235) if reader.facts.color_range == 1 else (0, 255))
+    black, white = (16, 235) if reader.facts.color_range == 1 else (0, 255)
     levels = black + gray * (white - black) / 255
     assert np.abs(luma / 2 ** (depth - 8) - levels).max() < 1.1
 

@@ -115,9 +115,7 @@ HDR10_TAGS = {"colorspace": 9, "color_primaries": 9, "color_trc": 16, "color_ran
     ],
 )
 def test_luma_keeps_its_bits_and_its_range(tmp_path, layout, out, codec, depth, error):
-    source = make_clip(
-        tmp_path / "a.mkv", codec="ffv1", layout=layout, gray=True, frames=4, tags={"color_range": 1}
-    )
+    source = make_clip(tmp_path / "a.mkv", codec="ffv1", layout=layout, gray=True, frames=4, tags={"color_range": 1})
     tint(source, tmp_path / out, segment_frames=2)
     (before, given), (after, facts_after) = lumas(source), lumas(tmp_path / out)
     with av.open(str(tmp_path / out)) as container:

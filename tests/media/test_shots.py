@@ -28,7 +28,9 @@ def test_photos_are_in_colour_and_toned_or_noisy_gray_is_not(photo):
 def test_a_shot_does_not_change_where_its_colours_grow_faint():
     rgb = astronaut().astype(float)
     gray = rgb.mean(axis=2, keepdims=True)
-    faint = next(p for share in np.arange(0.05, 1, 0.02) if color_spread(p := picture(gray + share * (rgb - gray))) > 1.7)
+    faint = next(
+        p for share in np.arange(0.05, 1, 0.02) if color_spread(p := picture(gray + share * (rgb - gray))) > 1.7
+    )
     detector = ColorDetector()
     assert not detector.is_colored(faint)
     assert detector.is_colored(picture(rgb))
