@@ -11,6 +11,7 @@ pruned. The Optuna plugin of Hydra asks for Optuna 2 and hides the trial from th
 import hashlib
 import re
 import sys
+import time
 import traceback
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from colorgan.errors import one_line
 from colorgan.files import write_json
+from colorgan.training.run_folder import locked
 
 if TYPE_CHECKING:
     import optuna
@@ -185,7 +187,10 @@ class StudySweeper(TrialSweeper):
         searched = {key: override for key, override in swept.items() if key != "seed"}
         if not searched:
             raise ValueError("sweep=optuna has nothing to search: give KEY=interval(a,b), or KEY=a,b")
-        study = self._open_study(swept)
+        with locked(self.folder):  # two commands would take up each other's trials
+            self._search(self._open_study(swept), searched, seeds)
+
+    def _search(self, study: "optuna.Study", searched: Mapping[str, Override], seeds: list[str | None]) -> None:
         space = {key: _distribution(override) for key, override in searched.items()}
         waiting = [_reopen(study, trial) for trial in study.trials if not trial.state.is_finished()]
         while waiting or len(study.trials) < self.num_trials:
@@ -202,14 +207,11 @@ class StudySweeper(TrialSweeper):
         from colorgan.sweeps.runs import higher_is_better
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.folder.mkdir(parents=True, exist_ok=True)
         self.storage = self.storage or f"sqlite:///{(self.folder / 'study.db').resolve()}"
         direction: Literal["maximize", "minimize"] = (
             "maximize" if higher_is_better(self.common, self.common.objective) else "minimize"
         )
-        study = optuna.create_study(
-            storage=self.storage, study_name=self.name, direction=direction, load_if_exists=True
-        )
+        study = _create_study(self.storage, self.name, direction)
         # A sampler begins anew with each command: seeded alike, it would suggest again what was tried.
         seed = self.common.seed + len(study.trials)
         study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=self.parallel > 1)
@@ -271,6 +273,19 @@ def register_sweepers() -> None:
     """
     for sweeper in (GridSweeper, StudySweeper):
         Plugins.instance().class_name_to_class[f"hydra_plugins.colorgan.{sweeper.__name__}"] = sweeper
+
+
+def _create_study(storage: str, name: str, direction: Literal["maximize", "minimize"]) -> "optuna.Study":
+    """Open a study, or make it; another sweep may be making the tables of the same file at this moment."""
+    import optuna
+    from sqlalchemy.exc import DBAPIError
+
+    for wait_s in (0.5, 1.0, 2.0, 4.0):
+        try:
+            return optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
+        except (DBAPIError, RuntimeError):  # the latter where the tables have no version yet
+            time.sleep(wait_s)
+    return optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
 
 
 def _reopen(study: "optuna.Study", trial: "optuna.trial.FrozenTrial") -> "optuna.Trial":

@@ -1,6 +1,7 @@
 """Sweeps as people type them: `python train.py -m ...`; grid, joblib and Optuna, killed and resumed."""
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from colorgan.sweeps.sweepers import trial_name
+from colorgan.sweeps.sweepers import _create_study, trial_name
+from colorgan.training.run_folder import locked
 
 optuna = pytest.importorskip("optuna", reason="pip install -e .[sweep]")
 ROOT = Path(__file__).parents[2]
@@ -147,3 +149,47 @@ def test_optuna_prunes_by_validation_and_records_failures(command, words, tmp_pa
     code, _, err = command("train", *typed, "seed=5")
     assert code == 2
     assert "holds a sweep with another seed: 0, not 5" in err
+
+
+def _make_study(storage, name, start, answers):
+    start.wait()
+    try:
+        study = _create_study(storage, name, "minimize")
+        study.tell(study.ask({"x": optuna.distributions.FloatDistribution(0, 1)}), 0.5)
+        answers.put("works")
+    except Exception as error:
+        answers.put(repr(error))
+
+
+def test_sweeps_that_begin_together_share_an_optuna_file(tmp_path):
+    context = multiprocessing.get_context("fork")
+    for attempt in range(4):  # about every second time they met while the tables were made
+        start, answers = context.Barrier(2), context.Queue()
+        storage = f"sqlite:///{tmp_path}/{attempt}.db"
+        processes = [context.Process(target=_make_study, args=(storage, name, start, answers)) for name in "ab"]
+        for process in processes:
+            process.start()
+        assert [answers.get(timeout=60) for _ in processes] == ["works"] * 2
+        for process in processes:
+            process.join()
+
+
+def test_a_second_sweep_in_the_same_folder_is_told_of_the_first(command, words, tmp_path):
+    context = multiprocessing.get_context("fork")
+    held, done = context.Event(), context.Event()
+
+    def hold():
+        with locked(tmp_path / "runs" / "study"):
+            held.set()
+            done.wait(60)
+
+    process = context.Process(target=hold)
+    process.start()
+    held.wait(60)
+    typed = ["sweep=optuna", *words, "name=study", "generator.head=chroma,lab", "hydra.sweeper.num_trials=1"]
+    code, _, err = command("train", "-m", *typed)
+    done.set()
+    process.join()
+    assert code == 2
+    assert "another process is at work in" in err
+    assert len(err.strip().splitlines()) == 1
