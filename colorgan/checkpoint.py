@@ -101,7 +101,10 @@ def _short_name(file: Path) -> str:
 
 def _matching(pattern: str) -> list[Path]:
     if "*" not in pattern:
-        return [find_checkpoint(pattern)]
+        try:
+            return [find_checkpoint(pattern)]
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{error} (checkpoints)") from error
     base = Path(pattern).expanduser()
     root = Path(base.anchor) if base.is_absolute() else Path()
     found = sorted(root.glob(str(base.relative_to(base.anchor)) if base.is_absolute() else pattern))

@@ -101,6 +101,21 @@ def check_complete(config: Config) -> None:
         raise ValueError(f"the config needs a value for {missing[0]}: give {missing[0]}=...")
 
 
+def check_name(name: str) -> None:
+    """Refuse a name of a run that is no folder inside `runs_dir`.
+
+    Raises:
+        ValueError: says what a name may be.
+    """
+    path = Path(name)
+    parts = path.parts
+    if not parts or path.is_absolute() or ".." in parts or any(len(part.encode()) > 255 for part in parts):
+        raise ValueError(
+            f"name={name!r} must be the name of a folder inside runs_dir, of at most 255 bytes; without name=... it is "
+            "made of experiment, scale and data"
+        )
+
+
 def plain(config: Config) -> Any:
     """Turn a config into plain containers, interpolations resolved."""
     return OmegaConf.to_container(config, resolve=True)

@@ -102,7 +102,14 @@ def _raised_here(error: Exception) -> bool:
 
 def _config_message(error: Exception) -> str:
     """Word Hydra's first line and its cause; a mistyped choice gets the nearest one that exists."""
+    from hydra.errors import OverrideParseException
+
     lines = str(error).splitlines()
+    if isinstance(error, OverrideParseException):
+        key, equals, value = error.override.partition("=")
+        quoted = value.strip("\"'").replace("'", "\\'")
+        hint = f"quote a value with special characters: \"{key}='{quoted}'\"" if equals else "give KEY=VALUE"
+        return f"{error.override} cannot be read as KEY=VALUE; {hint}"
     cause = str(error.__cause__).splitlines()[0] if error.__cause__ is not None else ""
     if "Could not find" in lines[0]:  # the choices follow, a line each
         choices = [line.strip() for line in lines[1:] if line.startswith("\t") and "=" not in line]

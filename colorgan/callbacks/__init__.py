@@ -1,6 +1,7 @@
 """Callbacks of a stage: average, measure, draw, save, stop, show progress."""
 
 from colorgan.callbacks.ema import GeneratorEMA
+from colorgan.callbacks.health import StageHealth, warn_of_result
 from colorgan.callbacks.progress import StageProgressBar
 from colorgan.callbacks.pruning import PruneTrial
 from colorgan.callbacks.resume import ResumeCheckpoint, StopRequest
@@ -11,9 +12,11 @@ __all__ = [
     "PruneTrial",
     "Records",
     "ResumeCheckpoint",
+    "StageHealth",
     "StageProgressBar",
     "StopRequest",
     "ValidationMetrics",
     "ValidationPictures",
     "save_grid",
+    "warn_of_result",
 ]

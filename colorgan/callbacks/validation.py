@@ -1,7 +1,7 @@
 """Measure the generator after each validation, draw its pictures, keep records."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,18 @@ class Records:
     def append(self, step: int, metrics: dict[str, float]) -> None:
         """Add a record."""
         self._write([*self.read(), {"stage": self.stage, "step": step, "metrics": metrics}])
+
+    def add(self, step: int, facts: Mapping[str, Any]) -> None:
+        """Add facts to this stage's record of a step."""
+        records = self.read()
+        for record in records:
+            if record["stage"] == self.stage and record["step"] == step:
+                record.update(facts)
+        self._write(records)
+
+    def warnings(self) -> dict[str, str]:
+        """Read the warnings of this stage, by kind."""
+        return {kind: text for record in self.of_stage() for kind, text in record.get("warnings", {}).items()}
 
     def _write(self, records: list[dict[str, Any]]) -> None:
         write_text(self.path, "".join(json.dumps(record, sort_keys=True) + "\n" for record in records))

@@ -1,6 +1,5 @@
 """`colorgan colorize`: colour photos and films."""
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,8 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:  # heavy imports wait until the command runs, so that --help answers at once
-    from PIL import Image
-
     from colorgan.colorize.colorizer import Colorizer
 
 _Source = Annotated[
@@ -17,8 +14,8 @@ _Source = Annotated[
 ]
 _Checkpoint = Annotated[str, typer.Option("--checkpoint", "-c", help="A .safetensors file or a run folder.")]
 _OUT = (
-    "A folder, or for one photo a .png or .jpg file; for a film .mp4, .mov (H.264) or .mkv (lossless FFV1), "
-    "or a folder for numbered frames."
+    "A folder, or for one photo a .png, .tif, .jpg, .webp ... file; for a film .mp4, .mov (H.264) or .mkv (lossless "
+    "FFV1), or a folder for numbered frames."
 )
 _Out = Annotated[Path, typer.Option("--out", "-o", help=_OUT)]
 _Size = Annotated[
@@ -45,6 +42,7 @@ _Recolor = Annotated[
     bool, typer.Option("--recolor", help="Film: colorize shots that are in colour already, too; they are left else.")
 ]
 _Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what exists.")]
+_MaxMegapixels = Annotated[float, typer.Option(help="Photos: larger ones are skipped, as an attack may be.")]
 _Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps; default: cuda if there is one.")]
 
 
@@ -63,22 +61,22 @@ def colorize(
     deinterlace: _Deinterlace = False,
     recolor: _Recolor = False,
     overwrite: _Overwrite = False,
+    max_megapixels: _MaxMegapixels = 500,
     device: _Device = None,
 ) -> None:
     """Colorize photos and films at full resolution; what is in colour is turned gray first.
 
-    The luma of each picture is kept exactly. EXIF orientation, transparency, 16-bit, palette and CMYK are understood.
-    A film keeps sound, subtitles, chapters, time stamps, rotation, aspect and colour tags. A folder of frames is taken
-    as a film if --out is one, or with --smooth or --fps.
+    The luma of each picture is kept exactly, in 16 bits where the photo has them, and so are its metadata and pages.
+    What is photo and what is film is found by looking inside; a folder tells at its end what was skipped and why, with
+    exit code 1. A film keeps sound, subtitles, chapters, time stamps, rotation, aspect and colour tags. A folder of
+    frames is taken as a film if --out is one, or with --smooth or --fps.
     """
-    from colorgan.media.film_reader import FILM_ENDINGS
+    from colorgan.checkpoint import find_checkpoint
 
     load = partial(_load_colorizer, checkpoint, size=size, render_factor=render_factor, squash=squash, device=device)
     film_flags = {"--batch": batch is not None, "--smooth": bool(smooth), "--fps": fps is not None, "--resume": resume}
     film_flags |= {"--deinterlace": deinterlace, "--recolor": recolor}
-    into_film = out.suffix.lower() in FILM_ENDINGS
-    if source.suffix.lower() in FILM_ENDINGS or (source.is_dir() and (into_film or smooth or fps is not None)):
-        from colorgan.checkpoint import find_checkpoint
+    if _is_film(source, out, as_frames=bool(smooth) or fps is not None):
         from colorgan.colorize.film import FilmOptions, colorize_film
 
         frames = 8 if batch is None else batch
@@ -86,36 +84,28 @@ def colorize(
         colorize_film(source, out, load, find_checkpoint(checkpoint), options)
     elif any(film_flags.values()):
         given = ", ".join(flag for flag, used in film_flags.items() if used)
-        raise ValueError(f"{given}: only for film, but {source} is none (known: {' '.join(sorted(FILM_ENDINGS))})")
+        raise ValueError(f"{given}: only for film, but {source} is none")
     else:
-        _colorize_photos(source, out, load, compare=compare, overwrite=overwrite)
+        from colorgan.colorize.photos import PhotoOptions, colorize_photos
+
+        photo_options = PhotoOptions(compare=compare, overwrite=overwrite, max_megapixels=max_megapixels)
+        if not colorize_photos(source, out, load, find_checkpoint(checkpoint), photo_options):
+            raise typer.Exit(1)
 
 
-def _colorize_photos(
-    source: Path, out: Path, load: Callable[[], "Colorizer"], *, compare: bool, overwrite: bool
-) -> None:
-    """Colorize a photo or a folder of them; damaged ones among several are skipped and counted."""
-    from colorgan.media.photo import UnreadablePhotoError, save_photo
+def _is_film(source: Path, out: Path, *, as_frames: bool) -> bool:
+    """Tell film from photo by what is inside; frames and animations are a film where --out is one."""
+    from colorgan.media.film_reader import FILM_ENDINGS
+    from colorgan.media.formats import look_inside
 
-    jobs = _plan(source, out, overwrite)
-    colorizer = load()
-    skipped: list[str] = []
-    with typer.progressbar(jobs.items(), label="colorizing", hidden=len(jobs) == 1) as bar:
-        for photo, target in bar:
-            try:
-                picture = _side_by_side(photo, colorizer) if compare else colorizer.colorize(photo)
-            except UnreadablePhotoError as error:
-                if len(jobs) == 1:
-                    raise
-                skipped.append(str(error))
-                continue
-            save_photo(picture, target)
-    for line in skipped:
-        typer.echo(f"skipped: {line}", err=True)
-    done = len(jobs) - len(skipped)
-    if not done:
-        raise ValueError(f"none of the {len(jobs)} photos in {source} could be read")
-    typer.echo(f"{done} colorized, {len(skipped)} skipped: {next(iter(jobs.values())) if len(jobs) == 1 else out}")
+    into_film = out.suffix.lower() in FILM_ENDINGS and not out.is_dir()
+    if source.is_dir():
+        return into_film or as_frames
+    if not source.is_file():
+        return source.suffix.lower() in FILM_ENDINGS
+    inside = look_inside(source)
+    damaged_film = inside.kind is None and source.suffix.lower() in FILM_ENDINGS
+    return inside.kind == "film" or damaged_film or (inside.animated and into_film)
 
 
 def _load_colorizer(
@@ -133,45 +123,3 @@ def _load_colorizer(
         render_factor = DEFAULT_RENDER_FACTOR
     working_size = size if render_factor is None else RENDER_UNIT * render_factor
     return (SquashColorizer if squash else Colorizer).load(checkpoint, working_size=working_size, device=device)
-
-
-def _plan(source: Path, out: Path, overwrite: bool) -> dict[Path, Path]:
-    """Choose the output file of each photo; refuse before any work what would overwrite something."""
-    from colorgan.media.photo import PHOTO_ENDINGS
-
-    if source.is_dir():
-        photos = sorted(file for file in source.rglob("*") if file.suffix.lower() in PHOTO_ENDINGS and file.is_file())
-        if not photos:
-            raise FileNotFoundError(f"no photos in {source}; looked for {' '.join(sorted(PHOTO_ENDINGS))}")
-        if out.suffix.lower() in PHOTO_ENDINGS:
-            raise ValueError(f"{source} is a folder, so --out must be a folder, got {out}")
-        stems = [photo.with_suffix("") for photo in photos]
-        names = [p if stems.count(s) > 1 else s for p, s in zip(photos, stems, strict=True)]  # a.jpg beside a.png
-        jobs = {p: out / n.relative_to(source).with_name(f"{n.name}.png") for p, n in zip(photos, names, strict=True)}
-    elif source.is_file():
-        jobs = {source: out if out.suffix.lower() in PHOTO_ENDINGS else out / f"{source.stem}.png"}
-    else:
-        raise FileNotFoundError(f"no photo or folder {source}")
-    existing = [target for target in jobs.values() if target.exists()]
-    if any(target.resolve() == photo.resolve() for photo, target in jobs.items()):
-        raise ValueError(f"--out {out} would replace the original photos; choose another folder")
-    if existing and not overwrite:
-        raise ValueError(
-            f"{existing[0]} exists ({len(existing)} of {len(jobs)} outputs do); use --overwrite or another --out"
-        )
-    return jobs
-
-
-def _side_by_side(photo: Path, colorizer: "Colorizer") -> "Image.Image":
-    """Colorize a photo and put it between its gray and its original."""
-    import numpy as np
-    import torch
-
-    from colorgan.color import rgb_to_gray
-    from colorgan.media.photo import read_photo
-    from colorgan.media.sheet import picture_sheet, to_image
-
-    original = read_photo(photo).convert("RGB")
-    rgb = torch.from_numpy(np.array(original)).permute(2, 0, 1)[None] / 255
-    gray = to_image(rgb_to_gray(rgb, colorizer.gray_rule)[0].expand(3, -1, -1))
-    return picture_sheet([[gray, colorizer.colorize(original), original]], gap=0)

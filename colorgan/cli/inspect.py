@@ -10,10 +10,10 @@ def inspect(file: Annotated[Path, typer.Argument(help="A .safetensors file or a 
     """Say what a checkpoint is: networks, stage, steps, metrics, versions."""
     import json
 
-    from rich.console import Console
     from rich.table import Table
 
     from colorgan.checkpoint import find_checkpoint, read_header, read_tensors
+    from colorgan.console import make_console
     from colorgan.files import file_hash
 
     path = find_checkpoint(file)
@@ -32,4 +32,4 @@ def inspect(file: Annotated[Path, typer.Argument(help="A .safetensors file or a 
         )
         table.add_row(key, shown)
     table.add_row("sha256", file_hash(path))
-    Console().print(table)
+    make_console().print(table)

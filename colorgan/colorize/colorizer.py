@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby, islice
 from pathlib import Path
 
@@ -13,7 +14,10 @@ from torch import Tensor, nn
 
 from colorgan.checkpoint import find_checkpoint, load_generator, read_header
 from colorgan.color import recombine, rgb_to_gray, to_uint8
-from colorgan.media.photo import read_photo
+from colorgan.colorize.strips import Enlarged, shrink
+from colorgan.media.photo import read_scan
+from colorgan.media.samples import row_strips
+from colorgan.media.scan import Scan
 
 logger = logging.getLogger(__name__)
 
@@ -56,23 +60,56 @@ class Colorizer:
         header = read_header(find_checkpoint(checkpoint))
         return cls(
             load_generator(checkpoint),
-            working_size=working_size or 2 * header["image_size"],
+            working_size=2 * header["image_size"] if working_size is None else working_size,
             device=choose_device(device),
         )
 
     def colorize(self, photo: Image.Image | Path | str) -> Image.Image:
-        """Colorize a photo of any size and mode (see `read_photo`); transparency is kept.
+        """Colorize a photo of any size and mode (see `read_pages`), in 8 bits; transparency is kept.
 
         Raises:
             UnreadablePhotoError: the file is damaged or no photo.
         """
-        image = read_photo(Path(photo) if isinstance(photo, str) else photo)
-        alpha = image.getchannel("A") if image.mode == "RGBA" else None
-        rgb = next(self.colorize_frames([np.asarray(image.convert("RGB"))]))
-        result = Image.fromarray(rgb)
-        if alpha is not None:
-            result.putalpha(alpha)
-        return result
+        scan = read_scan(Path(photo) if isinstance(photo, str) else photo)
+        return self.colorize_scan(scan).to_image()
+
+    @torch.inference_mode()
+    def colorize_scan(self, scan: Scan) -> Scan:
+        """Colorize a picture at its depth, 8 or 16 bits; alpha and metadata are kept.
+
+        The network works on the small copy, and the full size is gone through in strips.
+        """
+        height, width = scan.pixels.shape[:2]
+        working = self._working_size(height, width)
+        if working is None:
+            proposal = self._propose(self._gray(scan.pixels), (height, width))
+            return replace(scan, pixels=to_levels(proposal, scan.pixels.dtype))
+        small = shrink(lambda rows: self._gray(scan.pixels[rows]), row_strips(height, width), working)
+        enlarged = Enlarged(self._propose(small, (height, width)).float(), (height, width))
+        pixels = np.empty((height, width, 3), scan.pixels.dtype)
+        for rows in row_strips(height, width):
+            rgb = recombine(self._gray(scan.pixels[rows]), enlarged.strip(rows), self.gray_rule)
+            pixels[rows] = to_levels(rgb, scan.pixels.dtype)
+        return replace(scan, pixels=pixels)
+
+    @torch.inference_mode()
+    def gray_scan(self, scan: Scan) -> Scan:
+        """Turn a picture gray, by the rule of the generator; one that is gray stays as it is."""
+        if scan.pixels.ndim == 2:
+            return scan
+        pixels = np.empty(scan.pixels.shape[:2], scan.pixels.dtype)
+        for rows in row_strips(*pixels.shape):
+            gray = self._gray(scan.pixels[rows]).expand(-1, 3, -1, -1)
+            pixels[rows] = to_levels(gray, pixels.dtype)[..., 0]
+        return replace(scan, pixels=pixels)
+
+    def _propose(self, gray: Tensor, size: tuple[int, int]) -> Tensor:
+        try:
+            return self.generator(gray)  # type: ignore[no-any-return]
+        except (RuntimeError, MemoryError) as error:
+            if _is_out_of_memory(error):
+                raise self._too_large(*size) from error
+            raise
 
     def colorize_frames(self, frames: Iterable[np.ndarray], *, batch_size: int = 8) -> Iterator[np.ndarray]:
         """Colorize frames one after the other, in batches, as a stream.
@@ -104,7 +141,7 @@ class Colorizer:
     def _colorize_batch(self, frames: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Colorize frames of one shape: in the network all at once, at full size one by one, which is faster."""
         grays = [self._gray(frame) for frame in frames]
-        working = self._working_size(grays[0])
+        working = self._working_size(*grays[0].shape[-2:])
         if working is None:
             return [to_array(rgb) for rgb in self.generator(torch.cat(grays)).split(1)]
         small = torch.cat([_shrink(gray, working) for gray in grays])
@@ -112,8 +149,10 @@ class Colorizer:
         return [to_array(self._bring_up(gray, rgb)) for gray, rgb in zip(grays, proposals, strict=True)]
 
     def _gray(self, frame: np.ndarray) -> Tensor:
-        """Convert (H, W, 3) or (H, W) uint8 to gray, (1, 1, H, W) in [0, 1]."""
-        values = torch.tensor(np.ascontiguousarray(frame), device=self.device)[None].float() / 255
+        """Convert (H, W, 3) or (H, W) uint8 or uint16 to gray, (1, 1, H, W) in [0, 1]."""
+        top = np.iinfo(frame.dtype).max
+        frame = frame if frame.dtype == np.uint8 else frame.astype(np.int32)  # torch computes with no other uint
+        values = torch.tensor(np.ascontiguousarray(frame), device=self.device)[None].float() / top
         if frame.ndim == 3:
             return rgb_to_gray(values.permute(0, 3, 1, 2), self.gray_rule)
         gray = values[None]
@@ -121,26 +160,27 @@ class Colorizer:
 
     def _smaller_batch(self, batch: Sequence[np.ndarray]) -> int:
         if len(batch) == 1:
-            height, width = batch[0].shape[:2]
-            raise ValueError(
-                f"memory does not suffice for one frame of {width}x{height} at a working size of "
-                f"{self.working_size}; give a smaller --size"
-            )
+            raise self._too_large(*batch[0].shape[:2])
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
         logger.warning("memory does not suffice for %d frames at once; going on with %d", len(batch), len(batch) // 2)
         return len(batch) // 2
 
+    def _too_large(self, height: int, width: int) -> ValueError:
+        return ValueError(
+            f"memory does not suffice for one frame of {width}x{height} at a working size of "
+            f"{self.working_size}; give a smaller --size"
+        )
+
     @torch.inference_mode()
     def colorize_gray(self, gray: Tensor) -> Tensor:
         """Colorize (N, 1, H, W) in [0, 1]; returns (N, 3, H, W) whose gray is the input."""
-        working = self._working_size(gray)
+        working = self._working_size(*gray.shape[-2:])
         if working is None:
             return self.generator(gray)  # type: ignore[no-any-return]
         return self._bring_up(gray, self.generator(_shrink(gray, working)))
 
-    def _working_size(self, gray: Tensor) -> tuple[int, int] | None:
-        height, width = gray.shape[-2:]
+    def _working_size(self, height: int, width: int) -> tuple[int, int] | None:
         scale = self.working_size / min(height, width)
         return (max(1, round(height * scale)), max(1, round(width * scale))) if scale < 1 else None
 
@@ -159,6 +199,14 @@ def to_array(rgb: Tensor) -> np.ndarray:
     """Convert (1, 3, H, W) in [0, 1] to (H, W, 3) uint8."""
     array: np.ndarray = to_uint8(rgb)[0].permute(1, 2, 0).cpu().numpy()
     return array
+
+
+def to_levels(rgb: Tensor, dtype: np.dtype) -> np.ndarray:
+    """Convert (1, 3, H, W) in [0, 1] to (H, W, 3) of uint8 or uint16, rounded."""
+    if dtype == np.uint8:
+        return to_array(rgb)
+    levels = (rgb[0].float().clamp(0, 1) * np.iinfo(dtype).max).round_().to(torch.int32)
+    return levels.permute(1, 2, 0).cpu().numpy().astype(dtype)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

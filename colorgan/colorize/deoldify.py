@@ -4,6 +4,7 @@ An option for comparing with its published renders (`deoldify/filters.py`, MIT);
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -11,6 +12,8 @@ import torch
 from PIL import Image
 
 from colorgan.colorize.colorizer import Colorizer
+from colorgan.media.samples import to_8bit
+from colorgan.media.scan import Scan
 
 RENDER_UNIT = 16  # DeOldify: the square has 16 pixels a step of its render factor
 DEFAULT_RENDER_FACTOR = 35  # DeOldify's for photos; 21 for film
@@ -29,6 +32,11 @@ class SquashColorizer(Colorizer):
             raise ValueError(f"--squash takes BT.601 luma, but the checkpoint was trained on {self.gray_rule}")
         for frame in frames:
             yield self._colorize_frame(frame if frame.ndim == 3 else np.repeat(frame[..., None], 3, axis=2))
+
+    def colorize_scan(self, scan: Scan) -> Scan:
+        """Colorize a picture with DeOldify's 8 bits; alpha and metadata are kept."""
+        rgb = next(self.colorize_frames([to_8bit(scan.pixels)]))
+        return replace(scan, pixels=rgb, alpha=None if scan.alpha is None else to_8bit(scan.alpha))
 
     @torch.inference_mode()
     def _colorize_frame(self, frame: np.ndarray) -> np.ndarray:

@@ -12,13 +12,13 @@ from pathlib import Path
 from types import FrameType
 
 import av
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from colorgan.colorize.colorizer import Colorizer
 from colorgan.colorize.film_job import FilmJob
 from colorgan.colorize.pipeline import leave_a_core
+from colorgan.console import make_console
 from colorgan.files import file_hash
 from colorgan.media.film_reader import FilmReader
 from colorgan.media.film_writer import FilmWriter
@@ -185,7 +185,7 @@ class _SpeedColumn(ProgressColumn):
 @contextmanager
 def _progress(total: int | None, before: int) -> Iterator[Callable[[int], None]]:
     """Yield a function that is told how many frames are done: a bar in a terminal, else a line now and then."""
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     columns = (TextColumn("colorizing"), BarColumn(), MofNCompleteColumn(), _SpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=total, completed=before)

@@ -18,6 +18,7 @@ from colorgan.files import natural_order
 from colorgan.flow import Motion, inside, similarity_flow
 from colorgan.media.film_reader import FILM_ENDINGS, FilmReader
 from colorgan.media.photo import PHOTO_ENDINGS, UnreadablePhotoError, read_photo
+from colorgan.ranges import Count
 
 MOTIONS = ("pan", "zoom", "rotation", "noise")
 _MARGIN = 1.5  # side of the cut-out that moves are made in, in sides of the frame
@@ -37,7 +38,7 @@ class ClipsSource:
         FileNotFoundError: there is no clip.
     """
 
-    def __init__(self, path: str, max_frames: int = 300) -> None:
+    def __init__(self, path: str, max_frames: Count = 300) -> None:
         self.path, self.max_frames = Path(path).expanduser(), max_frames
         if max_frames < 1:
             raise ValueError(f"max_frames must be at least 1, got {max_frames} (data.max_frames)")

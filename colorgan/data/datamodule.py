@@ -20,6 +20,7 @@ from colorgan.data.order import SampleKey, StepBatchSampler, batch_keys
 from colorgan.data.sources import Source
 from colorgan.data.transforms import center_view, random_view
 from colorgan.media.photo import UnreadablePhotoError
+from colorgan.ranges import Count, Natural, NotNegative, PositiveShare
 
 Batch = dict[str, Tensor]
 _VALIDATION_BATCH = 32
@@ -53,14 +54,14 @@ class ColorizationDataModule(pl.LightningDataModule):
         self,
         source: Source,
         *,
-        validation_share: float = 0.1,
-        max_validation: int = 200,
-        validation_panel: int = 100,
-        min_colorfulness: float = 5.0,
-        store_size: int | None = None,
-        min_crop: float = 0.6,
+        validation_share: PositiveShare = 0.1,
+        max_validation: Count = 200,
+        validation_panel: Count = 100,
+        min_colorfulness: NotNegative = 5.0,
+        store_size: Count | None = None,
+        min_crop: PositiveShare = 0.6,
         degradation: Degradation | None = None,
-        num_workers: int = 0,
+        num_workers: Natural = 0,
         seed: int = 0,
         cache_dir: str | None = None,
     ) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from colorgan.ranges import Share
+
 Degradation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
@@ -19,7 +21,7 @@ class PixelNoise:
         amplitude: largest offset, on the [0, 1] scale.
     """
 
-    def __init__(self, probability: float = 0.8, max_share: float = 0.4, amplitude: float = 30 / 255) -> None:
+    def __init__(self, probability: Share = 0.8, max_share: Share = 0.4, amplitude: Share = 30 / 255) -> None:
         self.probability, self.max_share, self.amplitude = probability, max_share, amplitude
 
     def __call__(self, gray: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -17,7 +17,7 @@ from colorgan.data.cache import checksum, drop_damaged_arrow, seal_arrow
 from colorgan.data.sources import Row, Source
 from colorgan.media.photo import UnreadablePhotoError
 
-_CACHE_VERSION = 5  # raise it when `_examine` stores, or a source draws, something else
+_CACHE_VERSION = 6  # raise it when `_examine` stores, or a source draws, something else
 _PARALLEL_FROM = 500  # photos; below, starting processes costs more than it saves
 _CHUNK = 25_000  # photos, each so many a file of the cache: a scan that was stopped goes on behind the last whole one
 _FEATURES = datasets.Features(

@@ -18,6 +18,7 @@ from PIL import Image
 
 from colorgan.data.synthetic import draw_scene
 from colorgan.media.photo import PHOTO_ENDINGS, UnreadablePhotoError, read_photo
+from colorgan.ranges import Count, Seed
 
 Row = Mapping[str, Any]
 
@@ -109,7 +110,7 @@ class SamplesSource:
         views_per_photo: views to cut; the first is the largest centred square.
     """
 
-    def __init__(self, views_per_photo: int = 24) -> None:
+    def __init__(self, views_per_photo: Count = 24) -> None:
         self.views_per_photo = views_per_photo
         self.files = {name: _inside_package(name, *place) for name, place in _BUILT_IN_PHOTOS.items()}
 
@@ -235,7 +236,7 @@ class SyntheticSource:
         seed: scenes are a pure function of (seed, index).
     """
 
-    def __init__(self, num_images: int = 2000, size: int = 64, seed: int = 0) -> None:
+    def __init__(self, num_images: Count = 2000, size: Count = 64, seed: Seed = 0) -> None:
         self.num_images, self.size, self.seed = num_images, size, seed
 
     def listing(self) -> datasets.Dataset:

@@ -27,6 +27,7 @@ from colorgan.data.examine import examine_photo, shrink, why_unusable
 from colorgan.data.library import PhotoLibrary, Split, build_library
 from colorgan.data.sources import HubSource, Row, content_of
 from colorgan.files import atomic
+from colorgan.ranges import Count
 
 _FILES_AT_ONCE = 16
 
@@ -152,7 +153,7 @@ class StreamingDataModule(ColorizationDataModule):
         options: of `ColorizationDataModule`.
     """
 
-    def __init__(self, source: HubSource, *, block_size: int = 2000, **options: Any) -> None:
+    def __init__(self, source: HubSource, *, block_size: Count = 2000, **options: Any) -> None:
         super().__init__(source, **options)
         if block_size < 1:
             raise ValueError(f"block_size must be at least 1, got {block_size} (data.block_size)")

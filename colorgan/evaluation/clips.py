@@ -20,6 +20,7 @@ from colorgan.evaluation.photos import Batch, MeasuredSet, PhotoSet
 from colorgan.evaluation.protocol import ClipProtocol
 from colorgan.flow import Motion, build_estimator, estimate_motion
 from colorgan.media.sheet import picture_sheet, to_image
+from colorgan.ranges import Count
 
 _FILM_SIZE, _FILM_FRAMES = 256, 72
 _LEAST_FRAMES = 5  # of CDC
@@ -215,8 +216,8 @@ class MotionPanel:
         motions: each of them over each photo.
     """
 
-    num_photos: int = 8
-    num_frames: int = 8
+    num_photos: Count = 8
+    num_frames: Count = 8
     motions: Sequence[str] = MOTIONS
 
     def __post_init__(self) -> None:

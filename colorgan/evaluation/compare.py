@@ -2,27 +2,49 @@
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from torchmetrics import MetricCollection
+from pytorch_lightning import LightningDataModule
+from torchmetrics import Metric, MetricCollection
 
 from colorgan.checkpoint import find_checkpoints, read_header
 from colorgan.colorize.colorizer import choose_device
 from colorgan.config import Config, build, build_available_metrics, build_datamodule, check_complete, class_of
+from colorgan.console import make_console
 from colorgan.data import ClipsSource
 from colorgan.data.library import Split
 from colorgan.evaluation.clips import FilmClips, MotionClips, MotionPanel
 from colorgan.evaluation.figures import save_figures
 from colorgan.evaluation.measure import BASELINES, evaluate_checkpoints
 from colorgan.evaluation.photos import Batch, MeasuredSet, PhotoSet
+from colorgan.evaluation.protocol import ClipProtocol, Protocol
 from colorgan.evaluation.report import Table, markdown, write_csv
 from colorgan.evaluation.results import Results
 from colorgan.files import write_text
 from colorgan.metrics.base import MissingMetric
+from colorgan.values import check_options
 
 Header = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """The keys of `evaluate.yaml`, which explains them."""
+
+    checkpoints: str | list[str]
+    data: LightningDataModule
+    metrics: Mapping[str, Metric]
+    protocol: Protocol
+    clip_metrics: Mapping[str, Metric]
+    clip_protocol: ClipProtocol
+    out: str
+    objective: str | None
+    truth: bool
+    device: str | None
+    motion: MotionPanel | None = None
+
 
 _RANKS = "chroma_distance"
 
@@ -34,7 +56,9 @@ def compare(config: Config) -> list[tuple[Table, MeasuredSet]]:
         ValueError: checkpoints that cannot share a table, an unknown choice, no photo.
         FileNotFoundError: no checkpoint, no data.
     """
+    _check_values(config)
     check_complete(config)
+    device = choose_device(config.device)
     patterns = [config.checkpoints] if isinstance(config.checkpoints, str) else list(config.checkpoints)
     checkpoints = find_checkpoints(patterns)
     headers = {name: read_header(path) for name, path in checkpoints.items()}
@@ -53,7 +77,7 @@ def compare(config: Config) -> list[tuple[Table, MeasuredSet]]:
             Results(Path(config.out)),
             missing=missing,
             objective=config.objective,
-            device=choose_device(config.device),
+            device=device,
             num_workers=config.data.get("num_workers", 0),
             with_truth=config.truth,
         )
@@ -98,9 +122,11 @@ def tabulate(
     )
 
 
-def write_report(tables: Sequence[tuple[Table, MeasuredSet]], folder: Path, *, with_truth: bool = True) -> Path:
-    """Write `metrics.csv`, the pictures and `report.md`; returns the report's path."""
-    sections = []
+def write_report(
+    tables: Sequence[tuple[Table, MeasuredSet]], folder: Path, *, with_truth: bool = True, warnings: Sequence[str] = ()
+) -> Path:
+    """Write `metrics.csv`, the pictures and `report.md`, which begins with warnings; returns the report's path."""
+    sections = ["**Warnings**\n\n" + "".join(f"- {warning}\n" for warning in warnings)] if warnings else []
     for number, (table, photos) in enumerate(tables, start=1):
         prefix = f"{number}-" if len(tables) > 1 else ""
         pictures = save_figures(table, photos, folder / "figures", prefix, with_truth=with_truth)
@@ -110,6 +136,18 @@ def write_report(tables: Sequence[tuple[Table, MeasuredSet]], folder: Path, *, w
     path = folder / "report.md"
     write_text(path, "# Evaluation\n\n" + "\n".join(sections))
     return path
+
+
+def _check_values(config: Config) -> None:
+    """Check all values, of each folder of data on its own, and build what is cheap and may object."""
+    for path in _data_paths(config):
+        alone = copy.deepcopy(config)
+        if path is not None:
+            alone.data.path = path
+        check_options(alone, EvaluateOptions)
+    for group in ("protocol", "clip_protocol", "motion"):
+        if group in config:
+            build(config[group])
 
 
 def _check_checkpoints(headers: Mapping[str, Header]) -> None:
@@ -141,7 +179,7 @@ def _way_to_measure(config: Config) -> tuple[Callable[[Config, Mapping[str, Head
 
 def _data_paths(config: Config) -> list[str | None]:
     """List the folders to measure, each in its own table; None for data that has none."""
-    paths = config.data.get("path")
+    paths = config.data.get("path") if isinstance(config.data, Config) else None
     if paths is None or isinstance(paths, str):
         return [paths]
     if not paths:
@@ -202,8 +240,8 @@ def _splits(headers: Mapping[str, Header]) -> list[Mapping[str, Any]]:
 
 
 def _progress_bar(batches: Iterable[Batch], name: str) -> Iterable[Batch]:
-    from rich.console import Console
+    from rich.markup import escape
     from rich.progress import track
 
-    console = Console(stderr=True)
-    return track(batches, description=name, console=console, transient=True, disable=not console.is_terminal)
+    console = make_console(stderr=True)
+    return track(batches, description=escape(name), console=console, transient=True, disable=not console.is_terminal)

@@ -17,6 +17,7 @@ from colorgan.colorize.deoldify import merge_yuv
 from colorgan.colorize.smoothing import ChromaSmoother
 from colorgan.data.datamodule import views_to_rgb
 from colorgan.data.transforms import center_view, resize
+from colorgan.ranges import Count
 
 _FRAMES_AT_ONCE = 8
 
@@ -36,8 +37,8 @@ class BaseProtocol:
     """
 
     name: str = "default"
-    image_size: int | None = None
-    network_size: int | None = None
+    image_size: Count | None = None
+    network_size: Count | None = None
     gray_rule: str | None = None
     source: str = ""
     caveat: str = ""
@@ -116,7 +117,7 @@ class Protocol(BaseProtocol):
     """
 
     photos: str = "val"
-    first: int | None = None
+    first: Count | None = None
     draw: str = "hash"
     keep_gray: bool = False
     geometry: str = "center_square"
@@ -205,7 +206,7 @@ class ClipProtocol(BaseProtocol):
     """
 
     name: str = "clips"
-    image_size: int | None = 256
+    image_size: Count | None = 256
     flow: str = "dis"
     smooth: float = 0.0
 

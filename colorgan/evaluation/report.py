@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from colorgan.console import make_console
 from colorgan.evaluation.protocol import BaseProtocol
 from colorgan.evaluation.results import Record, Results, paired_difference
 from colorgan.files import atomic
@@ -156,7 +157,6 @@ def _published_cell(row: Mapping[str, Any], name: str, metric: Metric) -> str:
 def print_table(table: Table) -> None:
     """Print the table with half the width of each 95 % interval, and its notes."""
     from rich import box
-    from rich.console import Console
     from rich.measure import Measurement
     from rich.table import Table as RichTable
 
@@ -170,10 +170,10 @@ def print_table(table: Table) -> None:
     for row in table.published():
         cells = [_published_cell(row, name, metric) for name, metric in table.columns().items()]
         shown.add_row(f"{row['name']} (published)", *cells, style="dim")
-    console = Console()
+    console = make_console()
     console.print(table.title, style="bold", highlight=False, soft_wrap=True)
     wanted = Measurement.get(console, console.options.update(max_width=1000), shown).maximum
-    Console(width=max(console.width, wanted)).print(shown)  # a narrow screen breaks lines, it does not cut numbers
+    make_console(width=max(console.width, wanted)).print(shown)  # a narrow screen breaks lines, it does not cut numbers
     for note in table.notes():
         console.print(note, highlight=False, soft_wrap=True)
 

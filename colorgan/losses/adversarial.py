@@ -1,5 +1,10 @@
-"""Adversarial losses on logits, in pairs: one for the discriminator, one for the generator."""
+"""Adversarial losses on logits, in pairs: one for the discriminator, one for the generator.
 
+All are computed in float32, whatever the logits: in bfloat16 a loss near 0.65 moves in steps of 1/256, and turns are
+decided by it.
+"""
+
+import math
 from typing import ClassVar
 
 import torch.nn.functional as F
@@ -16,10 +21,13 @@ class BCEDiscriminatorLoss(Loss):
 
     trains: ClassVar = "discriminator"
     inputs: ClassVar = ("real_logits", "fake_logits")
+    chance: ClassVar = math.log(2)
 
     def forward(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """Compute the scalar over logits of any shape."""
-        return (F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()) / 2  # softplus(-x) = -log sigmoid(x)
+        return (
+            F.softplus(-real_logits.float()).mean() + F.softplus(fake_logits.float()).mean()
+        ) / 2  # softplus(-x) = -log sigmoid(x)
 
 
 class BCEGeneratorLoss(Loss):
@@ -29,7 +37,7 @@ class BCEGeneratorLoss(Loss):
 
     def forward(self, fake_logits: Tensor) -> Tensor:
         """Compute the scalar over logits of any shape."""
-        return F.softplus(-fake_logits).mean()
+        return F.softplus(-fake_logits.float()).mean()
 
 
 class HingeDiscriminatorLoss(Loss):
@@ -37,10 +45,11 @@ class HingeDiscriminatorLoss(Loss):
 
     trains: ClassVar = "discriminator"
     inputs: ClassVar = ("real_logits", "fake_logits")
+    chance: ClassVar = 1.0
 
     def forward(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """Compute the scalar over logits of any shape."""
-        return (F.relu(1 - real_logits).mean() + F.relu(1 + fake_logits).mean()) / 2
+        return (F.relu(1 - real_logits.float()).mean() + F.relu(1 + fake_logits.float()).mean()) / 2
 
 
 class HingeGeneratorLoss(Loss):
@@ -50,7 +59,7 @@ class HingeGeneratorLoss(Loss):
 
     def forward(self, fake_logits: Tensor) -> Tensor:
         """Compute the scalar over logits of any shape."""
-        return -fake_logits.mean()
+        return -fake_logits.float().mean()
 
 
 class LeastSquaresDiscriminatorLoss(Loss):
@@ -58,10 +67,11 @@ class LeastSquaresDiscriminatorLoss(Loss):
 
     trains: ClassVar = "discriminator"
     inputs: ClassVar = ("real_logits", "fake_logits")
+    chance: ClassVar = 0.25
 
     def forward(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """Compute the scalar over logits of any shape."""
-        return ((real_logits - 1).square().mean() + fake_logits.square().mean()) / 2
+        return ((real_logits.float() - 1).square().mean() + fake_logits.float().square().mean()) / 2
 
 
 class LeastSquaresGeneratorLoss(Loss):
@@ -71,4 +81,4 @@ class LeastSquaresGeneratorLoss(Loss):
 
     def forward(self, fake_logits: Tensor) -> Tensor:
         """Compute the scalar over logits of any shape."""
-        return (fake_logits - 1).square().mean()
+        return (fake_logits.float() - 1).square().mean()

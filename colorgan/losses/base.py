@@ -20,7 +20,9 @@ class Loss(nn.Module):
     Attributes:
         trains: the network whose steps it is part of.
         inputs: names of the arguments of `forward`.
+        chance: its value where a discriminator tells nothing; None if there is no such value.
     """
 
     trains: ClassVar[str] = "generator"
     inputs: ClassVar[tuple[str, ...]] = ("fake_rgb", "rgb")
+    chance: ClassVar[float | None] = None

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from colorgan.losses.base import Loss
 from colorgan.networks.encoders import IMAGENET_STD
+from colorgan.ranges import Positive
 
 
 class L1Loss(Loss):
@@ -18,7 +19,7 @@ class L1Loss(Loss):
 class CharbonnierLoss(Loss):
     """Smooth L1: mean of sqrt(d^2 + epsilon^2) - epsilon (Charbonnier et al. 1994), 0 for equal images."""
 
-    def __init__(self, epsilon: float = 1e-3) -> None:
+    def __init__(self, epsilon: Positive = 1e-3) -> None:
         super().__init__()
         self.epsilon = epsilon
 

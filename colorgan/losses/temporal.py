@@ -10,6 +10,7 @@ from torch import Tensor, distributed
 from colorgan.color import rgb_to_chroma
 from colorgan.flow import inside, similarity_flow, warp
 from colorgan.losses.base import Loss
+from colorgan.ranges import NotNegative, Share
 
 
 class TemporalLoss(Loss):
@@ -30,7 +31,7 @@ class TemporalLoss(Loss):
     inputs: ClassVar = ("fake_rgb", "gray", "colorize")
 
     def __init__(
-        self, *, max_shift: float = 0.05, max_zoom: float = 0.05, max_angle: float = 3.0, noise: float = 0.02
+        self, *, max_shift: Share = 0.05, max_zoom: Share = 0.05, max_angle: NotNegative = 3.0, noise: Share = 0.02
     ) -> None:
         super().__init__()
         self.max_shift, self.max_zoom, self.max_angle, self.noise = max_shift, max_zoom, max_angle, noise

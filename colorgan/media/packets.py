@@ -50,10 +50,10 @@ def read_packets(container: InputContainer, streams: Sequence[Stream] = ()) -> I
 
 
 def _read(container: InputContainer, streams: Sequence[Stream]) -> Iterator[Read]:
-    failures = 0
+    failures, chosen = 0, list(streams) or list(container.streams)  # damage may bring streams that there are not
     while failures < _MOST_FAILURES:
         try:
-            for packet in container.demux(list(streams)) if streams else container.demux():
+            for packet in container.demux(chosen):
                 if packet.size or packet.dts is not None:  # else it marks the end
                     yield Read(packet, failures > 0 or packet.is_corrupt)
                     failures = 0

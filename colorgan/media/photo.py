@@ -1,86 +1,95 @@
-"""Read photos of any kind as 8-bit sRGB, and save pictures."""
+"""Read photos of any kind as sRGB: decode, photometric meaning, scale, profile, alpha, orientation, for every mode."""
 
-import io
 import struct
-import warnings
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageCms, ImageOps
+import imagecodecs
+from PIL import Image
 
 from colorgan.files import atomic
+from colorgan.media.decode import File, decode
+from colorgan.media.samples import MissingReaderError, TooLargeError, to_srgb
+from colorgan.media.scan import Scan, upright
 
-PHOTO_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".avif"})
+PHOTO_ENDINGS = frozenset(
+    {
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".jp2", ".j2k", ".jxl", ".png", ".apng", ".webp", ".avif", ".heic"),
+        *(".heif", ".hif", ".bmp", ".dib", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".tga"),
+    }
+)
+DATA_MEGAPIXELS = 89.5  # PIL's own limit: what is larger is no photo of a data set
+SCAN_MEGAPIXELS = 500.0
 
-# Decoders of damaged files raise whatever they trip over; AVIF's a RuntimeError, EXIF's a struct.error.
-_DAMAGE = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, RuntimeError, struct.error, Warning)
+# Decoders of damaged files raise whatever they trip over: imagecodecs RuntimeErrors, EXIF a struct.error.
+_DAMAGE = (
+    *(OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, RuntimeError, AttributeError, struct.error),
+    *(ArithmeticError, MemoryError, zlib.error, imagecodecs.DelayedImportError),
+)
 
 
 class UnreadablePhotoError(ValueError):
     """A file is not an image, or a damaged one."""
 
 
-def read_photo(file: Path | bytes | Image.Image) -> Image.Image:
-    """Read a photo as it is meant to be seen.
+def read_pages(file: File, *, max_megapixels: float = SCAN_MEGAPIXELS) -> Iterator[Scan]:
+    """Read the pages of a TIFF, the frames of an animation, or the one picture of another file, one by one.
 
-    The EXIF orientation is applied, an embedded profile of an RGB or CMYK photo is converted to sRGB, 16-bit and float
-    values are scaled, palettes and CMYK are expanded; of an animation the first frame is taken.
+    Every file goes the same way, whatever its mode: photometric meaning, scale, profile, alpha, orientation; `to_srgb`
+    says how. Up to 8 bits stay 8 bits, and more become 16.
 
     Args:
-        file: a path, the bytes of a file, or an image that PIL has opened.
-
-    Returns:
-        An image of mode `RGB`, or `RGBA` if the photo has transparency.
+        file: a path, the bytes of a file, or an image that PIL has opened, of which the current frame is read.
+        max_megapixels: what is larger is refused before it is decoded.
 
     Raises:
         FileNotFoundError: there is no such file.
-        UnreadablePhotoError: the file is no image, is truncated, or is absurdly large.
+        UnreadablePhotoError: the file is no image, is damaged, or is too large.
     """
     name = str(file) if isinstance(file, Path) else "image"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = file if isinstance(file, Image.Image) else Image.open(_opened(file))
-            image.load()
-            return _to_srgb(ImageOps.exif_transpose(image))
-    except FileNotFoundError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise UnreadablePhotoError(f"{name} is too large: {error}") from error
-    except _DAMAGE as error:
-        raise UnreadablePhotoError(f"{name} cannot be read as a photo: {str(error) or type(error).__name__}") from error
-
-
-def _opened(file: Path | bytes) -> Path | io.BytesIO:
-    return io.BytesIO(file) if isinstance(file, bytes) else file
-
-
-def _to_srgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        return _scale_to_8bit(image).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        return image.convert("RGBA")
-    profile = image.info.get("icc_profile")
-    if profile and image.mode in ("RGB", "CMYK"):
+    pages: Iterator[Scan] = _pages(file, max_megapixels)
+    while True:
         try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-        except (ImageCms.PyCMSError, OSError):  # a broken profile: the numbers themselves are the best guess left
-            converted = None
-        if converted is not None:
-            return converted
-    return image.convert("RGB")
+            scan = next(pages)
+        except StopIteration:
+            return
+        except FileNotFoundError:
+            raise
+        except TooLargeError as error:
+            raise UnreadablePhotoError(f"{name} is too large: {error}") from error
+        except MissingReaderError as error:
+            raise UnreadablePhotoError(f"{name} cannot be read here: {error}") from error
+        except _DAMAGE as error:
+            reason = str(error) or type(error).__name__
+            raise UnreadablePhotoError(f"{name} cannot be read as a photo: {reason}") from error
+        yield scan
 
 
-def _scale_to_8bit(image: Image.Image) -> Image.Image:
-    """Bring 16-bit, 32-bit and float gray to 0..255, rounded."""
-    values = np.asarray(image, dtype=np.float64)
-    top = 1.0 if image.mode == "F" and values.max(initial=0) <= 1 else 255.0 if image.mode == "F" else 65535.0
-    return Image.fromarray(np.clip(np.rint(values / top * 255), 0, 255).astype(np.uint8))
+def _pages(file: File, max_megapixels: float) -> Iterator[Scan]:
+    for page in decode(file, max_megapixels):
+        pixels, alpha = to_srgb(page.samples)
+        turn = page.metadata.orientation
+        alpha = None if alpha is None else upright(alpha, turn)
+        yield Scan(upright(pixels, turn), alpha, page.metadata.upright(), page.duration_ms)
+
+
+def read_scan(file: File, *, max_megapixels: float = SCAN_MEGAPIXELS) -> Scan:
+    """Read the first picture of a file at its full depth; see `read_pages`."""
+    return next(read_pages(file, max_megapixels=max_megapixels))
+
+
+def read_photo(file: File, *, max_megapixels: float = DATA_MEGAPIXELS) -> Image.Image:
+    """Read the first picture of a file as it is meant to be seen, with 8 bits; see `read_pages`.
+
+    Returns:
+        An image of mode `RGB`, or `RGBA` if the photo has transparency.
+    """
+    return read_scan(file, max_megapixels=max_megapixels).to_image()
 
 
 def save_photo(image: Image.Image, path: Path) -> None:
-    """Write a picture atomically, in the format of its ending; JPEG at quality 95 with full chroma.
+    """Write a picture of 8 bits atomically, in the format of its ending; JPEG at quality 95 with full chroma.
 
     JPEG's usual 4:2:0 would throw away three quarters of the chroma that was just made.
     """

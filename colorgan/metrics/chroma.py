@@ -10,6 +10,7 @@ from torchmetrics.utilities.data import dim_zero_cat
 
 from colorgan.color import quantize, rgb_to_lab
 from colorgan.metrics.base import PictureMetric, check_pictures
+from colorgan.ranges import NotNegative
 
 _SIZE, _GRID = 64, 8  # pixels and places a side
 _SCALES, _DIRECTIONS = (60, 30, 15), 6  # of the waves over the a, b plane of CIE Lab
@@ -47,7 +48,7 @@ class ChromaDistance(PictureMetric):
     of_picture: list[Tensor]
     of_places: list[Tensor]
 
-    def __init__(self, place_weight: float = 0.1, **kwargs: Any) -> None:
+    def __init__(self, place_weight: NotNegative = 0.1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not 0 <= place_weight < math.inf:
             raise ValueError(f"place_weight={place_weight} must be 0 or more (metrics.*.place_weight)")

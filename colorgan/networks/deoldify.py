@@ -18,6 +18,7 @@ from colorgan.networks.encoders import IMAGENET_MEAN, IMAGENET_STD, Pyramid
 from colorgan.networks.layers import SelfAttention, icnr_
 from colorgan.networks.spectral import spectral_norm
 from colorgan.networks.unet import pad_to_multiple
+from colorgan.ranges import Count
 
 _RANGE = 3.0  # the output lies in (-3, 3) in ImageNet-normalized space; [0, 1] is about (-2.12, 2.64)
 _STRIDES = [2, 4, 8, 16, 32]
@@ -222,7 +223,7 @@ class DeOldifyCritic(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, *, width: int = 256) -> None:
+    def __init__(self, *, width: Count = 256) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from colorgan.networks.layers import SelfAttention, normalized
 from colorgan.networks.unet import pad_to_multiple
+from colorgan.ranges import Count, Share
 
 
 class PatchDiscriminator(nn.Module):
@@ -22,10 +23,10 @@ class PatchDiscriminator(nn.Module):
     def __init__(
         self,
         *,
-        width: int = 64,
-        num_blocks: int = 3,
+        width: Count = 64,
+        num_blocks: Count = 3,
         conditional: bool = False,
-        dropout: float = 0.15,
+        dropout: Share = 0.15,
         attention: bool = False,
         norm: str = "spectral",
     ) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from colorgan.color import check_gray_rule, chroma_to_rgb, lab_to_rgb, recombine, rgb_to_lab
 from colorgan.networks.encoders import Pyramid
 from colorgan.networks.layers import PixelShuffleUpsample, SelfAttention, conv_block
+from colorgan.ranges import Count
 
 HEADS = {"chroma": 2, "lab": 2, "rgb": 3}  # planes that each head predicts
 
@@ -60,7 +61,7 @@ class UNetGenerator(nn.Module):
         self,
         encoder: Pyramid,
         *,
-        widths: Sequence[int],
+        widths: Sequence[Count],
         head: str = "chroma",
         gray_rule: str = "luma601",
         norm: str = "spectral",

@@ -7,10 +7,12 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from colorgan.losses import Loss
 from colorgan.networks.spectral import renew_spectral_norms, spectral_vectors
+from colorgan.ranges import Count, NotNegative, Positive
 
 Batch = dict[str, Tensor]
 
@@ -57,14 +59,14 @@ class Stage(pl.LightningModule):
         generator: nn.Module,
         discriminator: nn.Module | None,
         losses: Mapping[str, Loss],
-        loss_weights: Mapping[str, float],
+        loss_weights: Mapping[str, NotNegative],
         num_steps: int,
         first_step: int = 0,
         index: int = 0,
         seed: int = 0,
         freeze_encoder: bool | str = False,
-        gradient_clip: float | None = None,
-        accumulate: int = 1,
+        gradient_clip: Positive | None = None,
+        accumulate: Count = 1,
         channels_last: bool = False,
     ) -> None:
         super().__init__()
@@ -81,6 +83,7 @@ class Stage(pl.LightningModule):
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.steps = self.generator_steps = self.discriminator_steps = 0
         self._training_vectors: list[tuple[Tensor, Tensor]] = []
+        self._step_loss = torch.zeros(())  # of the step that is being taken, the mean over processes
         for name in ("generator", "discriminator"):
             if (network := getattr(self, name)) is not None:
                 network.requires_grad_(name in self.trains)
@@ -266,24 +269,29 @@ class Stage(pl.LightningModule):
             loss = loss_of(dict(zip(batch, part, strict=True))) * (part[0].shape[0] / size)
             self.manual_backward(loss)
             total += loss.detach()
-        norm = self._clip(optimizer)
-        if not torch.isfinite(total + norm):
-            raise DivergedError(f"loss {total.item():.4g}, norm of its gradient {norm.item():.4g}")
+        self._step_loss = total
+        if self.trainer.world_size > 1:  # one that is not finite stops all: the others would wait for its process
+            self._step_loss = self.trainer.strategy.reduce(total.clone(), reduce_op="mean")
         optimizer.step()
         self.steps += 1
         return total
 
-    def _clip(self, optimizer: LightningOptimizer) -> Tensor:
-        """Bound the gradient, if so wanted; returns its norm, or 0 where fp16's scaler looks after infinite ones."""
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Refuse to step with a loss or gradient that is not finite; bound the gradient, if so wanted.
+
+        Under fp16 a gradient may overflow: its scaler then leaves the step out, and tries a smaller scale.
+        """
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
-        if scaler is not None and self.gradient_clip is not None:  # the norm must be that of the true gradient
-            scaler.unscale_(optimizer.optimizer)
-        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        norm = nn.utils.get_total_norm(gradients)
+        if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
+            scaler.unscale_(optimizer)  # of other optimizers Lightning has done it: the norm is the true gradient's
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
         if self.gradient_clip is not None:
-            parameters = [p for group in optimizer.param_groups for p in group["params"]]
             nn.utils.clip_grads_with_norm_(parameters, self.gradient_clip, norm)
-        return norm if scaler is None else torch.zeros_like(norm)
+        if not torch.isfinite(self._step_loss + norm):
+            may_overflow = scaler is not None and scaler.get_scale() > 1
+            if not (may_overflow and torch.isfinite(self._step_loss)):
+                raise DivergedError(f"loss {self._step_loss.item():.4g}, norm of its gradient {norm.item():.4g}")
 
     def step_scheduler(self) -> None:
         """Advance the learning rate of a stage that has one scheduler."""

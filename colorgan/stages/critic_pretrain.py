@@ -62,9 +62,13 @@ class CriticPretrainStage(Stage):
         return {**batch, "fake_rgb": fake_rgb, "real_logits": real_logits, "fake_logits": fake_logits}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Log the share of patches where the photo scores above its picture, on held-out photos; chance is 0.5."""
+        """Log the share of patches where the photo scores above its picture, on held-out photos; chance is 0.5.
+
+        In full precision, as the generator is measured: bfloat16 rounds scores that differ to ties.
+        """
         self.log_step()
-        step = self._judge(batch)
+        with torch.autocast(self.device.type, enabled=False):
+            step = self._judge(batch)
         size = batch["rgb"].shape[0]
         accuracy = (step["real_logits"] > step["fake_logits"]).float().mean()
         loss = self.loss_value("discriminator", step)

@@ -22,6 +22,10 @@ class GANStage(Stage):
         optimizer_discriminator: the same for the discriminator; DeOldify's rate is five times the generator's.
         turns: whose turn it is.
         common: see `Stage`.
+
+    Attributes:
+        discriminator_loss: of the last step, unweighted, the mean over processes; None if it was the generator's.
+        chance: its value where the discriminator tells nothing; None if the loss does not say.
     """
 
     trains: ClassVar = ("generator", "discriminator")
@@ -47,6 +51,8 @@ class GANStage(Stage):
             optimizer_discriminator,
         )
         self.turns = turns
+        self.discriminator_loss: float | None = None
+        self.chance = self._losses["discriminator"].chance
 
     def configure_optimizers(self) -> list[Optimizer]:
         """Make the generator's optimizer, then the discriminator's."""
@@ -60,7 +66,7 @@ class GANStage(Stage):
         """Take a step of the network whose turn it is."""
         self.log_step()
         optimizer_generator, optimizer_discriminator = self.optimizers()  # type: ignore[attr-defined]
-        player = self.turns.player
+        player, self.discriminator_loss = self.turns.player, None
         self.set_modes((player,))
         if player == "generator":
             with self.toggled_optimizer(optimizer_generator):
@@ -73,7 +79,8 @@ class GANStage(Stage):
             self.discriminator_steps += 1
             # The threshold is on the scale of the loss itself. All ranks must take the same turn: decide on the mean.
             raw_loss = loss / self.loss_weights["discriminator"]
-            self.turns.advance(self.trainer.strategy.reduce(raw_loss, reduce_op="mean").item())
+            self.discriminator_loss = self.trainer.strategy.reduce(raw_loss, reduce_op="mean").item()
+            self.turns.advance(self.discriminator_loss)
         self.log("train/generator_turn", float(player == "generator"), batch_size=1)
 
     def step_losses(self) -> dict[str, Callable[[Batch], Tensor]]:

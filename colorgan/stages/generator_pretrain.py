@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from colorgan.ranges import Positive
 from colorgan.stages.base import Batch, Stage
 from colorgan.stages.rates import OptimizerFactory, SchedulerFactory, layer_rates, single_optimizer
 
@@ -26,7 +27,7 @@ class GeneratorPretrainStage(Stage):
         self,
         *,
         optimizer: OptimizerFactory,
-        lr_slice: Sequence[float] | None = None,
+        lr_slice: Sequence[Positive] | None = None,
         lr_scheduler: SchedulerFactory | None = None,
         **common: Any,
     ) -> None:

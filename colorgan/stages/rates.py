@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+
+from colorgan.ranges import Count, Positive, Share
 
 OptimizerFactory = Callable[..., Optimizer]
 SchedulerFactory = Callable[..., LRScheduler]
@@ -55,10 +57,10 @@ class OneCycle(LRScheduler):
         self,
         optimizer: Optimizer,
         *,
-        total_steps: int,
-        pct_start: float = 0.3,
-        div_factor: float = 25.0,
-        final_div: float = 250_000.0,
+        total_steps: Annotated[int, Count | None],  # null where they follow from epochs
+        pct_start: Share = 0.3,
+        div_factor: Positive = 25.0,
+        final_div: Positive = 250_000.0,
         momentum: tuple[float, float] = (0.95, 0.85),
     ) -> None:
         if not 0 <= pct_start < 1:

@@ -2,6 +2,8 @@
 
 from typing import Any, Literal, Protocol
 
+from colorgan.ranges import Count
+
 Player = Literal["generator", "discriminator"]
 
 
@@ -38,7 +40,7 @@ class AdaptiveTurns:
             None for no bound, as in DeOldify, where a weak critic starves the generator.
     """
 
-    def __init__(self, threshold: float = 0.65, max_wait: int | None = 10) -> None:
+    def __init__(self, threshold: float = 0.65, max_wait: Count | None = 10) -> None:
         if max_wait is not None and max_wait < 1:
             raise ValueError(f"max_wait must be at least 1, got {max_wait} (turns.max_wait)")
         self.threshold, self.max_wait = threshold, max_wait
@@ -71,7 +73,7 @@ class FixedTurns:
         generator: steps of the generator in a row, at least 1.
     """
 
-    def __init__(self, discriminator: int = 1, generator: int = 1) -> None:
+    def __init__(self, discriminator: Count = 1, generator: Count = 1) -> None:
         if min(discriminator, generator) < 1:
             raise ValueError(f"turns must be at least 1, got {discriminator} and {generator} (turns)")
         players: tuple[tuple[Player, int], ...] = (("discriminator", discriminator), ("generator", generator))

@@ -13,6 +13,7 @@ import yaml
 from hydra.utils import get_class
 
 from colorgan.config import flat_values
+from colorgan.console import make_console
 from colorgan.evaluation.results import Results
 from colorgan.files import atomic, file_hash
 
@@ -165,7 +166,6 @@ def best_group(groups: Sequence[Group]) -> Group | None:
 
 def print_runs(runs: Sequence[Run]) -> None:
     """Print a row a config: what differs, number of seeds, metrics as mean and spread, path; unfinished runs below."""
-    from rich.console import Console
     from rich.table import Table
 
     groups = group_runs(runs)
@@ -183,13 +183,13 @@ def print_runs(runs: Sequence[Run]) -> None:
         mark = " (best)" if group is best and len(groups) > 1 else ""
         row = [*values, str(len(group.runs)), *numbers, f"{first.path}{mark}"]
         table.add_row(*row, style="bold" if mark else None)
-    console = Console()
+    console = make_console()
     if groups:
         wide = max(console.width, console.measure(table, options=console.options.update(max_width=1000)).maximum)
-        Console(width=wide).print(table)
+        make_console(width=wide).print(table)
     for run in runs:
         if run.state != "finished":
-            console.print(f"{run.path}: {run.state}", highlight=False, soft_wrap=True, markup=False)
+            console.print(f"{run.path}: {run.state}", highlight=False, soft_wrap=True)
     if best is not None and len(groups) > 1:
         console.print(f"best by the mean of {best.runs[0].config['objective']}; ±: standard deviation over seeds")
 

@@ -30,9 +30,9 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from colorgan.config import check_name
 from colorgan.errors import one_line
 from colorgan.files import write_json
-from colorgan.training.run_folder import locked
 
 if TYPE_CHECKING:
     import optuna
@@ -91,6 +91,7 @@ class TrialSweeper(Sweeper):
         fixed.pop("name", None)
         HydraConfig.instance().set_config(self.common)  # the default name reads the chosen experiment from it
         self.name = str(self.common.name) if "name" in by_key else f"{self.common.name}-sweep"
+        check_name(self.name)
         self.folder, self.fixed = Path(self.common.runs_dir) / self.name, fixed
         if (self.folder / "config.yaml").exists():
             raise ValueError(f"{self.folder} is a run; give the sweep its own folder with name=...")
@@ -187,6 +188,8 @@ class StudySweeper(TrialSweeper):
         searched = {key: override for key, override in swept.items() if key != "seed"}
         if not searched:
             raise ValueError("sweep=optuna has nothing to search: give KEY=interval(a,b), or KEY=a,b")
+        from colorgan.training.run_folder import locked
+
         with locked(self.folder):  # two commands would take up each other's trials
             self._search(self._open_study(swept), searched, seeds)
 

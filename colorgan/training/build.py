@@ -16,6 +16,7 @@ from colorgan.callbacks import (
     PruneTrial,
     Records,
     ResumeCheckpoint,
+    StageHealth,
     StageProgressBar,
     StopRequest,
     ValidationMetrics,
@@ -87,7 +88,7 @@ def build_trainer(trainer: DictConfig, **options: Any) -> pl.Trainer:
     """
     try:
         built: pl.Trainer = factory(trainer)(**options)
-    except (ValueError, TypeError, MisconfigurationException) as error:
+    except (ValueError, TypeError, OverflowError, ImportError, MisconfigurationException) as error:
         raise ValueError(f"trainer: {error}") from error
     return built
 
@@ -131,6 +132,7 @@ def stage_callbacks(
     entry = stage.entry
     callbacks: list[pl.Callback] = [
         validation,
+        StageHealth(validation, config.objective),
         ValidationPictures(stage.folder / "images"),
         ResumeCheckpoint(
             stage.folder / "last.ckpt", every=config.save_every, validate_every=entry.validate_every, stop=stop

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -11,23 +13,32 @@ from torch import nn
 from torchmetrics import MetricCollection
 
 from colorgan.checkpoint import load_generator, read_tensors
-from colorgan.config import check_complete, class_of
+from colorgan.config import check_complete, check_name, class_of
+from colorgan.data.library import PhotoLibrary, Split
 from colorgan.networks.spectral import largest_singular_value, spectral_norms
+from colorgan.training.options import TrainOptions
 from colorgan.training.plan import PlannedStage
 from colorgan.training.processes import Processes
+from colorgan.values import check_options
 
 _SIGMA_TOLERANCE = 0.01
 _PICTURE_TOLERANCE = 1e-3  # a quarter of an 8-bit level: a GPU rounds otherwise than the CPU
+_LIGHTNING_NAMES = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true"}
 _SHARDING = ("fsdp", "deepspeed", "modelparallel")  # in the names of Lightning's strategies and of their classes
 
 
 def check_config(config: DictConfig) -> None:
-    """Refuse a config that lacks values, or asks for sharded networks.
+    """Refuse a config that lacks values or has such as cannot be, or asks for sharded networks.
 
     Raises:
         ValueError: names the key.
     """
+    check_options(config, TrainOptions)
     check_complete(config)
+    check_name(str(config.name))
+    precision = str(config.trainer.get("precision") or "32-true")
+    if _LIGHTNING_NAMES.get(precision, precision) not in _LIGHTNING_NAMES.values():
+        raise ValueError(f"trainer.precision={precision}: networks train at 32-true, bf16-mixed or, on GPUs, 16-mixed")
     strategy = str(config.trainer.get("strategy"))
     if any(word in strategy.lower() for word in _SHARDING):
         raise ValueError(f"trainer.strategy={strategy}: networks cannot be sharded here; take trainer=ddp")
@@ -41,6 +52,20 @@ def check_objective(objective: str, metrics: MetricCollection) -> None:
     """
     if objective not in metrics:
         raise ValueError(f"objective={objective!r} must be one of the metrics: {_names(metrics)}")
+
+
+def check_precision(trainer: pl.Trainer, options: DictConfig) -> None:
+    """Refuse a precision that Lightning would replace by another one on this device, and the record would not say so.
+
+    Raises:
+        ValueError: names the precision that it would be.
+    """
+    wanted = str(options.get("precision") or "32-true")
+    if _LIGHTNING_NAMES.get(wanted, wanted) != trainer.precision:
+        raise ValueError(
+            f"trainer.precision={wanted} cannot be had on a {type(trainer.accelerator).__name__}; take "
+            f"trainer.precision={trainer.precision}"
+        )
 
 
 def check_processes(processes: Processes, trainer: DictConfig) -> None:
@@ -58,6 +83,28 @@ def check_processes(processes: Processes, trainer: DictConfig) -> None:
         raise ValueError(
             f"trainer.devices={devices} does not go with -m: a trial starts one process only; "
             "take hydra/launcher=submitit_slurm, whose jobs have several, or one command a trial"
+        )
+
+
+def check_held_out(library: PhotoLibrary, splits: Sequence[Mapping[str, Any]], config: DictConfig) -> None:
+    """Refuse to train where nothing could be measured: `init_from` trained on all that this run holds out.
+
+    Args:
+        library: the photos of the run.
+        splits: its own, and those behind `init_from`.
+        config: of the run.
+
+    Raises:
+        ValueError: names the keys.
+    """
+    rules = [Split(split["seed"], split["threshold"]) for split in splits]
+    groups = {str(library.table[index]["group"]) for index in library.splits["val"]}
+    if not any(all(rule.holds_out(group) for rule in rules) for group in groups):
+        seeds = " or ".join(str(seed) for seed in dict.fromkeys(rule.seed for rule in rules[1:]))
+        raise ValueError(
+            f"init_from={config.init_from}: the runs behind it trained on all photos that seed={config.seed} holds out "
+            f"here, so the result could not be measured; take seed={seeds}, or a larger data.validation_share, got "
+            f"{config.data.validation_share:g}"
         )
 
 
@@ -79,10 +126,10 @@ def check_stage(stage: PlannedStage, *, losses: DictConfig, metrics: MetricColle
     weighted = entry.module.get("loss_weights", {})
     if unknown := sorted(name for name in weighted if name not in losses):
         raise ValueError(f"{where}.module.loss_weights names {unknown}; the loss group has {list(losses)}")
+    for network in class_of(entry.module).trains:
+        if not any(weight and class_of(losses[name]).trains == network for name, weight in weighted.items()):
+            raise ValueError(f"{where}.module.loss_weights needs a loss of the {network} with a weight above 0")
     class_of(entry.module).check_losses({name: class_of(losses[name]) for name in weighted})
-    for key in ("batch_size", "image_size", "validate_every"):
-        if getattr(entry, key) < 1:
-            raise ValueError(f"{where}.{key} must be at least 1, got {getattr(entry, key)}")
     if entry.handover != "last":
         _check_handover(stage, where, metrics)
 
@@ -96,7 +143,7 @@ def _check_handover(stage: PlannedStage, where: str, metrics: MetricCollection) 
     if metrics[name].higher_is_better is None:
         raise ValueError(f"{where}.handover={name!r} has no better direction; take another metric")
     if not stage.entry.snapshots:
-        raise ValueError(f"{where}.handover={name!r} needs {where}.snapshots=true")
+        raise ValueError(f"{where}.handover={name!r} needs {where}.snapshots of at least 1")
 
 
 def _names(metrics: MetricCollection) -> str:

@@ -35,12 +35,22 @@ class StageCost:
         trainable: parameters that it trains, by network.
         step_flop: of one step; multiplications and additions counted apart, forward and backward.
         step_seconds: of one step, estimated for this machine.
+        saved_bytes: of the networks in a file.
+        resume_bytes: of the files from which a stopped stage goes on; they are deleted when it ends.
     """
 
     stage: PlannedStage
     trainable: dict[str, int]
     step_flop: float
     step_seconds: float
+    saved_bytes: int
+    resume_bytes: int
+
+    @property
+    def kept_bytes(self) -> int:
+        """Count the bytes that stay at most: the hand-over and the snapshots, the best one among them."""
+        best = self.stage.entry.snapshots > 0 and self.stage.entry.handover != "last"
+        return self.saved_bytes * (1 + len(self.stage.snapshot_steps) + best)
 
 
 def schedule_costs(config: DictConfig, plan: list[PlannedStage]) -> list[StageCost]:
@@ -69,7 +79,7 @@ def schedule_costs(config: DictConfig, plan: list[PlannedStage]) -> list[StageCo
         for player in module.step_losses():
             if player not in rates:
                 rates[player] = _calibrate(module, player, stage.entry, config)
-    costs: dict[str, StageCost] = {}
+    made: dict[str, tuple[dict[str, int], float, float]] = {}
     for stage in stages.values():
         module = module_of(stage, "meta")
         flops, seconds = [], []
@@ -78,8 +88,23 @@ def schedule_costs(config: DictConfig, plan: list[PlannedStage]) -> list[StageCo
             flops.append(flop * stage.entry.batch_size / _COUNTED_BATCH)
             seconds.append(rates[player] * flops[-1])
         sizes = {name: sum(p.numel() for p in trainable(getattr(module, name))) for name in module.trains}
-        costs[stage.name] = StageCost(stage, sizes, sum(flops) / len(flops), sum(seconds) / len(seconds))
-    return [StageCost(s, costs[s.name].trainable, costs[s.name].step_flop, costs[s.name].step_seconds) for s in plan]
+        made[stage.name] = sizes, sum(flops) / len(flops), sum(seconds) / len(seconds)
+    return [StageCost(s, *made[s.name], *_bytes(s, plan, networks, made[s.name][0])) for s in plan]
+
+
+def _bytes(
+    stage: PlannedStage, plan: list[PlannedStage], networks: Networks, trained: dict[str, int]
+) -> tuple[int, int]:
+    """Count a stage's networks, and what it goes on from: networks, their average, two moments of Adam, all twice."""
+    so_far = {name for s in plan[: stage.index] for name in class_of(s.entry.module).needs}  # from here on, or before
+    sizes = {name: _state_bytes(network) for name, network in networks.items() if network and name in so_far}
+    saved, average = sum(sizes.values()), sizes["generator"] if stage.entry.ema_decay is not None else 0
+    moments = sum(8 * count for count in trained.values())
+    return saved, 2 * (saved + average + moments)
+
+
+def _state_bytes(network: nn.Module) -> int:
+    return sum(tensor.nbytes for tensor in network.state_dict().values())
 
 
 def _parts(config: DictConfig, plan: list[PlannedStage]) -> tuple[Networks, dict[str, Loss]]:
@@ -157,9 +182,20 @@ def cost_table(costs: list[StageCost], *, num_photos: int) -> Any:
 
     table = Table(title=f"{num_photos:,} training photos")
     table.add_column("stage", overflow="fold")
-    for name in ("px", "batch", "steps", "images", "trainable parameters", "TFLOP a step", "PFLOP", "time here"):
+    for name in (
+        "px",
+        "batch",
+        "steps",
+        "images",
+        "trainable parameters",
+        "TFLOP a step",
+        "PFLOP",
+        "time here",
+        "disk",
+    ):
         table.add_column(name, justify="right")
     flop = seconds = 0.0
+    disk = most_bytes(costs)
     for cost in costs:
         entry = cost.stage.entry
         flop += entry.steps * cost.step_flop
@@ -174,10 +210,25 @@ def cost_table(costs: list[StageCost], *, num_photos: int) -> Any:
             f"{cost.step_flop / 1e12:.3g}",
             f"{entry.steps * cost.step_flop / 1e15:.3g}",
             _duration(entry.steps * cost.step_seconds),
+            _size(cost.kept_bytes),
         )
     total = sum(cost.stage.entry.steps for cost in costs)
-    table.add_row("all", "", "", f"{total:,}", "", "", "", f"{flop / 1e15:.3g}", _duration(seconds), style="bold")
+    table.add_row(
+        "all", "", "", f"{total:,}", "", "", "", f"{flop / 1e15:.3g}", _duration(seconds), _size(disk), style="bold"
+    )
     return table
+
+
+def most_bytes(costs: list[StageCost]) -> int:
+    """Count what a run writes at most: what its stages leave, the result, and the largest files to go on from."""
+    return sum(c.kept_bytes for c in costs) + costs[-1].saved_bytes + max(c.resume_bytes for c in costs)
+
+
+def _size(count: float) -> str:
+    for unit, name in ((1e9, "GB"), (1e6, "MB")):
+        if count >= unit:
+            return f"{count / unit:.3g} {name}"
+    return f"{count / 1e3:.3g} kB"
 
 
 def _duration(seconds: float) -> str:

@@ -1,10 +1,14 @@
 """Plan the stages of a run from its config: order, steps, folders."""
 
 import copy
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from omegaconf import DictConfig
+
+from colorgan.ranges import Count, Natural, Positive, PositiveShare, ProperShare
+from colorgan.stages.base import Stage
 
 
 @dataclass(frozen=True)
@@ -22,20 +26,21 @@ class StageEntry:
         share: part of the training photos that the stage draws from, chosen at random for each stage.
         degrade: let the data's degradation, if it has one, damage the inputs of this stage.
         ema_decay: of the generator's moving average; None for none.
-        snapshots: keep the networks of every validation.
+        snapshots: keep the networks of so many validations, evenly spaced, and beside them those of the best one by
+            `handover` and of the last; 0 for none.
         handover: `last`, or the validation metric by which the best snapshot is handed on.
     """
 
-    module: DictConfig
-    steps: int
-    batch_size: int
-    image_size: int
-    validate_every: int
-    epochs: float | None = None
-    share: float = 1.0
+    module: Annotated[DictConfig, Stage]
+    steps: Annotated[int, Count | None]
+    batch_size: Count
+    image_size: Count
+    validate_every: Count
+    epochs: Positive | None = None
+    share: PositiveShare = 1.0
     degrade: bool = True
-    ema_decay: float | None = None
-    snapshots: bool = False
+    ema_decay: ProperShare | None = None
+    snapshots: Natural = 0
     handover: str = "last"
 
 
@@ -49,6 +54,16 @@ class PlannedStage:
     first_step: int
     folder: Path
 
+    @property
+    def snapshot_steps(self) -> list[int]:
+        """List the steps whose snapshots stay, whatever is measured of them."""
+        every, last = self.entry.validate_every, self.entry.steps
+        validations = [*range(every, last, every), last]
+        if not self.entry.snapshots:
+            return []
+        spacing = -(-len(validations) // self.entry.snapshots)
+        return [*validations[spacing - 1 : -1 : spacing], last]
+
 
 def plan_stages(schedule: DictConfig, folder: Path, *, num_photos: int | None = None) -> list[PlannedStage]:
     """List the stages in order: those of `first`, then those of `repeat` as often as `times` says.
@@ -59,7 +74,7 @@ def plan_stages(schedule: DictConfig, folder: Path, *, num_photos: int | None = 
         num_photos: training photos, from which `epochs` become steps; None if they are not known yet.
 
     Raises:
-        ValueError: a name without a stage, an unknown key, or nothing to do.
+        ValueError: a name without a stage, or nothing to do.
     """
     names = [*schedule.first, *(name for _ in range(schedule.times) for name in schedule.repeat)]
     if not names:
@@ -69,9 +84,6 @@ def plan_stages(schedule: DictConfig, folder: Path, *, num_photos: int | None = 
         if name not in schedule.stages:
             raise ValueError(f"the schedule names stage {name!r}; schedule.stages has {', '.join(schedule.stages)}")
         options = copy.deepcopy(schedule.stages[name])  # its learning-rate schedule may interpolate `steps`
-        known = {field.name for field in fields(StageEntry)}
-        if unknown := set(options) - known:
-            raise ValueError(f"schedule.stages.{name} has no {sorted(unknown)}; allowed: {', '.join(sorted(known))}")
         options.steps = _count_steps(name, options, num_photos)
         first = planned[-1].first_step + planned[-1].entry.steps if planned else 0
         planned.append(PlannedStage(index, name, StageEntry(**dict(options)), first, folder / f"{index:02d}-{name}"))
@@ -80,14 +92,10 @@ def plan_stages(schedule: DictConfig, folder: Path, *, num_photos: int | None = 
 
 def _count_steps(name: str, options: DictConfig, num_photos: int | None) -> int:
     steps, epochs, share = options.get("steps"), options.get("epochs"), options.get("share", 1.0)
-    if not 0 < share <= 1:
-        raise ValueError(f"schedule.stages.{name}.share must be above 0 and at most 1, got {share}")
     if steps is not None:
-        if steps < 1:
-            raise ValueError(f"schedule.stages.{name}.steps must be at least 1, got {steps}")
         return int(steps)
-    if epochs is None or epochs <= 0:
-        raise ValueError(f"schedule.stages.{name} needs steps, or epochs above 0, got epochs={epochs}")
+    if epochs is None:
+        raise ValueError(f"schedule.stages.{name}.steps=null needs schedule.stages.{name}.epochs, or give steps")
     if num_photos is None:
         return 0
     return max(1, int(epochs * (max(1, int(num_photos * share)) // options.batch_size)))

@@ -9,11 +9,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from omegaconf import DictConfig
-from rich.console import Console
 
+from colorgan.callbacks.health import too_colorful, worse_than_gray
 from colorgan.checkpoint import read_header
 from colorgan.colorize.colorizer import Colorizer
 from colorgan.colorize.film import FilmOptions, colorize_film
+from colorgan.console import make_console
 from colorgan.evaluation.clips import grainy_pan
 from colorgan.evaluation.compare import tabulate, write_report
 from colorgan.evaluation.figures import contact_sheet
@@ -25,6 +26,8 @@ from colorgan.training.cost import cost_table, schedule_costs
 from colorgan.training.schedule import Schedule
 
 _PICTURED = 10  # photos in final.png
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,10 @@ def _measure(schedule: Schedule, final: Path) -> Run:
     if clips is not None:
         tables.append((tabulate(checkpoints, clips, schedule.clip_metrics, results), clips))
         print_table(tables[-1][0])
-    report = write_report(tables, results.folder)
+    wrong = [f"final table: {text}" for text in _what_is_wrong(table)]
+    for text in wrong:
+        logger.warning(text)
+    report = write_report(tables, results.folder, warnings=[*schedule.warnings(), *wrong])
     picture = schedule.folder / "final.png"
     save_photo(contact_sheet(table, photos, photos.drawn(_PICTURED)), picture)
     print(f"picture (gray | {' | '.join(checkpoints)} | truth): {picture}\nreport: {report}\ncheckpoint: {final}")
@@ -84,6 +90,17 @@ def _measure(schedule: Schedule, final: Path) -> Run:
     print(f"colorize your photos: colorgan colorize PHOTO_OR_FOLDER --checkpoint {schedule.folder} --out colorized")
     final_row = next(record for record in table.records if record["name"] == "final")
     return Run(schedule.folder, final, table, final_row["metrics"])
+
+
+def _what_is_wrong(table: Table) -> list[str]:
+    """Say where the table shows a result that is worse than gray, or far too colourful."""
+    rows = {record["name"]: record["metrics"] for record in table.records}
+    final, name = rows["final"], table.objective
+    found = [too_colorful(final["colorfulness"], rows["truth"]["colorfulness"])] if "colorfulness" in final else []
+    if name is not None:
+        higher = bool(table.metrics[name].higher_is_better)
+        found.append(worse_than_gray(name, final[name], rows["gray"][name], higher_is_better=higher))
+    return [text for text in found if text is not None]
 
 
 def _colorize_film(film: str, checkpoint: Path, photos: PhotoSet, out: Path) -> None:
@@ -104,7 +121,7 @@ def _print_costs(schedule: Schedule) -> None:
     """Print what the schedule would cost, for the photos at hand or for as many as `plan` says."""
     num_photos = schedule.planned_photos()
     costs = schedule_costs(schedule.config, schedule.plan_for(num_photos))
-    Console(width=None if Console().is_terminal else 160).print(cost_table(costs, num_photos=num_photos))
+    make_console(width=None if make_console().is_terminal else 160).print(cost_table(costs, num_photos=num_photos))
 
 
 @contextmanager

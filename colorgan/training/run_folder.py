@@ -21,7 +21,7 @@ from colorgan.config import differences, plain
 from colorgan.files import copy_file, file_hash, write_text
 from colorgan.stages.base import Stage
 from colorgan.training.checks import check_picture, check_saved
-from colorgan.training.plan import PlannedStage, trained_through
+from colorgan.training.plan import PlannedStage
 
 logger = logging.getLogger(__name__)
 
@@ -135,9 +135,9 @@ def save_networks(
     metrics: Mapping[str, float],
     *,
     config: DictConfig,
-    splits: list[dict[str, Any]],
+    provenance: Mapping[str, Any],
 ) -> None:
-    """Write a checkpoint of a stage's networks, with step, metrics, splits and config in its header; check it.
+    """Write a checkpoint of a stage's networks, with step, metrics, provenance and config in its header; check it.
 
     Args:
         path: the file.
@@ -145,7 +145,7 @@ def save_networks(
         module: holds the networks, after `module.steps` steps.
         metrics: last values measured of them.
         config: of the run.
-        splits: what this run, and those it started from, hold out.
+        provenance: what this run, and those it started from, hold out and trained through (`Provenance.with_own`).
     """
     first = not any((stage.folder / "snapshots").glob("*.safetensors"))
     both = {"generator": module.generator, "discriminator": module.discriminator}
@@ -161,8 +161,7 @@ def save_networks(
             **module.counts(),
             "metrics": dict(metrics),
             "image_size": stage.entry.image_size,
-            "splits": splits,
-            "trained_through": trained_through(config),
+            **provenance,
         },
     )
     check_saved(path, networks, trained=module.trains)
@@ -173,6 +172,32 @@ def save_networks(
 def snapshot_file(stage: PlannedStage, step: int) -> Path:
     """Name the file that keeps the networks of a validation."""
     return stage.folder / "snapshots" / f"step={step:06d}.safetensors"
+
+
+def drop_snapshots(stage: PlannedStage, measured: list[dict[str, Any]], metrics: MetricCollection) -> None:
+    """Delete the snapshots that a stage does not keep: all but those of its plan, the best and the newest.
+
+    Args:
+        stage: the planned stage.
+        measured: its records, in order, the last one of a snapshot that is whole.
+        metrics: which know what is better.
+    """
+    best = _best(stage, measured, metrics)
+    kept = {*stage.snapshot_steps, measured[-1]["step"], *([best["step"]] if best else [])}
+    for record in measured:
+        if record["step"] not in kept:
+            snapshot_file(stage, record["step"]).unlink(missing_ok=True)
+
+
+def _best(stage: PlannedStage, measured: list[dict[str, Any]], metrics: MetricCollection) -> dict[str, Any] | None:
+    """Choose the best record that has a snapshot; None without any, or where the last networks are handed on."""
+    name = stage.entry.handover
+    if name == "last":
+        return None
+    sign = -1 if metrics[name].higher_is_better else 1
+    known = [r for r in measured if r["metrics"][name] == r["metrics"][name]]  # no NaN
+    kept = [record for record in known if snapshot_file(stage, record["step"]).exists()]
+    return min(kept, key=lambda record: sign * record["metrics"][name], default=None)
 
 
 def hand_over(
@@ -190,10 +215,8 @@ def hand_over(
         save: writes the networks as they are now, with the values measured of them.
     """
     path, name = stage.folder / "handover.safetensors", stage.entry.handover
-    candidates = [] if name == "last" else [r for r in measured if r["metrics"][name] == r["metrics"][name]]  # no NaN
-    if candidates:
-        sign = -1 if metrics[name].higher_is_better else 1
-        best = min(candidates, key=lambda record: sign * record["metrics"][name])
+    best = _best(stage, measured, metrics)
+    if best is not None:
         logger.info("handing on step %d of %s, best by %s", best["step"], stage.folder.name, name)
         copy_file(snapshot_file(stage, best["step"]), path)
     else:

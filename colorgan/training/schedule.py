@@ -20,7 +20,7 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 
-from colorgan.callbacks import Records, StopRequest
+from colorgan.callbacks import Records, StopRequest, warn_of_result
 from colorgan.checkpoint import find_checkpoint, read_header
 from colorgan.config import build, build_datamodule, build_metrics, plain
 from colorgan.data.library import PhotoLibrary, Split, write_manifest
@@ -36,11 +36,21 @@ from colorgan.training.build import (
     stage_callbacks,
     validation_metrics,
 )
-from colorgan.training.checks import check_config, check_objective, check_processes, check_stage
-from colorgan.training.plan import PlannedStage, plan_stages
+from colorgan.training.checks import (
+    check_config,
+    check_held_out,
+    check_objective,
+    check_precision,
+    check_processes,
+    check_stage,
+)
+from colorgan.training.plan import PlannedStage, plan_stages, trained_through
 from colorgan.training.processes import Processes
+from colorgan.training.provenance import Provenance
+from colorgan.training.rehearsal import rehearse
 from colorgan.training.run_folder import (
     claim_folder,
+    drop_snapshots,
     hand_over,
     is_done,
     locked,
@@ -65,16 +75,20 @@ class Schedule:
         self.config = config
         self.folder: Path = Path(config.runs_dir) / str(config.name)
         self.plan = self.plan_for(None)
+        self.inherited = Provenance.of(config)
         self.datamodule = build_datamodule(config.data, seed=config.seed)
         self.metrics = build_metrics(config.metrics)
         self.motion: MotionPanel | None = build(config.motion) if "motion" in config else None
         self.clip_metrics = build_metrics(config.clip_metrics)
         check_objective(config.objective, self.metrics)
         self.stop = StopRequest()
-        self.processes = Processes(build_trainer(config.trainer, logger=False))
+        trainer = build_trainer(config.trainer, logger=False)
+        check_precision(trainer, config.trainer)
+        self.processes = Processes(trainer)
         check_processes(self.processes, config.trainer)
         for stage in self.plan:
             check_stage(stage, losses=config.loss, metrics=self.metrics, num_processes=self.processes.count)
+        rehearse(config, self.plan_for(1))
 
     def run(self) -> Path:
         """Run what is not done yet; returns the path of `final.safetensors`.
@@ -90,7 +104,8 @@ class Schedule:
             self._examine()
             return self._run_stages()
         with locked(self.folder):
-            claim_folder(self.folder, plain(self.config))
+            start = {"started_from": self.inherited.started_from} if self.inherited.started_from else {}
+            claim_folder(self.folder, {**plain(self.config), **start})
             write_manifest(self._examine(), self.folder / "manifest.csv")
             try:
                 self.processes.start()
@@ -101,6 +116,7 @@ class Schedule:
 
     def _examine(self) -> PhotoLibrary:
         library = self.datamodule.examine(min_size=self.largest_size)
+        check_held_out(library, self.splits(), self.config)
         self.plan = self.plan_for(self.datamodule.num_training())
         if unknown := [stage.name for stage in self.plan if not stage.entry.steps]:
             raise ValueError(
@@ -146,14 +162,23 @@ class Schedule:
 
     def splits(self) -> list[dict[str, Any]]:
         """Describe which photos this run, and those it started from, hold out, and which they leave out altogether."""
+        splits: list[dict[str, Any]] = self._provenance()["splits"]
+        return splits
+
+    def _provenance(self) -> dict[str, Any]:
         library = self.datamodule.library
         assert library is not None
         assert library.split is not None
         limits = {"min_size": self.largest_size, "min_colorfulness": self.datamodule.min_colorfulness}
-        before = read_header(start).get("splits", []) if (start := self.init_from) else []
         kind = {"kind": self.datamodule.source.describe()["kind"]}  # clips and photos have nothing in common
         own = {**asdict(library.split), **limits, **kind}
-        return [own, *(split for split in before if split != own)]
+        return self.inherited.with_own([own], trained_through(self.config))
+
+    def warnings(self) -> list[str]:
+        """List what was wrong with the stages of this run, in the order in which it was found."""
+        records = Records(self.folder / "metrics.jsonl", "").read()
+        found = ((r["stage"], r["step"], text) for r in records for text in r.get("warnings", {}).values())
+        return [f"{stage}, step {step}: {text}" for stage, step, text in found]
 
     def test_photos(self, image_size: int, gray_rule: str) -> PhotoSet:
         """Draw up to a thousand of the photos that this run holds out; `evaluate.py` measures more of them.
@@ -184,13 +209,11 @@ class Schedule:
         """Count the training photos that `plan` asks about: those of the run's data, or a number without any data.
 
         Raises:
-            ValueError: `plan` is something else.
+            ValueError: the data are a stream.
         """
         wanted = self.config.plan
         if wanted is not True:
-            if not isinstance(wanted, int) or wanted < 1:
-                raise ValueError(f"plan={wanted} must be true, false or a number of training photos")
-            return wanted
+            return int(wanted)
         self.datamodule.examine(min_size=self.largest_size)
         num_photos = self.datamodule.num_training()
         if num_photos is None:
@@ -229,6 +252,9 @@ class Schedule:
             path = hand_over(
                 stage, records.of_stage(), self.metrics, lambda *where: self._save_networks(stage, module, *where)
             )
+            better = self.metrics[self.config.objective].higher_is_better
+            handed_on = int(read_header(path)["step"])
+            warn_of_result(records, handed_on, self.config.objective, higher_is_better=better)
             facts = {"seconds": round(time.monotonic() - started, 1), **module.counts()}
             write_json(stage.folder / "done.json", {**facts, "handover": file_hash(path)})
             remove_resume_files(stage.folder)
@@ -259,6 +285,7 @@ class Schedule:
     ) -> pl.Trainer:
         def save_snapshot(step: int, values: dict[str, float]) -> None:
             self._save_networks(stage, module, snapshot_file(stage, step), values)
+            drop_snapshots(stage, records.of_stage(), self.metrics)
 
         validation = validation_metrics(
             self.metrics,
@@ -278,7 +305,7 @@ class Schedule:
         return build_stage_trainer(self.config.trainer, stage, callbacks, run_logger)
 
     def _save_networks(self, stage: PlannedStage, module: Stage, path: Path, metrics: Mapping[str, float]) -> None:
-        save_networks(path, stage, module, metrics, config=self.config, splits=self.splits())
+        save_networks(path, stage, module, metrics, config=self.config, provenance=self._provenance())
 
 
 def _rates(where: str, module: DictConfig) -> list[str]:

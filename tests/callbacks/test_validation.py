@@ -19,6 +19,16 @@ def test_records_of_steps_that_run_again_are_dropped_and_others_stay(tmp_path):
     assert [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [50, 10, 20]
 
 
+def test_facts_are_added_to_the_record_of_their_step_and_go_with_it(tmp_path):
+    records = Records(tmp_path / "metrics.jsonl", "03-gan")
+    for step in (10, 20):
+        records.append(step, {"a": 1.0})
+        records.add(step, {"warnings": {f"kind {step}": f"text {step}"}})
+    assert records.warnings() == {"kind 10": "text 10", "kind 20": "text 20"}
+    records.drop_after(10)
+    assert records.warnings() == {"kind 10": "text 10"}
+
+
 @pytest.mark.parametrize("line", [b"\xff\xfe", b"[1]", b"{}", b'{"stage": "03-gan", "step": "x", "metrics": {}}'])
 def test_damaged_records_are_left_out_and_said(tmp_path, caplog, line):
     records = Records(tmp_path / "metrics.jsonl", "03-gan")

@@ -1,12 +1,17 @@
 """`colorgan colorize` on photos: where pictures go, what is skipped, what is refused."""
 
+import av
+import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 from skimage.data import astronaut, chelsea
 
 from colorgan.color import rgb_to_gray
+from colorgan.files import file_hash
+from colorgan.media.photo import read_pages, read_scan
 
 
 @pytest.fixture
@@ -17,6 +22,17 @@ def folder(tmp_path):
     Image.fromarray(astronaut()[::4, ::4]).save(folder / "astronaut.png")
     Image.fromarray(chelsea()[::3, ::3]).save(folder / "sub" / "chelsea.jpg")
     return folder
+
+
+def write_pages(path):
+    with tifffile.TiffWriter(path) as writer:
+        for size in (20, 30):
+            writer.write(np.full((size, size), 257 * size, np.uint16), photometric="minisblack")
+
+
+def write_frames(path):
+    frames = [Image.fromarray(astronaut()[::16, shift::16]) for shift in (0, 1)]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=[100, 200])
 
 
 def luma(image):
@@ -57,7 +73,7 @@ def test_a_damaged_photo_among_good_ones_is_skipped_and_counted(run, folder, tmp
     whole = (folder / "sub" / "chelsea.jpg").read_bytes()
     (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     code, out, err = command("colorize", folder, "-c", run, "-o", tmp_path / "out")
-    assert code == 0
+    assert code == 1
     assert "2 colorized, 1 skipped" in out
     assert "cut.jpg" in err
     assert not (tmp_path / "out" / "cut.png").exists()
@@ -77,6 +93,12 @@ def test_photos_of_one_name_do_not_overwrite_each_other(run, folder, tmp_path, c
         (["{text}"], "cannot be read as a photo"),
         (["{photos}", "--out", "{photos}"], "would replace the original"),
         (["{photos}", "--out", "{tmp}/x.png"], "--out must be a folder"),
+        (["{photo}", "--out", "{tmp}/o.mp4"], "is a photo, so --out must end in .apng, .avif"),
+        (["{photo}", "--out", "{tmp}/o.pdf"], "is a photo, so --out must end in .apng, .avif"),
+        (["{photo}", "--max-megapixels", "0.01"], "128x128 pixels are more than 0.01 megapixels"),
+        (["{photo}", "--max-megapixels", "0"], "--max-megapixels must be above 0"),
+        (["{pages}", "--out", "{tmp}/o.png"], "has 2 pages, which .png cannot hold; --out can end in .tif, .tiff"),
+        (["{frames}", "--out", "{tmp}/o.jpg"], "has 2 frames, which .jpg cannot hold; --out can end in .apng, .gif"),
         (["{photos}", "--size", "3"], "at least 16 pixels, got 3 (--size)"),
         (["{photos}", "--checkpoint", "nowhere"], "no checkpoint nowhere"),
         (["{photos}", "--checkpoint", "{text}"], "not a .safetensors checkpoint"),
@@ -85,7 +107,10 @@ def test_photos_of_one_name_do_not_overwrite_each_other(run, folder, tmp_path, c
 def test_mistakes_get_one_line_and_exit_code_2(run, folder, tmp_path, command, words, message):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.jpg").write_text("no photo")
-    places = {"photos": folder, "empty": tmp_path / "empty", "text": tmp_path / "text.jpg", "tmp": tmp_path}
+    write_pages(tmp_path / "pages.tif")
+    write_frames(tmp_path / "frames.gif")
+    places = {"photos": folder, "photo": folder / "astronaut.png", "tmp": tmp_path, "empty": tmp_path / "empty"}
+    places |= {"text": tmp_path / "text.jpg", "pages": tmp_path / "pages.tif", "frames": tmp_path / "frames.gif"}
     words = [word.format(**places) for word in words]
     defaults = ["--checkpoint", run] if "--checkpoint" not in words else []
     defaults += ["--out", tmp_path / "out"] if "--out" not in words else []
@@ -109,4 +134,68 @@ def test_flags_of_film_are_refused_for_photos(run, folder, tmp_path, command):
     code, _, err = command("colorize", folder / "astronaut.png", "-c", run, "-o", tmp_path, "--batch", 2, "--fps", 9)
     assert code == 2
     assert "--batch, --fps: only for film, but" in err
-    assert "is none (known: .3gp .avi" in err
+    assert "is none" in err
+
+
+def test_a_deep_scan_comes_back_deep_with_its_luma(run, tmp_path, command):
+    gray = np.random.default_rng(0).integers(0, 65536, (300, 280), np.uint16)
+    tifffile.imwrite(tmp_path / "scan.tif", gray, metadata=None, description="A barn", photometric="minisblack")
+    for name in ("o.tif", "o.png"):
+        assert command("colorize", tmp_path / "scan.tif", "-c", run, "-o", tmp_path / name)[0] == 0
+        back = read_scan(tmp_path / name)
+        assert back.pixels.dtype == np.uint16
+        rgb = torch.from_numpy(back.pixels.astype(np.float64)).permute(2, 0, 1)[None]
+        assert np.abs(rgb_to_gray(rgb)[0, 0].numpy() - gray).max() <= 0.5 + 0.02  # levels of 65535
+        assert back.metadata.exif[270] == "A barn"
+        assert (
+            b"run/final.safetensors (sha256 " + file_hash(run / "final.safetensors")[:16].encode() in back.metadata.xmp
+        )
+
+
+def test_all_pages_and_frames_are_colorized(run, tmp_path, command):
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    write_pages(source / "pages.tif")
+    write_frames(source / "frames.gif")
+    code, said, _ = command("colorize", source, "-c", run, "-o", out)
+    assert (code, said.split(":")[0]) == (0, "2 colorized, 0 skipped")
+    assert [page.pixels.shape for page in read_pages(out / "pages.tif")] == [(20, 20, 3), (30, 30, 3)]
+    frames = list(read_pages(out / "frames.png"))
+    assert [frame.duration_ms for frame in frames] == [100, 200]
+    assert not np.array_equal(frames[0].pixels, frames[1].pixels)
+
+
+def test_an_animation_becomes_a_film_where_out_is_one(run, tmp_path, command):
+    write_frames(tmp_path / "frames.gif")
+    assert command("colorize", tmp_path / "frames.gif", "-c", run, "-o", tmp_path / "film.mkv")[0] == 0
+    with av.open(str(tmp_path / "film.mkv")) as film:
+        assert len(list(film.decode(video=0))) == 2
+
+
+def test_what_a_file_is_is_found_inside_alike_alone_and_in_a_folder(run, tmp_path, command):
+    source = tmp_path / "in"
+    source.mkdir()
+    photo = Image.fromarray(astronaut()[::16, ::16])
+    formats = {"a.jp2": "JPEG2000", "b.jfif": "JPEG", "c.tga": "TGA", "d.pbm": "PPM", "e.pnm": "PPM", "f.x": "PNG"}
+    for name, kind in formats.items():
+        (photo.convert("1") if name == "d.pbm" else photo).save(source / name, kind)
+    (source / "g.jxl").write_bytes(imagecodecs.jpegxl_encode(np.asarray(photo), lossless=True))
+    photo.save(source / "h.mpo", "MPO", save_all=True, append_images=[photo])
+    for name in ("i.vob", "j.jpg"):  # a film, whatever its name
+        with av.open(str(source / name), "w", format="vob") as film:
+            stream = film.add_stream("mpeg2video", 25, width=32, height=32, pix_fmt="yuv420p")
+            for packet in [*stream.encode(av.VideoFrame(32, 32, "yuv420p")), *stream.encode(None)]:
+                film.mux(packet)
+    (source / "k.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    (source / "notes.txt").write_text("dear diary")
+    (source / ".DS_Store").write_bytes(b"x")
+    code, said, err = command("colorize", source, "-c", run, "-o", tmp_path / "out")
+    assert code == 1
+    assert "8 colorized, 3 skipped, 1 files that are neither photo nor film left alone" in said
+    assert f"skipped: {source}/i.vob: it is a film; colorgan colorize {source}/i.vob --out FILM.mp4" in err
+    assert f"skipped: {source}/j.jpg: it is a film" in err
+    assert f"skipped: {source}/k.heic" in err  # damaged, or its reader is not installed
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {f"{letter}.png" for letter in "abcdefgh"}
+    for name in [*formats, "g.jxl", "h.mpo"]:
+        assert command("colorize", source / name, "-c", run, "-o", tmp_path / "one")[0] == 0
+    assert command("colorize", source / "i.vob", "-c", run, "-o", tmp_path / "i.mkv")[0] == 0

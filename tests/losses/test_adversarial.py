@@ -59,3 +59,24 @@ def test_the_critic_s_loss_is_half_the_sum_of_both_cross_entropies():
     cross_entropy = nn.functional.binary_cross_entropy_with_logits
     expected = (cross_entropy(real, torch.ones(3, 25)) + cross_entropy(fake, torch.zeros(3, 25))) / 2
     assert torch.allclose(BCEDiscriminatorLoss()(real, fake), expected)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        BCEDiscriminatorLoss(),
+        BCEGeneratorLoss(),
+        HingeDiscriminatorLoss(),
+        HingeGeneratorLoss(),
+        LeastSquaresDiscriminatorLoss(),
+        LeastSquaresGeneratorLoss(),
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_losses_of_logits_in_half_precision_are_those_of_the_same_numbers_in_float32(loss, dtype):
+    torch.manual_seed(0)
+    logits = [torch.randn(2, 1, 7, 7).to(dtype) for _ in loss.inputs]
+    with torch.autocast("cpu", torch.bfloat16):
+        value = loss(*logits)
+    assert value.dtype is torch.float32
+    assert value.item() == pytest.approx(loss(*(x.float() for x in logits)).item(), rel=1e-6)

@@ -3,9 +3,12 @@ import io
 import numpy as np
 import pytest
 import skimage.data
+import tifffile
 from PIL import Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
 
-from colorgan.media.photo import UnreadablePhotoError, read_photo
+from benchmarks.photo_grid import cases, largest_error
+from colorgan.media.photo import UnreadablePhotoError, read_pages, read_photo, read_scan
 
 TRANSPOSED = {  # EXIF orientation: what a viewer does with the stored pixels
     1: lambda a: a,
@@ -27,6 +30,12 @@ def pixels():
 def encoded(image, file_format, **options):
     buffer = io.BytesIO()
     image.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+def tiff(values, **options):
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, values, photometric="minisblack", metadata=None, **options)
     return buffer.getvalue()
 
 
@@ -191,23 +200,72 @@ def test_damaged_bytes_raise_nothing_else(file_format):
     assert 0 < unreadable < 150
 
 
-def test_damaged_orientation_is_unreadable():
-    # the orientation stored as three bytes of text: PIL fails with struct.error when it writes the tag back
+def test_damaged_orientation_is_no_reason_to_refuse_a_photo():
+    # the orientation stored as three bytes of text
     exif = Image.Exif()
     exif[0x0112], exif[0x0100] = 6, 7
     content = bytearray(encoded(Image.new("RGB", (8, 8)), "JPEG", exif=exif))
     entry = content.index(b"\x01\x00", content.index(b"Exif"))
     content[entry + 2 : entry + 4] = b"\x00\x02"
-    with pytest.raises(UnreadablePhotoError):
-        read_photo(bytes(content))
+    assert read_photo(bytes(content)).size == (8, 8)
 
 
-def test_absurdly_large_photo_is_unreadable(monkeypatch, pixels):
+def test_a_photo_above_the_limit_is_refused_before_it_is_decoded(pixels):
     content = encoded(Image.fromarray(pixels), "PNG")
-    for limit in (700, 200):  # PIL warns above its limit and raises above twice the limit
-        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-        with pytest.raises(UnreadablePhotoError, match="decompression bomb"):
-            read_photo(content)
+    assert read_photo(content, max_megapixels=0.00096).size == (40, 24)
+    with pytest.raises(UnreadablePhotoError, match=r"40x24 pixels are more than 0\.0009 megapixels"):
+        read_photo(content, max_megapixels=0.0009)
+    assert Image.MAX_IMAGE_PIXELS  # that of other users of PIL stays
+
+
+@pytest.mark.parametrize(("mode", "name"), list(cases()), ids=str)
+def test_every_mode_and_property_is_read_as_numpy_computes_it(mode, name):
+    # What littleCMS converts is within a level of 255: it holds a profile's numbers in 16 bits. Floats are rounded to
+    # 16 bits, halves either way, before linear's curve, which is 13 times as steep near black.
+    converted = name in ("linear", "gamma 2.2", "Adobe RGB") or "lab" in mode.space
+    steep = 35 if name == "Adobe RGB" else 7
+    half = name == "premultiplied" or (mode.dtype, mode.top) == ("f4", 65535)
+    allowed = (1 if mode.out_top == 255 else steep) if converted else int(half)
+    assert largest_error(mode, name) <= allowed
+
+
+@pytest.mark.parametrize("compression", [None, "zlib", "lzw", "packbits", "jpeg"])
+def test_cut_deep_tiff_is_unreadable(tmp_path, compression):
+    path = tmp_path / "cut.tif"
+    gray = np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.uint8 if compression == "jpeg" else np.uint16)
+    tifffile.imwrite(path, gray, compression=compression, metadata=None)
+    path.write_bytes(path.read_bytes()[: -len(path.read_bytes()) // 3])
+    with pytest.raises(UnreadablePhotoError, match=r"cut\.tif cannot be read as a photo: ."):
+        read_photo(path)
+
+
+def test_overshoots_of_float_white_stay_white():
+    photo = read_photo(tiff(np.array([[0, 0.5, 1, 1.2, -0.1, np.nan, np.inf]], np.float32)))
+    assert np.asarray(photo)[0, :, 0].tolist() == [0, 128, 255, 255, 0, 0, 255]
+
+
+def test_stated_white_of_wide_samples_is_taken():
+    scan = read_scan(tiff(np.array([[0, 512, 1023]], np.uint32), extratags=[(341, 4, 1, 1023, True)]))
+    assert scan.pixels.tolist() == [[0, round(512 / 1023 * 65535), 65535]]
+
+
+def test_gamma_of_png_and_adobe_rgb_of_exif_are_profiles():
+    linear = PngInfo()
+    linear.add(b"gAMA", (100_000).to_bytes(4, "big"))
+    photo = read_photo(encoded(Image.new("L", (2, 2), 55), "PNG", pnginfo=linear))
+    assert photo.getpixel((0, 0)) == (128,) * 3  # 55 / 255 = 0.2157, whose sRGB is 0.502
+    exif = Image.Exif()
+    exif[0x8769] = {0xA001: 65535, 0xA005: {1: "R03"}}
+    photo = read_photo(encoded(Image.new("RGB", (2, 2), (100, 200, 100)), "PNG", exif=exif))
+    assert photo.getpixel((0, 0)) == pytest.approx((0, 201, 93), abs=2)  # out of sRGB's gamut: red is cut
+
+
+def test_pages_are_read_without_thumbnails():
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as writer:
+        for level, kind, size in ((10, 0, 20), (20, 0, 30), (99, 1, 5)):
+            writer.write(np.full((size, size), level, np.uint16), subfiletype=kind, photometric="minisblack")
+    assert [(p.pixels.shape, p.pixels[0, 0]) for p in read_pages(buffer.getvalue())] == [((20, 20), 10), ((30, 30), 20)]
 
 
 def test_missing_file_is_missing_not_unreadable(tmp_path):

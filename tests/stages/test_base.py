@@ -1,12 +1,16 @@
 """What all stages share, in a bare Lightning loop over real small networks."""
 
+from functools import partial
+
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins import MixedPrecision
 from stage_fixture import LOSSES, adam, batches, fit, gan, networks, pretrain
 
 from colorgan.losses import BCEDiscriminatorLoss, BCEGeneratorLoss, Loss
 from colorgan.stages import FixedTurns, GeneratorPretrainStage
+from colorgan.stages.base import DivergedError
 
 
 def weights(module):
@@ -56,6 +60,45 @@ def test_clipping_bounds_the_norm_of_the_gradient():
     stage = fit(pretrain(num_steps=1, gradient_clip=1e-3), batches(1))
     norms = torch.stack([p.grad.norm() for p in stage.generator.parameters() if p.grad is not None])
     assert norms.norm() == pytest.approx(1e-3, rel=1e-3)
+
+
+def fit_in_fp16(stage, data, scale):
+    scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+    precision = MixedPrecision("16-mixed", "cpu", scaler=scaler)
+    fit(stage, data, plugins=[precision])
+    return scaler
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.AdamW, partial(torch.optim.AdamW, fused=True)])
+def test_fp16_clips_the_true_gradient_of_any_optimizer(optimizer):
+    stage = pretrain(num_steps=1, gradient_clip=1e-3, optimizer=partial(optimizer, lr=1e-3))
+    before = weights(stage.generator.blocks)
+    fit_in_fp16(stage, batches(1), 2.0**10)
+    norms = torch.stack([p.grad.norm() for p in stage.generator.parameters() if p.grad is not None])
+    assert norms.norm() == pytest.approx(1e-3, rel=1e-3)
+    assert not unchanged(before, stage.generator.blocks)
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, partial(torch.optim.AdamW, fused=True)])
+def test_an_fp16_gradient_that_overflows_skips_a_step_and_lowers_the_scale(optimizer):
+    stage = pretrain(num_steps=1, gradient_clip=1.0, optimizer=partial(optimizer, lr=1e-3))
+    before = [p.clone() for p in stage.generator.parameters()]
+    scaler = fit_in_fp16(stage, batches(1), 2.0**100)
+    assert scaler.get_scale() == 2.0**99
+    assert stage.steps == 1
+    assert all(torch.equal(a, b) for a, b in zip(before, stage.generator.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("scale", [2.0**16, 1.0])
+def test_fp16_hides_neither_an_infinite_loss_nor_a_gradient_that_is_infinite_at_any_scale(scale):
+    stage = pretrain(num_steps=1, optimizer=adam)
+    loss_of = stage.weighted_sum
+    if scale == 1:
+        stage.weighted_sum = lambda *a: loss_of(*a) + (loss_of(*a) - loss_of(*a)).abs().sqrt()  # its slope at 0
+    else:
+        stage.weighted_sum = lambda *a: loss_of(*a) + torch.inf
+    with pytest.raises(DivergedError):
+        fit_in_fp16(stage, batches(1), scale)
 
 
 def test_chance_in_a_step_depends_on_seed_and_step_alone():

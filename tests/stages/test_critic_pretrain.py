@@ -2,6 +2,7 @@
 
 import torch
 from stage_fixture import LOSSES, adam, batches, fit, networks
+from torch.utils.data import DataLoader
 
 from colorgan.stages import CriticPretrainStage
 
@@ -25,3 +26,17 @@ def test_critic_pretrain_leaves_the_generator_untouched_and_learns():
     with torch.no_grad():
         step = stage._judge(batches(1)[0])
     assert step["real_logits"].mean() > step["fake_logits"].mean() + 0.1
+
+
+def test_held_out_photos_are_judged_in_full_precision():
+    seen = []
+
+    class Watched(CriticPretrainStage):
+        def loss_value(self, name, step):
+            seen.append((self.trainer.validating or self.trainer.sanity_checking, step["real_logits"].dtype))
+            return super().loss_value(name, step)
+
+    stage = Watched(**networks(), losses=LOSSES, loss_weights={"discriminator": 1.0}, optimizer=adam, num_steps=1)
+    trainer = fit(stage, batches(1), precision="bf16-mixed").trainer
+    trainer.validate(stage, DataLoader(batches(1), batch_size=None), verbose=False)
+    assert seen == [(False, torch.bfloat16), (True, torch.float32)]

@@ -8,6 +8,7 @@ from colorgan.callbacks import (
     GeneratorEMA,
     Records,
     ResumeCheckpoint,
+    StageHealth,
     StageProgressBar,
     ValidationMetrics,
     ValidationPictures,
@@ -56,6 +57,6 @@ def test_the_average_comes_behind_what_uses_it_in_validation(smoke):
         )
         for trains_generator in (True, False)
     ]
-    kinds = [ValidationMetrics, ValidationPictures, ResumeCheckpoint, StageProgressBar]
+    kinds = [ValidationMetrics, StageHealth, ValidationPictures, ResumeCheckpoint, StageProgressBar]
     assert [type(callback) for callback in made[0]] == [*kinds, GeneratorEMA]
     assert [type(callback) for callback in made[1]] == kinds

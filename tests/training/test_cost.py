@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from colorgan.training.cost import schedule_costs
+from colorgan.checkpoint import read_header
+from colorgan.training.cost import most_bytes, schedule_costs
 from colorgan.training.schedule import Schedule
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +37,40 @@ def test_costs_grow_with_batch_and_area(smoke):
     assert first.trainable == {"generator": sum(first.trainable.values())}
     assert set(gan.trainable) == {"generator", "discriminator"}
     assert all(np.isfinite(cost.step_seconds) and cost.step_seconds > 0 for cost in (first, critic, gan))
+
+
+def test_a_run_writes_what_its_plan_says(smoke):
+    """Besides the networks, a folder holds tables and pictures; the files to go on from are gone."""
+    config = smoke("schedule.stages.gan.snapshots=2", "schedule.stages.gan.steps=13")
+    schedule = Schedule(config)
+    costs = schedule_costs(config, schedule.plan)
+    schedule.run()
+    written = sum(file.stat().st_size for file in schedule.folder.rglob("*.safetensors"))
+    expected = most_bytes(costs) - max(cost.resume_bytes for cost in costs)
+    assert expected * 0.75 < written <= expected * 1.1  # the best snapshot may be one of those that stay in any case
+    last = schedule.plan[-1]
+    kept = {int(file.stem.removeprefix("step=")) for file in (last.folder / "snapshots").iterdir()}
+    best = read_header(last.folder / "handover.safetensors")["step"]
+    assert kept == {*last.snapshot_steps, best} == {9, 13, best}
+
+
+@pytest.mark.parametrize(
+    ("steps", "every", "snapshots", "kept"),
+    [
+        (600, 100, 10, [100, 200, 300, 400, 500, 600]),
+        (600, 100, 3, [200, 400, 600]),
+        (610, 100, 3, [300, 600, 610]),
+        (600, 100, 1, [600]),
+        (50, 100, 10, [50]),
+        (600, 100, 0, []),
+    ],
+)
+def test_snapshots_that_stay_are_evenly_spaced_and_few(smoke, steps, every, snapshots, kept):
+    sizes = {"steps": steps, "validate_every": every, "snapshots": snapshots}
+    if not snapshots:
+        sizes["handover"] = "last"
+    config = smoke(*(f"schedule.stages.gan.{key}={value}" for key, value in sizes.items()))
+    assert Schedule(config).plan[-1].snapshot_steps == kept
 
 
 @pytest.mark.slow

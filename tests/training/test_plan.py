@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from colorgan.training.plan import plan_stages
+from colorgan.training.schedule import Schedule
 
 IMAGENET = 1_288_050  # nine tenths of 1,431,167 photos: what DeOldify trains on
 
@@ -32,13 +33,14 @@ def test_a_stage_has_at_least_one_step(compose):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("share=0", "generator_pretrain.share must be above 0 and at most 1, got 0"),
-        ("share=1.5", "generator_pretrain.share must be above 0 and at most 1, got 1.5"),
-        ("epochs=0", "generator_pretrain needs steps, or epochs above 0, got epochs=0"),
-        ("steps=0", "generator_pretrain.steps must be at least 1, got 0"),
+        ("share=0", "generator_pretrain.share=0 must be a number above 0 and at most 1"),
+        ("share=1.5", "generator_pretrain.share=1.5 must be a number above 0 and at most 1"),
+        ("epochs=0", "generator_pretrain.epochs=0 must be a number above 0 or null"),
+        ("epochs=null", "generator_pretrain.steps=null needs schedule.stages.generator_pretrain.epochs, or give steps"),
+        ("steps=0", "generator_pretrain.steps=0 must be a whole number of at least 1"),
     ],
 )
 def test_impossible_amounts_are_refused(compose, override, message):
     config = compose("experiment=deoldify_stable", f"schedule.stages.generator_pretrain.{override}")
     with pytest.raises(ValueError, match=message):
-        plan_stages(config.schedule, Path("runs/x"), num_photos=100)
+        Schedule(config)

@@ -106,6 +106,17 @@ def measure(run, step, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_loss_that_is_not_finite_in_one_process_stops_all(tmp_path):
+    words = command(tmp_path, "run", *TWO, "save_every=1", script="tests/fixtures/diverge_on_rank.py")
+    result = subprocess.run(words, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=120)
+    assert result.returncode == 2, result.stderr
+    assert "error: 01-generator_pretrain diverged in step 3: loss inf" in result.stderr
+    assert "Traceback" not in result.stderr
+    saved = torch.load(tmp_path / "run" / STAGES[0] / "last.ckpt", weights_only=True)
+    assert saved["counts"]["steps"] == 2
+
+
+@pytest.mark.slow
 def test_two_processes_stopped_by_a_signal_go_on_in_the_same_bits(tmp_path):
     expected = (train(tmp_path, "whole", *TWO) / "final.safetensors").read_bytes()
     with subprocess.Popen(command(tmp_path, "run", *TWO), cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:

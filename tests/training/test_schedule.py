@@ -163,7 +163,7 @@ def test_a_run_counted_in_epochs_ends_and_goes_on_in_the_same_bits(smoke, tmp_pa
 
 @pytest.mark.parametrize("wanted", ["maybe", "0", "-3", "1.5"])
 def test_a_plan_is_for_a_number_of_photos(smoke, wanted):
-    with pytest.raises(ValueError, match=r"must be true, false or a number of training photos"):
+    with pytest.raises(ValueError, match=r"must be true or false or a whole number of at least 1"):
         Schedule(smoke(f"plan={wanted}")).planned_photos()
 
 

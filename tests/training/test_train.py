@@ -84,11 +84,15 @@ def test_train_and_evaluate_from_the_command_line(command, tmp_path, places, pho
         (["generator.gray_rule=average"], ["gray_rule='average' is unknown"]),
         (["generator.widths=[8,8]"], ["widths needs 5 numbers, got 2"]),
         (["generator.encoder.name=resnet35"], ["no model named 'resnet35'"]),
-        (["generator.encoder.weights=nowhere.pth"], ["no weights file nowhere.pth"]),
+        (["generator.encoder.weights=nowhere.pth"], ["generator.encoder.weights='nowhere.pth': no such file"]),
         (["trainer.precision=12"], ["12"]),
-        (["data.min_crop=2"], ["min_crop must be in (0, 1], got 2"]),
+        (["data.min_crop=2"], ["data.min_crop=2 must be a number above 0 and at most 1"]),
         (["data.store_size=16"], ["store_size=16 is smaller than the pictures trained on, 32"]),
-        (["schedule.stages.gan.batch_size=0"], ["schedule.stages.gan.batch_size must be at least 1, got 0"]),
+        (
+            ["schedule.stages.gan.batch_size=0"],
+            ["schedule.stages.gan.batch_size=0 must be a whole number of at least 1"],
+        ),
+        (["data.path=my(photos)"], ["data.path=my(photos) cannot be read", "\"data.path='my(photos)'\""]),
         (["a b"], ["a b"]),
     ],
 )

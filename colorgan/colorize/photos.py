@@ -1,0 +1,196 @@
+"""Colorize a photo or a folder of them: what is taken, where it goes, what is skipped and why."""
+
+import mimetypes
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from colorgan.colorize.colorizer import Colorizer
+from colorgan.files import file_hash
+from colorgan.media.film_reader import FILM_ENDINGS
+from colorgan.media.formats import Inside, has_photo_or_film_name, look_inside
+from colorgan.media.photo import UnreadablePhotoError, read_pages
+from colorgan.media.provenance import mark_colorized
+from colorgan.media.samples import to_8bit
+from colorgan.media.save import ANIMATED, OUT_ENDINGS, PAGED, write_scans
+from colorgan.media.scan import Scan
+
+
+@dataclass(frozen=True)
+class PhotoOptions:
+    """Choose how photos are colorized; `colorgan colorize` has a flag for each.
+
+    Args:
+        compare: write gray, colour and original side by side.
+        overwrite: replace what exists.
+        max_megapixels: larger photos are skipped.
+    """
+
+    compare: bool = False
+    overwrite: bool = False
+    max_megapixels: float = 500.0
+
+    def __post_init__(self) -> None:
+        if not self.max_megapixels > 0:
+            raise ValueError(f"--max-megapixels must be above 0, got {self.max_megapixels}")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Hold what is to be done: the output of each photo, and why other files are skipped."""
+
+    jobs: dict[Path, Path]
+    skipped: dict[Path, str] = field(default_factory=dict)
+    others: int = 0
+
+
+def colorize_photos(
+    source: Path, out: Path, load: Callable[[], Colorizer], checkpoint: Path, options: PhotoOptions
+) -> bool:
+    """Colorize a photo or a folder of them; at the end say what was done, and what was skipped with the reason.
+
+    Args:
+        source: the file or the folder.
+        out: a file, for one photo, or a folder.
+        load: makes the colorizer; called once the plan is known to be good.
+        checkpoint: the file that `load` reads; it is named in the metadata of the pictures.
+        options: how.
+
+    Returns:
+        Whether nothing was skipped.
+
+    Raises:
+        ValueError: `out` does not fit, or not one photo could be read.
+    """
+    plan = plan_photos(source, out, overwrite=options.overwrite)
+    skipped = {file: f"{file}: {reason}" for file, reason in plan.skipped.items()}
+    colorizer = load() if plan.jobs else None
+    console = Console(stderr=True)
+    jobs = track(
+        plan.jobs.items(), "colorizing", console=console, disable=len(plan.jobs) < 2 or not console.is_terminal
+    )
+    for photo, target in jobs:
+        assert colorizer is not None
+        try:
+            write_scans(_colorized(photo, colorizer, checkpoint, options), target)
+        except UnreadablePhotoError as error:
+            if source == photo:
+                raise
+            skipped[photo] = str(error)
+    for line in skipped.values():
+        sys.stderr.write(f"skipped: {line}\n")
+    done = len(plan.jobs) - len(skipped.keys() & plan.jobs.keys())
+    if not done:
+        raise ValueError(f"none of the {len(skipped)} photos in {source} could be colorized")
+    place = plan.jobs.get(source, out)
+    others = f", {plan.others} files that are neither photo nor film left alone" if plan.others else ""
+    sys.stdout.write(f"{done} colorized, {len(skipped)} skipped{others}: {place}\n")
+    return not skipped
+
+
+def plan_photos(source: Path, out: Path, *, overwrite: bool) -> Plan:
+    """Choose the output file of each photo; refuse before any work what would overwrite something.
+
+    Raises:
+        FileNotFoundError: there is no photo.
+        ValueError: `out` does not fit the photos, or exists.
+    """
+    if source.is_dir():
+        plan = _plan_folder(source, out)
+    elif source.is_file():
+        plan = Plan({source: _target_of(source, out, look_inside(source))})
+    else:
+        raise FileNotFoundError(f"no photo or folder {source}")
+    if any(target.resolve() == photo.resolve() for photo, target in plan.jobs.items()):
+        raise ValueError(f"--out {out} would replace the original photos; choose another folder")
+    existing = [target for target in plan.jobs.values() if target.exists()]
+    if existing and not overwrite:
+        raise ValueError(
+            f"{existing[0]} exists ({len(existing)} of {len(plan.jobs)} outputs do); use --overwrite or another --out"
+        )
+    return plan
+
+
+def _plan_folder(source: Path, out: Path) -> Plan:
+    files = [file for file in sorted(source.rglob("*")) if file.is_file() and not _is_hidden(file.relative_to(source))]
+    found = {file: look_inside(file) for file in files}
+    photos = {file: inside for file, inside in found.items() if inside.kind == "photo"}
+    skipped = {
+        file: inside.reason if inside.kind is None else f"it is a film; colorgan colorize {file} --out FILM.mp4"
+        for file, inside in found.items()
+        if inside.kind == "film" or (inside.kind is None and has_photo_or_film_name(file))
+    }
+    others = len(found) - len(photos) - len(skipped)
+    if not photos and not skipped:
+        raise FileNotFoundError(f"no photos in {source}" + (f", only {others} other files" if others else ""))
+    if _is_file_name(out):
+        raise ValueError(f"{source} is a folder, so --out must be a folder, got {out}")
+    stems = [photo.with_suffix("") for photo in photos]
+    jobs = {}
+    for (photo, inside), stem in zip(photos.items(), stems, strict=True):
+        name = photo.name if stems.count(stem) > 1 else photo.stem  # a.jpg beside a.png
+        jobs[photo] = out / photo.relative_to(source).with_name(f"{name}{_ending_of(inside)}")
+    return Plan(jobs, skipped, others)
+
+
+def _target_of(source: Path, out: Path, inside: Inside) -> Path:
+    if inside.kind != "photo":
+        raise ValueError(f"{source} cannot be read as a photo or a film: {inside.reason}")
+    ending = out.suffix.lower()
+    if out.is_dir() or not _is_file_name(out):
+        return out / f"{source.stem}{_ending_of(inside)}"
+    if ending not in OUT_ENDINGS:
+        raise ValueError(
+            f"{source} is a photo, so --out must end in {', '.join(sorted(OUT_ENDINGS))}, or be a folder, got {out}"
+        )
+    if inside.pages > 1 and ending not in (ANIMATED | PAGED if inside.animated else PAGED):
+        what, fitting = ("frames", ANIMATED | PAGED) if inside.animated else ("pages", PAGED)
+        raise ValueError(
+            f"{source} has {inside.pages} {what}, which {ending} cannot hold; "
+            f"--out can end in {', '.join(sorted(fitting))}, or be a folder"
+        )
+    return out
+
+
+def _is_file_name(out: Path) -> bool:
+    """Tell a file's name from a folder's such as `colorized.v2`."""
+    ending = out.suffix.lower()
+    return not out.is_dir() and (
+        ending in OUT_ENDINGS | FILM_ENDINGS or mimetypes.guess_type(f"x{ending}")[0] is not None
+    )
+
+
+def _ending_of(inside: Inside) -> str:
+    """Choose the format of a folder's outputs: lossless, with room for all pages; PNG also holds animations."""
+    return ".tif" if inside.pages > 1 and not inside.animated else ".png"
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _colorized(photo: Path, colorizer: Colorizer, checkpoint: Path, options: PhotoOptions) -> Iterator[Scan]:
+    """Colorize the pages of a photo one by one."""
+    of_run = checkpoint.stem in ("final", "handover")  # these names say nothing without their folder's
+    name = f"{checkpoint.resolve().parent.name}/{checkpoint.name}" if of_run else checkpoint.name
+    made_by = f"{name} (sha256 {file_hash(checkpoint)[:16]})"
+    for scan in read_pages(photo, max_megapixels=options.max_megapixels):
+        colored = colorizer.colorize_scan(scan)
+        if options.compare:
+            colored = _side_by_side(colorizer.gray_scan(scan), colored, scan)
+        metadata = mark_colorized(scan.metadata, f"colorgan {version('colorgan')}", made_by)
+        yield replace(colored, metadata=metadata)
+
+
+def _side_by_side(*scans: Scan) -> Scan:
+    """Put pictures of one size beside each other, without transparency."""
+    pictures = [replace(scan, alpha=None).to_array() for scan in scans]
+    if len({picture.dtype for picture in pictures}) > 1:  # --squash has 8 bits
+        pictures = [to_8bit(picture) for picture in pictures]
+    return Scan(np.concatenate(pictures, axis=1), duration_ms=scans[0].duration_ms)
