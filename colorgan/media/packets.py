@@ -50,7 +50,7 @@ def read_packets(container: InputContainer, streams: Sequence[Stream] = ()) -> I
 
 
 def _read(container: InputContainer, streams: Sequence[Stream]) -> Iterator[Read]:
-    failures, chosen = 0, list(streams) or list(container.streams)  # damage may bring streams that there are not
+    failures, chosen = 0, list(streams) or list(container.streams)
     while failures < _MOST_FAILURES:
         try:
             for packet in container.demux(chosen):
@@ -59,6 +59,8 @@ def _read(container: InputContainer, streams: Sequence[Stream]) -> Iterator[Read
                     failures = 0
         except av.FFmpegError:
             failures += 1
+        except IndexError:  # PyAV (18.1) at the end, where damage has shown as a stream that there is not
+            break
         else:
             break
     if failures:
