@@ -68,8 +68,9 @@ def colorize(
 
     The luma of each picture is kept exactly, in 16 bits where the photo has them, and so are its metadata and pages.
     What is photo and what is film is found by looking inside; a folder tells at its end what was skipped and why, with
-    exit code 1. A film keeps sound, subtitles, chapters, time stamps, rotation, aspect and colour tags. A folder of
-    frames is taken as a film if --out is one, or with --smooth or --fps.
+    exit code 1. A film keeps sound, subtitles, chapters, time stamps, rotation, aspect, fields, depth and colour tags;
+    its shots in colour are left so. What is missing of a damaged one is told, with exit code 2. A folder of frames is
+    taken as a film if --out is one, or with --smooth or --fps.
     """
     from colorgan.checkpoint import find_checkpoint
 

@@ -22,7 +22,6 @@ _CONTAINERS = {".mkv": "matroska"}
 _FLAC_FORMATS = {"u8": "s16", "u8p": "s16", "s16": "s16", "s16p": "s16"}
 _24_BITS = ("pcm_s24le", "pcm_s24be", "pcm_dvd", "pcm_bluray", "truehd", "mlp")
 _LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}  # of sound that states only how many channels it has
-_FAR_S = 10.0  # a time this far behind the end of the file comes of damage
 _BRANDS = ("major_brand", "minor_version", "compatible_brands", "encoder")  # of the old file, not of the new
 
 
@@ -101,19 +100,15 @@ class OtherStreams:
         target.metadata.update({k: v for k, v in source.metadata.items() if k.lower() not in _BRANDS})
         if chapters := source.chapters():
             target.set_chapters(chapters)
-        end_s = ((source.start_time or 0) + (source.duration or 0)) / av.time_base + _FAR_S
-        return self._read(source, carriers, end_s if source.duration else float("inf"), most)
+        return self._read(source, carriers, most)
 
-    def _read(
-        self, source: InputContainer, carriers: "dict[int, _Carrier]", end_s: float, most: int | None
-    ) -> "Iterator[Packet[Any]]":
+    @staticmethod
+    def _read(source: InputContainer, carriers: "dict[int, _Carrier]", most: int | None) -> "Iterator[Packet[Any]]":
         streams = [source.streams[index] for index in carriers]
         read = read_packets(source, () if most else streams) if carriers else iter(())
         for packet, _ in islice(read, most):
-            if packet is None or packet.stream_index not in carriers or not packet.size or packet.dts is None:
-                continue  # the reader of the pictures says what is broken
-            if packet.dts * packet.time_base <= end_s:
-                yield from carriers[packet.stream_index].carry(packet)
+            if packet is not None and packet.stream_index in carriers and packet.size and packet.dts is not None:
+                yield from carriers[packet.stream_index].carry(packet)  # the reader of pictures says what is broken
         for carrier in carriers.values():
             yield from carrier.carry(None)
 

@@ -16,6 +16,7 @@ _AHEAD = 48  # packets of a stream that tell whether a time is far off: a cluste
 _FAR_S = 0.1  # a time stepped back by more is wrong
 _REORDERED_S = 1.0  # pictures that are shown in another order than they are stored step back by less
 _HEADER_BYTES = 9  # of a chunk of an AVI, with what pads the one before
+_EVEN = ("video", "audio")  # subtitles come when they come
 _USUAL, _MOST_PLACES = 3, 1000  # distances of chunks in an AVI that come so often are those of a whole one
 
 
@@ -39,7 +40,7 @@ def read_packets(container: InputContainer, streams: Sequence[Stream] = ()) -> I
     for packet, broken in _read(container, streams):
         if packet is None:
             stopped.append(Read(None, broken))
-        elif packet.dts is None and packet.pts is None:
+        elif (packet.dts is None and packet.pts is None) or packet.stream.type not in _EVEN:
             yield Read(packet, broken)
         else:
             broken = broken or (late is not None and late.move(packet))
@@ -72,7 +73,8 @@ class _Steady:
 
     def __init__(self) -> None:
         self._waiting: deque[tuple[Packet[Any], bool]] = deque()
-        self._end: float | None = None  # of the packet before, in seconds
+        self._last: float | None = None  # time of the packet before, in seconds
+        self._end: float | None = None
         self._offset = 0.0
 
     def push(self, read: Read) -> Iterator[Read]:
@@ -93,16 +95,16 @@ class _Steady:
         time = stated + self._offset
         in_order = all(p.pts in (None, p.dts) for p in (packet, *(other for other, _ in self._waiting)))
         far = _FAR_S if in_order else _REORDERED_S
-        if self._end is not None and abs(time - self._end) > far and self._waiting:
-            after = [_seconds(other) + self._offset for other, _ in self._waiting]
-            if time > self._end and sum(other < time - far for other in after) > 1:  # one may be wrong itself
+        after = [_seconds(other) + self._offset for other, _ in self._waiting]
+        if self._end is not None and self._last is not None and after:
+            if time > self._end + far and sum(other < time - far for other in after) > 1:  # one may be wrong itself
                 time, broken = self._end, True
-            elif time < self._end:
-                restart = sum(other < self._end - far for other in after) > len(after) / 2
+            elif time < self._last - far:
+                restart = sum(other < self._last - far for other in after) > len(after) / 2
                 self._offset += self._end - time if restart else 0
                 time, broken = self._end, broken or not restart
         move_packet(packet, time - stated)
-        self._end = time + float((packet.duration or 0) * packet.time_base)
+        self._last, self._end = time, time + float((packet.duration or 0) * packet.time_base)
         return Read(packet, broken)
 
 

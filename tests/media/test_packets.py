@@ -28,6 +28,7 @@ def times_of(times):
         ([*range(5), 905, 906, 907, *range(8, 100)], [*range(100)], [5, 6, 7]),  # a cluster
         ([*range(40), *range(60, 100)], [*range(40), *range(60, 100)], []),  # a hole
         ([*range(60), *range(60)], [*range(120)], []),  # a second part that begins anew
+        ([0, 0, 1, 1, 2, 2, 3, 3], [0, 0, 1, 1, 2, 2, 3, 3], []),  # durations twice as long as the distances
     ],
 )
 def test_times_that_the_others_contradict_are_mended(times, mended, broken):
