@@ -85,18 +85,7 @@ def colorize_film(
     if out.resolve() == source.resolve():
         raise ValueError(f"--out {out} would replace the original")
     colorizer = load()
-    identity = {
-        "checkpoint": file_hash(checkpoint),
-        "--size": colorizer.working_size,
-        "--squash": type(colorizer) is not Colorizer,
-        "--batch": options.batch,
-        "--smooth": options.smooth,
-        "--compare": options.compare,
-        "--deinterlace": options.deinterlace,
-        "--recolor": options.recolor,
-        "--device": colorizer.device,
-    }
-    job = FilmJob(reader, out, identity)
+    job = FilmJob(reader, out, _identity(checkpoint, colorizer, options))
     if options.resume and job.writer.is_finished() and not job.folder.exists():
         sys.stdout.write(f"{out} is finished already\n")
         return
@@ -116,6 +105,21 @@ def colorize_film(
         raise ValueError(f"{source} is damaged: {reader.damage}; {count} frames could be decoded and are in {out}")
     speed = f"{(count - before) / seconds:.1f} frames/s" if count > before else "only joined"
     sys.stdout.write(f"{count} frames colorized ({speed}): {out}\n")
+
+
+def _identity(checkpoint: Path, colorizer: Colorizer, options: FilmOptions) -> dict[str, object]:
+    """Gather all that changes the result but the source: a run goes on with the same only."""
+    return {
+        "checkpoint": file_hash(checkpoint),
+        "--size": colorizer.working_size,
+        "--squash": type(colorizer) is not Colorizer,
+        "--batch": options.batch,
+        "--smooth": options.smooth,
+        "--compare": options.compare,
+        "--deinterlace": options.deinterlace,
+        "--recolor": options.recolor,
+        "--device": colorizer.device,
+    }
 
 
 def _open_source(source: Path, options: FilmOptions) -> FilmReader | FolderReader:

@@ -14,6 +14,7 @@ from colorgan.media.packets import Read
 
 _NOTICED = 1.5  # frame durations: a longer distance between two pictures is a gap
 _RARE = 0.02  # share of gaps up to which a film without any other sign of damage was meant to have a constant rate
+_RARE_IN_MPEG = 0.1  # of transport and program streams, which are broadcast and DVD
 _MISCOUNTED = 2  # pictures: headers of whole AVIs promise so many too much
 _EARLY_END_S = 0.5  # a film that ends this much before its stated duration was cut off
 _LATE_S = 60.0  # no film begins so much later than its sound
@@ -44,6 +45,7 @@ class Losses:
         self._promised = stream.frames if self._has_durations or container.format.name == "avi" else 0
         self._start_s = (container.start_time or 0) / av.time_base
         guessed = container.format.name.startswith("mpeg")  # these state no duration, it is read from the last times
+        self._rare = _RARE_IN_MPEG if guessed else _RARE
         origin_s = self._start_s if self._has_durations else 0.0  # Matroska, for one, counts from 0
         self._stated_s = origin_s + (0 if guessed else container.duration or 0) / av.time_base
         self._film_end_s = _tagged_duration(stream)
@@ -179,7 +181,8 @@ class Losses:
             return 0
         reach = 2 * step if self._promised else _NEAR_S
         near = any(before - reach < place < now + reach for place in self._broken)
-        constant = len(self._gaps) <= max(1, _RARE * self._pictures) and not self._promised
+        inside = sum(start >= self._start_s for start, *_ in self._gaps)
+        constant = inside <= max(1, self._rare * self._pictures) and not self._promised
         at_end = now >= self._film_end_s > 0 and before == self._last
         return self._frames_between(before, now, step) if constant or near or at_end or self._is_suspect else 0
 

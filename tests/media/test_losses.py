@@ -75,6 +75,19 @@ def test_pictures_that_were_dropped_from_an_otherwise_even_film_are_told(tmp_pat
     assert damage == "4 frames are missing (0.83-1.00 s)"
 
 
+def test_pictures_that_several_places_of_a_transport_stream_lack_are_told(tmp_path):
+    source = make_clip(tmp_path / "a.ts", codec="mpeg2video", options={"g": "1"}, audio="mp2", frames=60)
+    lacking = remuxed(
+        source,
+        tmp_path / "b.ts",
+        lambda number, packet: packet.stream.type == "audio" or number not in (20, 21, 30, 40),
+    )
+    count, damage = damage_of(lacking)
+    assert count == 56
+    assert damage.startswith("4 frames are missing (")
+    assert damage.count("-") == 3
+
+
 def test_a_film_of_variable_rate_lacks_nothing(tmp_path):
     source = make_clip(tmp_path / "a.mkv", codec="ffv1", frames=60)
     uneven = np.random.default_rng(0).random(60) < 0.6
