@@ -17,7 +17,7 @@ from colorgan.data.cache import checksum, drop_damaged_arrow, seal_arrow
 from colorgan.data.sources import Row, Source
 from colorgan.media.photo import UnreadablePhotoError
 
-_CACHE_VERSION = 6  # raise it when `_examine` stores, or a source draws, something else
+_CACHE_VERSION = 7  # raise it when `_examine` stores, or a source draws, something else
 _PARALLEL_FROM = 500  # photos; below, starting processes costs more than it saves
 _CHUNK = 25_000  # photos, each so many a file of the cache: a scan that was stopped goes on behind the last whole one
 _FEATURES = datasets.Features(
@@ -25,6 +25,7 @@ _FEATURES = datasets.Features(
         "position": datasets.Value("int64"),
         "name": datasets.Value("string"),
         "group": datasets.Value("string"),
+        "held_out": datasets.Value("bool"),  # none where the source leaves the split to a hash
         "sha256": datasets.Value("string"),
         "width": datasets.Value("int32"),
         "height": datasets.Value("int32"),
@@ -113,7 +114,7 @@ def _examine(row: Row, position: int, source: Source, store_size: int | None) ->
     image, facts = examine_photo(row, source)
     result = {**facts, "position": position, "name": row["name"], "shape": [0, 0], "pixels": b"", "checksum": 0}
     # Equal photos under two names stay in one split.
-    result["group"] = row.get("group") or facts["sha256"]
+    result["group"], result["held_out"] = row.get("group") or facts["sha256"], row.get("held_out")
     if image is None:
         return {**result, "group": row.get("group") or ""}
     if store_size is None:

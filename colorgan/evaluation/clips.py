@@ -23,6 +23,7 @@ from colorgan.media.sheet import picture_sheet, to_image
 from colorgan.ranges import Count
 
 _FILM_SIZE, _FILM_FRAMES = 256, 72
+_FILMED = 8  # photos to choose one from that has colours to show
 _LEAST_FRAMES = 5  # of CDC
 _FLOW_MEMORY = 2**30  # bytes of flows that are kept from one row of the table to the next
 _SHOWN_CLIPS, _SHOWN_FRAMES, _SHOWN_HEIGHT = 4, 4, 120
@@ -245,8 +246,10 @@ class MotionPanel:
 
 
 def grainy_pan(photos: PhotoSet) -> Iterator[Image.Image]:
-    """Make three seconds of a gray film with grain: a pan over a photo of a set."""
-    pixels = photos.library.original(photos.indices[photos.drawn(1)[0]])
+    """Make three seconds of a gray film with grain: a pan over the most colourful of some photos of a set."""
+    colorfulness = photos.library.table["colorfulness"]
+    rows = [photos.indices[position] for position in photos.drawn(_FILMED)]
+    pixels = photos.library.original(max(rows, key=lambda row: float(colorfulness[row])))
     frames, _ = moved_photo(pixels, _FILM_SIZE, "pan", _FILM_FRAMES)
     gray = input_noise(rgb_to_gray(frames), "noise", seed=0)
     return (Image.fromarray(frame[0].numpy()) for frame in to_uint8(gray))

@@ -36,7 +36,7 @@ def evaluate(
 ) -> Record:
     """Measure a generator on photos or clips, and say under which protocol.
 
-        generator = load_generator("runs/nogan_video-laptop-samples")
+        generator = load_generator("runs/nogan_video-minutes-samples")
         record = evaluate(generator, FolderSource("my_photos"), {"psnr": PSNR(), "colorfulness": Colorfulness()})
         record["metrics"]["psnr"], record["intervals"]["psnr"]
 

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from colorgan.color import rgb_to_gray
 from colorgan.data.datamodule import ColorizationDataModule, views_to_rgb
+from colorgan.data.examine import read_columns
 from colorgan.data.library import PhotoLibrary, Split
 from colorgan.data.sources import Source
 from colorgan.evaluation.protocol import BaseProtocol, Protocol
@@ -47,7 +48,7 @@ class MeasuredSet(ABC):
     @property
     def title(self) -> str:
         """Say in a line what is measured, and how."""
-        place = self.data.get("path") or self.data["kind"]
+        place = self.data.get("held_out") or self.data.get("path") or self.data["kind"]
         return f"{place}: {len(self)} {self.unit}, {self.protocol.size_label}, protocol {self.protocol.name}"
 
     @property
@@ -115,6 +116,8 @@ class PhotoSet(MeasuredSet, Dataset[dict[str, Tensor]]):
         self, library: PhotoLibrary, protocol: Protocol, data: Mapping[str, Any], splits: Sequence[Split] = ()
     ) -> None:
         self.library, self.protocol, self.data = library, protocol, dict(data)
+        if protocol.photos != "val" or all(split.threshold for split in splits):
+            self.data.pop("held_out", None)  # said of the part that its source holds out
         names, widths, heights = (list(library.table[key]) for key in ("name", "width", "height"))
         indices = self._held_out(splits) if protocol.photos == "val" else list(range(len(names)))
         least = _LEAST_NATIVE if protocol.geometry == "native" else 1 if protocol.enlarge else protocol.image_size or 1
@@ -133,8 +136,8 @@ class PhotoSet(MeasuredSet, Dataset[dict[str, Tensor]]):
         self.names = [names[index] for index in self.indices]
 
     def _held_out(self, splits: Sequence[Split]) -> list[int]:
-        groups = list(self.library.table["group"])
-        indices = [index for index, group in enumerate(groups) if all(split.holds_out(group) for split in splits)]
+        groups = list(zip(*read_columns(self.library.table, "group", "held_out").values(), strict=True))
+        indices = [index for index, group in enumerate(groups) if all(split.holds_out(*group) for split in splits)]
         if not indices:
             raise ValueError(
                 f"the runs of these checkpoints hold out none of the {len(groups)} photos; give photos that they "
@@ -206,11 +209,14 @@ class PhotoSet(MeasuredSet, Dataset[dict[str, Tensor]]):
         longest = max(picture.shape[-1] for version in pictures.values() for picture in version)
         size = max(_LEAST_SHOWN, min(_MOST_SHOWN, longest))
         rows = [[fitted(to_image(row[0]), size) for row in photo] for photo in zip(*pictures.values(), strict=True)]
-        return picture_sheet(rows, columns=list(pictures), num_blocks=2 if len(rows) > len(pictures) else 1)
+        num_blocks = 2 if len(rows) > len(pictures) else 1
+        title = self.data.get("held_out", "")
+        return picture_sheet(rows, columns=list(pictures), num_blocks=num_blocks, title=title)
 
     def sheets(self, telling: Sequence[int], why: str) -> dict[str, tuple[str, list[int]]]:
         """Show on one sheet the photos that tell most."""
-        return {"differences": (f"The photos {why}", list(telling))}
+        subject = f"{self.data['held_out']}, those" if "held_out" in self.data else "photos"
+        return {"differences": (f"The {subject} {why}", list(telling))}
 
 
 def _as_it_is(batch: Any) -> dict[str, Tensor]:

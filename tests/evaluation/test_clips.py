@@ -8,10 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from colorgan.data import ClipsSource
+from colorgan.data import ClipsSource, FolderSource
 from colorgan.data.library import Split
-from colorgan.evaluation.clips import FilmClips, MotionClips, MotionPanel
-from colorgan.evaluation.protocol import ClipProtocol
+from colorgan.evaluation.clips import FilmClips, MotionClips, MotionPanel, grainy_pan
+from colorgan.evaluation.photos import PhotoSet
+from colorgan.evaluation.protocol import ClipProtocol, Protocol
 
 ROWS = ["gray", "mean tint", "shuffled", "run", "truth"]
 
@@ -179,3 +180,13 @@ def test_a_run_measures_moved_photos_after_each_validation_and_at_its_end(smoke,
     known = {line["step"]: line["metrics"]["motion_chroma_flicker"] for line in lines if line["stage"] == "03-gan"}
     assert any(abs(table["metrics"]["chroma_flicker"] - value) < 1e-4 for value in known.values())
     assert "protocol motion" in capsys.readouterr().out
+
+
+def test_the_film_pans_over_the_most_colourful_of_some_photos(tmp_path):
+    for name, color in {"pale": (120, 112, 104), "red": (200, 0, 0), "sand": (140, 120, 90)}.items():
+        Image.new("RGB", (40, 40), color).save(tmp_path / f"{name}.png")
+    protocol = Protocol(photos="all", image_size=32, gray_rule="luma601")
+    photos = PhotoSet.of_source(FolderSource(str(tmp_path)), protocol, cache_dir=str(tmp_path / "cache"))
+    frames = list(grainy_pan(photos))
+    assert (len(frames), frames[0].size, frames[0].mode) == (72, (256, 256), "L")
+    assert np.asarray(frames[0]).mean() == pytest.approx(0.299 * 200, abs=2)
