@@ -41,7 +41,9 @@ def link_copies(folder: Path, target: Path, num_photos: int) -> None:
     for copy in count():
         (target / f"{copy:04d}").mkdir(parents=True)
         for number, photo in enumerate(photos[: num_photos - made]):
-            (target / f"{copy:04d}" / f"{number:06d}{photo.suffix}").symlink_to(photo)
+            (target / f"{copy:04d}" / f"{number:06d}{photo.suffix}").hardlink_to(
+                photo
+            )  # symbolic links to one photo count once
         made += min(len(photos), num_photos - made)
         if made == num_photos:
             return

@@ -31,6 +31,7 @@ CONFIGS = _find_configs()
 _FREE_KEYS = (
     "data.num_workers",
     "data.cache_dir",
+    "data.source.hash_dir",
     "logger",
     "runs_dir",
     "name",

@@ -4,7 +4,9 @@ from colorgan.data.clips import ClipsSource
 from colorgan.data.datamodule import ColorizationDataModule
 from colorgan.data.defects import Blur, Fading, Flicker, Grain, Interlacing, Jpeg
 from colorgan.data.degrade import ArchivalFilm, PixelNoise
-from colorgan.data.sources import FolderSource, HubSource, SamplesSource, SyntheticSource
+from colorgan.data.folder import FolderSource
+from colorgan.data.hub import HubSource
+from colorgan.data.sources import SamplesSource, SyntheticSource
 from colorgan.data.stream import StreamingDataModule
 from colorgan.data.wear import Dust, Scratches
 

@@ -3,7 +3,9 @@
 import hashlib
 import json
 import logging
+import re
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow
@@ -42,6 +44,22 @@ def drop_damaged_file(file: Path) -> None:
     seal = _seal_of(file)
     if file.exists() and seal.exists() and seal.read_text() != file_hash(file):
         _drop(file)
+
+
+def content_hash(files: Sequence[Path], cache_dir: Path) -> str:
+    """Compute the hash of files in order, once: it is kept under their paths, sizes and times.
+
+    Args:
+        files: whose bytes count, and not their names.
+        cache_dir: folder of the cache.
+    """
+    facts = [[str(file.absolute()), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+    kept = cache_dir / "contents" / hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+    if kept.is_file() and re.fullmatch(r"[0-9a-f]{64}", text := kept.read_text(errors="replace")):
+        return text
+    content = hashlib.sha256("".join(file_hash(file) for file in files).encode()).hexdigest()
+    write_text(kept, content)
+    return content
 
 
 def _drop(file: Path) -> None:

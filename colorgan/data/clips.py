@@ -1,6 +1,6 @@
 """Read clips from folders of frames and films, and make some from photos that are moved in a known way."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -13,7 +13,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from colorgan.data.sources import Row
+from colorgan.data.cache import content_hash
+from colorgan.data.folder import Search, common_folder, counted, open_places, shown
+from colorgan.data.library import Split
+from colorgan.data.sources import Row, Source
 from colorgan.files import natural_order
 from colorgan.flow import Motion, inside, similarity_flow
 from colorgan.media.film_reader import FILM_ENDINGS, FilmReader
@@ -27,28 +30,30 @@ _ZOOM, _ANGLE = 1.02, np.deg2rad(1.5)  # a frame
 _NOISE = 0.03  # standard deviation on the input of a still: about 8 levels of 255
 
 
-class ClipsSource:
+class ClipsSource(Source):
     """List the clips of a folder: each film is one, and each folder that holds pictures (its frames, in natural order).
 
     Args:
-        path: the folder, or one film.
+        path: the folder, a film, or a list of these.
         max_frames: so many frames of each clip, from its beginning.
+        hash_dir: where hashes of clips are kept; by default beside the caches of Hugging Face datasets.
 
     Raises:
         FileNotFoundError: there is no clip.
     """
 
-    def __init__(self, path: str, max_frames: Count = 300) -> None:
-        self.path, self.max_frames = Path(path).expanduser(), max_frames
+    def __init__(self, path: str | Sequence[str], max_frames: Count = 300, hash_dir: str | None = None) -> None:
+        self.places, self.max_frames = open_places(path, "video"), max_frames
         if max_frames < 1:
             raise ValueError(f"max_frames must be at least 1, got {max_frames} (data.max_frames)")
-        if not self.path.exists():
-            raise FileNotFoundError(f"no folder or video {self.path} (data.path)")
-        self.clips = _find_clips(self.path)
+        self.hash_dir = Path(hash_dir) if hash_dir else Path(datasets.config.HF_DATASETS_CACHE) / "colorgan"
+        self.path = shown(self.places)
+        self.clips, self._left_out = _find_clips(self.places)
         if not self.clips:
+            left_out = f"; left out: {counted(self._left_out)}" if self._left_out else ""
             raise FileNotFoundError(
-                f"no clips in {self.path}; looked for {' '.join(sorted(FILM_ENDINGS))} and for folders of pictures "
-                "(data.path)"
+                f"no clips in {self.path}; looked for {' '.join(sorted(FILM_ENDINGS))} and for folders of pictures"
+                f"{left_out} (data.path)"
             )
         self._read = lru_cache(maxsize=2)(self._frames)  # a listing asks for the frames of a clip one by one
 
@@ -60,13 +65,23 @@ class ClipsSource:
         """
         return self._read(clip)
 
+    def group(self, clip: str) -> str:
+        """Identify a clip by its content, the bytes of its film or of all its frames in order.
+
+        So one that was trained on is known under another name, in another folder, and cut to another length by
+        `max_frames`.
+        """
+        place = self.clips[clip]
+        return content_hash([place] if isinstance(place, Path) else place, self.hash_dir)
+
     def listing(self) -> datasets.Dataset:
-        """List the frames, a row each; those of a clip are a group."""
+        """List the frames, a row each; those of a clip are a group, and so are those of equal clips."""
         rows = []
         for clip, place in self.clips.items():
+            group = self.group(clip)
             for number in range(self.length(clip)):
                 file = (place if isinstance(place, Path) else place[number]).stat()
-                row = {"name": f"{clip}/{number:05d}", "group": clip, "frame": number}
+                row = {"name": f"{clip}/{number:05d}", "group": group, "frame": number}
                 rows.append({**row, "bytes": file.st_size, "modified_ns": file.st_mtime_ns})  # tell a changed file
         return datasets.Dataset.from_list(rows)
 
@@ -77,14 +92,19 @@ class ClipsSource:
 
     def open(self, row: Row) -> Image.Image:
         """Read a frame; of a film all are decoded, and kept until another film is asked for."""
-        place = self.clips[row["group"]]
+        clip = row["name"].rpartition("/")[0]
+        place = self.clips[clip]
         if isinstance(place, Path):
-            return Image.fromarray(self.frames(row["group"])[row["frame"]])
+            return Image.fromarray(self.frames(clip)[row["frame"]])
         return read_photo(place[row["frame"]])
 
     def describe(self) -> dict[str, Any]:
-        """Return kind, path and limit."""
-        return {"kind": "clips", "path": str(self.path), "max_frames": self.max_frames}
+        """Return kind, path, limit, and what a clip is known by."""
+        return {"kind": "clips", "path": self.path, "max_frames": self.max_frames, "identity": "content"}
+
+    def left_out(self) -> dict[str, int]:
+        """Count what lies in the folders and is no clip, or was not reached."""
+        return self._left_out
 
     def _frames(self, clip: str) -> list[np.ndarray]:
         place = self.clips[clip]
@@ -97,20 +117,42 @@ class ClipsSource:
         return frames
 
 
-def _find_clips(path: Path) -> dict[str, Path | list[Path]]:
-    if path.is_file():
-        return {path.name: path} if path.suffix.lower() in FILM_ENDINGS else {}
-    places: dict[Path, Path | list[Path]] = {}
-    for file in sorted(path.rglob("*"), key=natural_order):
-        if file.suffix.lower() in FILM_ENDINGS and file.is_file():
-            places[file] = file
-        elif file.suffix.lower() in PHOTO_ENDINGS and file.is_file():
-            frames = places.setdefault(file.parent, [])
+def content_splits(name: str, splits: Iterable[Mapping[str, Any]]) -> list[Split]:
+    """Take the splits of clips among those that a header lists; photos and clips have nothing in common.
+
+    Args:
+        name: of the checkpoint.
+        splits: as its header has them.
+
+    Raises:
+        ValueError: an older version wrote one, which knew clips by their paths.
+    """
+    chosen = [split for split in splits if split.get("kind") == "clips"]
+    if any(split.get("identity") != "content" for split in chosen):
+        raise ValueError(
+            f"{name} knows clips by their paths (an older version wrote it), so it cannot be told which of these it "
+            "trained on; train that run again"
+        )
+    return [Split(split["seed"], split["threshold"]) for split in chosen]
+
+
+def _find_clips(places: Sequence[Path]) -> tuple[dict[str, Path | list[Path]], dict[str, int]]:
+    root = common_folder(places)
+    search = Search(root, FILM_ENDINGS | PHOTO_ENDINGS)
+    search.look_into([place for place in places if place.is_dir() or place.suffix.lower() in FILM_ENDINGS])
+    found: dict[str, Path | list[Path]] = {}
+    for name in sorted((name for name, _, _ in search.files), key=lambda name: natural_order(Path(name))):
+        file = Path(name)
+        if file.suffix.lower() in FILM_ENDINGS:
+            found[name] = root / name
+        else:
+            frames = found.setdefault(file.parent.as_posix(), [])
             assert isinstance(frames, list)  # a folder is no file
-            frames.append(file)
+            frames.append(root / name)
     # pictures beside the folders of others are a clip of their own, called `.`
-    alone = list(places) == [path]
-    return {path.name if alone else place.relative_to(path).as_posix(): files for place, files in places.items()}
+    if list(found) == ["."]:
+        found = {root.name: found["."]}
+    return found, dict(search.left_out)
 
 
 def _pixels(file: Path) -> np.ndarray:

@@ -159,13 +159,14 @@ def build_library(
     listing = source.listing()
     examined = examine_all(listing, source, store_size, cache_dir)
     keep, dropped = _select(examined, min_size, min_colorfulness)
-    counts = dict(dropped)
+    counts = {**dropped, **source.left_out()}
     if not keep:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in counts.items())
+        reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
+        error = next(filter(None, read_columns(examined, "error")["error"]), None)
         raise ValueError(
             f"none of {len(examined)} photos can be used: {reasons} (data.path; data.min_colorfulness="
             f"{min_colorfulness:g}, though evaluate.py measures black-and-white photos with truth=false; the largest "
-            f"schedule.stages.*.image_size={min_size})"
+            f"schedule.stages.*.image_size={min_size}){f'; for example {error}' if error else ''}"
         )
     table = examined.select(keep)
     groups, marks = read_columns(table, "group", "held_out").values()
@@ -202,12 +203,13 @@ def write_manifest(library: PhotoLibrary, path: Path) -> None:
         write_text(digest, f"{file_hash(path)}  {path.name}\n")
         return
     with path.open(newline="") as file:
-        before = {(row["name"], row["sha256"]) for row in csv.DictReader(file)}
-    changed = before ^ set(zip(columns["name"], columns["sha256"], strict=True))
+        before = {(row["name"], row["sha256"], row["split"]) for row in csv.DictReader(file)}
+    changed = before ^ set(zip(columns["name"], columns["sha256"], columns["split"], strict=True))
     if changed:
         raise ValueError(
-            f"the photos are not those this run began with: {len({name for name, _ in changed})} were added, removed "
-            f"or changed, for example {min(changed)[0]} (see {path}; give a new run its own name=)"
+            f"the photos are not those this run began with: {len({name for name, *_ in changed})} were added, removed "
+            f"or changed, or are split otherwise, for example {min(changed)[0]} (see {path}; give a new run its own "
+            "name=)"
         )
 
 

@@ -1,23 +1,17 @@
 """Where photos come from. A source lists photos cheaply and opens one at a time."""
 
 import importlib.util
-import os
-import stat
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
 import datasets
 import numpy as np
-from datasets.utils.file_utils import xopen
 from PIL import Image
 
 from colorgan.data.synthetic import draw_scene
-from colorgan.media.photo import PHOTO_ENDINGS, UnreadablePhotoError, read_photo
+from colorgan.media.photo import read_photo
 from colorgan.ranges import Count, Seed
 
 Row = Mapping[str, Any]
@@ -46,49 +40,9 @@ class Source(Protocol):
     def describe(self) -> dict[str, Any]:
         """What identifies the set in a record."""
 
-
-class FolderSource:
-    """All photos in a folder and its subfolders, in the order of their paths.
-
-    Args:
-        path: the folder.
-    """
-
-    def __init__(self, path: str) -> None:
-        self.path = Path(path).expanduser()
-        if not self.path.is_dir():
-            raise FileNotFoundError(f"no folder {self.path} (data.path)")
-
-    def listing(self) -> datasets.Dataset:
-        """Every file with a photo's extension; size and time tell the cache when one changes."""
-        found = sorted(_photo_files(str(self.path)), key=lambda row: row[0].split("/"))
-        if not found:
-            raise FileNotFoundError(
-                f"no photos in {self.path}; looked for {' '.join(sorted(PHOTO_ENDINGS))} (data.path)"
-            )
-        return datasets.Dataset.from_dict(
-            dict(zip(("name", "bytes", "modified_ns"), zip(*found, strict=True), strict=True))
-        )
-
-    def open(self, row: Row) -> Image.Image:
-        """Read the file."""
-        return read_photo(self.path / row["name"])
-
-    def describe(self) -> dict[str, Any]:
-        """Kind and path."""
-        return {"kind": "folder", "path": str(self.path)}
-
-
-def _photo_files(root: str) -> Iterator[tuple[str, int, int]]:
-    """Name, size and time of every photo below a folder; with plain strings, as paths take ten times as long."""
-    for folder, _, files in os.walk(root):
-        inside = os.path.relpath(folder, root).replace(os.sep, "/") + "/"
-        for file in files:
-            if os.path.splitext(file)[1].lower() in PHOTO_ENDINGS:  # noqa: PTH122
-                with suppress(FileNotFoundError):  # a broken link
-                    facts = os.stat(f"{folder}/{file}")  # noqa: PTH116
-                    if stat.S_ISREG(facts.st_mode):
-                        yield f"{inside}{file}".removeprefix("./"), facts.st_size, facts.st_mtime_ns
+    def left_out(self) -> dict[str, int]:
+        """Count what lies beside the photos and is not listed, by reason."""
+        return {}
 
 
 # Colour photos inside the wheels of scikit-image and scikit-learn, by file. Left out: pictures through telescope
@@ -105,7 +59,7 @@ _BUILT_IN_PHOTOS = {
 _LEAST_SIDE = 0.7  # of a view, as a share of the largest square that fits
 
 
-class SamplesSource:
+class SamplesSource(Source):
     """Photos that installed packages carry, each cut into overlapping square views of several sizes.
 
     Seven photos are enough to see every stage work, not for a claim about quality. So they are split by region: the
@@ -175,83 +129,7 @@ def _read_cached(path: Path) -> Image.Image:
     return read_photo(path).convert("RGB")
 
 
-def content_of(image: Mapping[str, Any]) -> bytes | Path:
-    """The bytes of an undecoded image of `datasets`, or its file; one inside an archive or far away is read.
-
-    Args:
-        image: `bytes`, or None and a `path`, which may be an address such as `zip://00.png::/photos.zip`.
-
-    Raises:
-        FileNotFoundError: there is no such archive, or no such file in it.
-        UnreadablePhotoError: the archive is damaged, or cannot be reached.
-    """
-    if image["bytes"] is not None:
-        return bytes(image["bytes"])
-    if "://" not in image["path"]:
-        return Path(image["path"])
-    try:
-        with xopen(image["path"], "rb") as file:
-            return bytes(file.read())
-    except FileNotFoundError:
-        raise
-    except (OSError, zipfile.BadZipFile, zlib.error) as error:
-        raise UnreadablePhotoError(f"{image['path']} cannot be read: {error}") from error
-
-
-class HubSource:
-    """An image dataset of the Hugging Face hub, or a local folder in one of its formats.
-
-    Args:
-        path: dataset name such as `uoft-cs/cifar10`, or a local path that `datasets.load_dataset` reads.
-        name: configuration of the dataset.
-        split: split to take.
-        image_column: column with the images; found by its type if None.
-    """
-
-    def __init__(
-        self, path: str, *, name: str | None = None, split: str = "train", image_column: str | None = None
-    ) -> None:
-        self.path, self.name, self.split = path, name, split
-        self.image_column = image_column
-
-    def listing(self) -> datasets.Dataset:
-        """The dataset itself, images left undecoded."""
-        dataset = self._load(streaming=False)
-        return dataset.add_column("name", [f"{self.split}/{index:08d}" for index in range(len(dataset))])
-
-    def stream(self) -> datasets.IterableDataset:
-        """The photos one by one, undecoded, in the column `image`; nothing is downloaded beforehand."""
-        return self._load(streaming=True)
-
-    def _load(self, *, streaming: bool) -> Any:
-        try:
-            dataset = datasets.load_dataset(self.path, name=self.name, split=self.split, streaming=streaming)
-            features = dataset.features or dataset._resolve_features().features
-        except Exception as error:  # the library raises its own, huggingface_hub's and requests' errors
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise FileNotFoundError(f"dataset {self.path!r} cannot be loaded: {reason} (data.path)") from error
-        images = [column for column, kind in features.items() if isinstance(kind, datasets.Image)]
-        column = self.image_column or next(iter(images), None)
-        if column not in images:
-            raise ValueError(f"{self.path} has image columns {images}, not {column!r} (data.image_column)")
-        dataset = dataset.select_columns([column])
-        if column != "image":
-            dataset = dataset.rename_column(column, "image")
-        return dataset.cast_column("image", datasets.Image(decode=False))
-
-    def open(self, row: Row) -> Image.Image:
-        """Decode the image."""
-        image = row["image"]
-        if image is None:
-            raise UnreadablePhotoError(f"{row['name']} has no image")
-        return read_photo(content_of(image))
-
-    def describe(self) -> dict[str, Any]:
-        """Kind, name, configuration and split."""
-        return {"kind": "hub", "path": self.path, "name": self.name, "split": self.split}
-
-
-class SyntheticSource:
+class SyntheticSource(Source):
     """Drawn scenes with one object of ambiguous and one of determined hue (`synthetic.draw_scene`).
 
     Args:

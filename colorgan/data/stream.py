@@ -24,8 +24,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from colorgan.data.cache import drop_damaged_file, seal_file
 from colorgan.data.datamodule import Batch, ColorizationDataModule, make_batch
 from colorgan.data.examine import examine_photo, shrink, why_unusable
+from colorgan.data.hub import HubSource
 from colorgan.data.library import PhotoLibrary, Split, build_library
-from colorgan.data.sources import HubSource, Row, content_of
+from colorgan.data.sources import Row
 from colorgan.files import atomic
 from colorgan.ranges import Count
 
@@ -175,8 +176,8 @@ class StreamingDataModule(ColorizationDataModule):
         """Read the stream until enough held-out photos are found; the library holds these alone."""
         threshold = f"{int(self.validation_share * 2**52) << 204:064x}"
         split, options = Split(self.seed, threshold), [self.max_validation, min_size, self.min_colorfulness]
-        facts = [self.stream_source.describe(), self.seed, threshold, *options, _FILES_AT_ONCE]
-        identity = json.dumps(facts, sort_keys=True)
+        facts = [self.stream_source.describe(), self.stream_source.version(), self.seed, threshold, *options]
+        identity = json.dumps([*facts, _FILES_AT_ONCE], sort_keys=True)
         path = self.cache_dir / f"stream-{hashlib.sha256(identity.encode()).hexdigest()[:32]}.parquet"
         drop_damaged_file(path)
         if not path.exists():
@@ -196,20 +197,21 @@ class StreamingDataModule(ColorizationDataModule):
         return self.library
 
     def _held_out(self, split: Split, min_size: int) -> Iterator[dict[str, Any]]:
-        found, seen = 0, Counter[str]()
+        found, seen, error = 0, Counter[str](), ""
         for number, row in enumerate(_from_many_files(self.stream_source.stream(), self.seed)):
             image, facts = examine_photo({**row, "name": f"{number:08d}"}, self.source)
             unusable = why_unusable(facts, min_size, self.min_colorfulness)
             seen[unusable or "usable"] += 1
+            error = error or facts["error"]
             if image is not None and unusable is None and split.holds_out(facts["sha256"]):
-                content = content_of(row["image"])
+                content = self.stream_source.files.content(row["image"])
                 content = content.read_bytes() if isinstance(content, Path) else content
                 yield {"name": f"{number:08d}", "image": {"bytes": content, "path": None}}
                 found += 1
                 if found == self.max_validation:
                     return
         if not found:
-            raise ValueError(_why_none_held_out(seen))
+            raise ValueError(_why_none_held_out(seen, error))
 
     def begin_stage(self, *, share: float = 1.0, **options: Any) -> None:
         """As for photos that are listed; a stage cannot draw from a share of a stream."""
@@ -292,11 +294,12 @@ class _HeldOut(HubSource):
         return table.cast_column("image", datasets.Image(decode=False))
 
 
-def _why_none_held_out(seen: Mapping[str, int]) -> str:
+def _why_none_held_out(seen: Mapping[str, int], error: str) -> str:
     counts = ", ".join(f"{count} {what}" for what, count in seen.items())
     if "usable" in seen:
         return f"the stream holds no photo for validation ({counts}); raise data.validation_share"
-    return f"no photo of the stream can be used: {counts or 'it is empty'} (data.path, data.min_colorfulness)"
+    counts = f"{counts}, such as: {error}" if error else counts or "it is empty"
+    return f"no photo of the stream can be used: {counts} (data.path, data.min_colorfulness)"
 
 
 def _keep(rows: Iterator[dict[str, Any]], path: Path) -> None:

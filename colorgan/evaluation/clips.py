@@ -109,7 +109,8 @@ class FilmClips(ClipSet):
     """
 
     def __init__(self, source: ClipsSource, protocol: ClipProtocol, splits: Sequence[Split] = ()) -> None:
-        unseen = [name for name in source.clips if all(split.holds_out(name) for split in splits)]
+        groups = {name: source.group(name) for name in source.clips}
+        unseen = [name for name, group in groups.items() if all(split.holds_out(group) for split in splits)]
         if not unseen:
             raise ValueError(f"the runs of these checkpoints trained on all clips in {source.path} (data.path)")
         lengths = {name: source.length(name) for name in unseen}
@@ -118,9 +119,10 @@ class FilmClips(ClipSet):
             raise ValueError(f"none of {len(lengths)} clips in {source.path} has {_LEAST_FRAMES} frames (data.path)")
         short = len(lengths) - len(names)
         self.source, self.estimator = source, build_estimator(protocol.flow)
-        left_out = {"too short": short, "trained on": len(source.clips) - len(unseen)}
+        left_out = {"too short": short, "trained on": len(source.clips) - len(unseen), **source.left_out()}
         named = replace(protocol, flow=self.estimator.name)  # which network, and which weights
         super().__init__(names, named, source.describe(), {why: count for why, count in left_out.items() if count})
+        self.groups = [groups[name] for name in names]
         self._motions: dict[int, Motion] = {}
         self._kept = 0
 

@@ -14,6 +14,7 @@ from colorgan.colorize.colorizer import choose_device
 from colorgan.config import Config, build, build_available_metrics, build_datamodule, check_complete, class_of
 from colorgan.console import make_console
 from colorgan.data import ClipsSource
+from colorgan.data.clips import content_splits
 from colorgan.data.library import Split
 from colorgan.evaluation.clips import FilmClips, MotionClips, MotionPanel
 from colorgan.evaluation.figures import save_figures
@@ -218,15 +219,8 @@ def _move_photos(config: Config, headers: Mapping[str, Header]) -> MotionClips:
 def _open_films(config: Config, headers: Mapping[str, Header]) -> FilmClips:
     """Open clips; those that a run trained on are left out."""
     protocol = build(config.clip_protocol).resolved(list(headers.values()))
-    return FilmClips(build(config.data.source), protocol, _clip_splits(headers))
-
-
-def _clip_splits(headers: Mapping[str, Header]) -> list[Split]:
-    """List the splits of runs that trained on clips; photos and clips have nothing in common."""
-    splits = [
-        split for header in headers.values() for split in header.get("splits", []) if split.get("kind") == "clips"
-    ]
-    return [Split(split["seed"], split["threshold"]) for split in splits]
+    splits = [split for name, header in headers.items() for split in content_splits(name, header.get("splits", []))]
+    return FilmClips(build(config.data.source), protocol, splits)
 
 
 def _splits(headers: Mapping[str, Header]) -> list[Mapping[str, Any]]:
@@ -235,6 +229,11 @@ def _splits(headers: Mapping[str, Header]) -> list[Mapping[str, Any]]:
             raise ValueError(
                 f"{name} does not say which photos its run held out (an older version wrote it); give photos that it "
                 "never saw and protocol.photos=all"
+            )
+        if any(split.get("kind") == "clips" for split in header["splits"]):
+            raise ValueError(
+                f"{name} trained on clips, so its split tells nothing of single photos; measure data=clips, or photos "
+                "that it never saw with protocol.photos=all"
             )
     return [split for header in headers.values() for split in header["splits"]]
 

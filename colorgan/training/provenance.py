@@ -6,6 +6,9 @@ from typing import Any
 from omegaconf import DictConfig
 
 from colorgan.checkpoint import find_checkpoint, read_header
+from colorgan.config import class_of
+from colorgan.data import ClipsSource
+from colorgan.data.clips import content_splits
 from colorgan.files import file_hash
 
 
@@ -29,7 +32,7 @@ class Provenance:
         """Read the header of a config's `init_from`.
 
         Raises:
-            ValueError: the file does not say what its run held out.
+            ValueError: the file does not say what its run held out, or of clips not in a way that still holds.
         """
         if not config.init_from:
             return cls()
@@ -43,6 +46,8 @@ class Provenance:
                 f"init_from={config.init_from} does not say which photos its run held out (an older version wrote "
                 "it), so nothing trained from it could be measured; train that run again"
             )
+        if issubclass(class_of(config.data.source), ClipsSource):
+            content_splits(f"init_from={config.init_from}", header["splits"])
         facts: dict[str, Any] = {key: header[key] for key in ("stage", "total_step", "source") if key in header}
         ancestor: dict[str, Any] = {"file": str(config.init_from), "sha256": file_hash(file), **facts}
         return cls(header["splits"], header.get("trained_through", []), [ancestor, *header.get("started_from", [])])

@@ -170,7 +170,9 @@ class Schedule:
         assert library is not None
         assert library.split is not None
         limits = {"min_size": self.largest_size, "min_colorfulness": self.datamodule.min_colorfulness}
-        kind = {"kind": self.datamodule.source.describe()["kind"]}  # clips and photos have nothing in common
+        facts = self.datamodule.source.describe()
+        # clips and photos have nothing in common
+        kind: dict[str, Any] = {key: facts[key] for key in ("kind", "identity") if key in facts}
         own = {**asdict(library.split), **limits, **kind}
         return self.inherited.with_own([own], trained_through(self.config))
 

@@ -1,6 +1,10 @@
 """Clips from folders and films, and photos that are moved."""
 
+import os
+import shutil
+
 import av
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -8,9 +12,15 @@ from film_fixture import make_clip, pictures
 from PIL import Image, ImageFilter
 
 from colorgan.data import ClipsSource
-from colorgan.data.clips import MOTIONS, input_noise, moved_photo
+from colorgan.data.clips import MOTIONS, content_splits, input_noise, moved_photo
+from colorgan.data.library import Split
 from colorgan.flow import warp
 from colorgan.media.photo import UnreadablePhotoError
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch, tmp_path_factory):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
 def draw_frames(folder, count, size=(40, 30)):
@@ -57,9 +67,56 @@ def test_frames_of_a_clip_form_a_group(tmp_path):
     draw_frames(tmp_path / "two", 2)
     source = ClipsSource(str(tmp_path))
     rows = list(source.listing())
-    assert [row["group"] for row in rows] == ["one"] * 3 + ["two"] * 2
+    assert [row["group"] for row in rows] == [source.group("one")] * 3 + [source.group("two")] * 2
     assert len({row["name"] for row in rows}) == 5
     assert source.open(rows[2]).getpixel((0, 0)) == (20, 100, 50)
+
+
+def test_equal_clips_are_one_group_whatever_their_place_name_and_limit(tmp_path):
+    draw_frames(tmp_path / "one", 6)
+    draw_frames(tmp_path / "other", 5)
+    shutil.copytree(tmp_path / "one", tmp_path / "deep" / "moved")
+    write_film(tmp_path / "a.mp4", 6)
+    shutil.copyfile(tmp_path / "a.mp4", tmp_path / "deep" / "b.mp4")
+    whole, part = ClipsSource(str(tmp_path)), ClipsSource(str(tmp_path / "deep"), max_frames=3)
+    groups = {clip: whole.group(clip) for clip in whole.clips}
+    assert groups["one"] == groups["deep/moved"] == part.group("moved")
+    assert groups["a.mp4"] == groups["deep/b.mp4"] == part.group("b.mp4")
+    assert len(set(groups.values())) == 3
+
+
+def test_the_content_of_a_clip_is_read_once(tmp_path):
+    film = write_film(tmp_path / "a.mp4", 6)
+    before = ClipsSource(str(film)).group("a.mp4")
+    facts, content = film.stat(), film.read_bytes()
+    film.write_bytes(bytes(len(content)))
+    os.utime(film, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert ClipsSource(str(film)).group("a.mp4") == before
+    os.utime(film)
+    assert ClipsSource(str(film)).group("a.mp4") != before
+
+
+def test_clips_of_linked_and_of_several_folders_are_found_and_what_is_none_is_counted(tmp_path):
+    draw_frames(tmp_path / "a" / "shot", 2)
+    draw_frames(tmp_path / "b" / "shot", 3)
+    film = write_film(tmp_path / "film.mp4", 3)
+    (tmp_path / "a" / "linked").symlink_to(tmp_path / "b" / "shot")
+    (tmp_path / "a" / "loop").symlink_to(tmp_path / "a")
+    (tmp_path / "a" / "gone.mp4").symlink_to(tmp_path / "none.mp4")
+    (tmp_path / "a" / "notes.txt").write_text("no clip")
+    source = ClipsSource(str(tmp_path / "a"))
+    assert {clip: source.length(clip) for clip in source.clips} == {"linked": 3, "shot": 2}
+    assert source.left_out() == {".txt": 1, "dangling links": 1, "linked twice": 1}
+    several = ClipsSource([str(tmp_path / "a" / "shot"), str(tmp_path / "b"), str(film)])
+    assert list(several.clips) == ["a/shot", "b/shot", "film.mp4"]
+
+
+def test_splits_of_clips_by_their_paths_are_refused():
+    split = {"seed": 0, "threshold": "8" + 63 * "0"}
+    known = [{**split, "kind": "folder"}, {**split, "kind": "clips", "identity": "content"}]
+    assert content_splits("x", known) == [Split(**split)]
+    with pytest.raises(ValueError, match=r"x knows clips by their paths \(an older version wrote it\)"):
+        content_splits("x", [*known, {**split, "kind": "clips"}])
 
 
 def test_a_changed_frame_changes_the_listing(tmp_path):
@@ -67,7 +124,9 @@ def test_a_changed_frame_changes_the_listing(tmp_path):
     before = ClipsSource(str(tmp_path)).listing().to_list()
     Image.new("RGB", (40, 30), "red").save(tmp_path / "shot" / "frame1.png", compress_level=0)
     after = ClipsSource(str(tmp_path)).listing().to_list()
-    assert [row == other for row, other in zip(before, after, strict=True)] == [True, False, True]
+    changed = [row["bytes"] != other["bytes"] for row, other in zip(before, after, strict=True)]
+    assert changed == [False, True, False]
+    assert not {row["group"] for row in before} & {row["group"] for row in after}
 
 
 def test_pictures_beside_folders_are_a_clip_of_their_own(tmp_path):

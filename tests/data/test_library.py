@@ -232,7 +232,8 @@ def test_folders_are_listed_in_the_order_of_their_paths_links_and_all(tmp_path, 
     for name in ("b/1.png", "b.c/1.PNG", "a/2.png", "10.png", "b/x/0.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.fromarray(crops[0]).save(tmp_path / name)
-    (tmp_path / "link.png").symlink_to(tmp_path / "10.png")
+    Image.fromarray(crops[1]).save(tmp_path.parent / "elsewhere.png")
+    (tmp_path / "link.png").symlink_to(tmp_path.parent / "elsewhere.png")
     (tmp_path / "broken.png").symlink_to(tmp_path / "nothing.png")
     (tmp_path / "folder.png").mkdir()
     listing = FolderSource(str(tmp_path)).listing()

@@ -1,57 +1,12 @@
-import datasets
 import numpy as np
 import pytest
 import scipy.stats
 import skimage.color
 import torch
-from PIL import Image
 
 from colorgan.color import GRAY_RULES, rgb_to_gray
 from colorgan.data import FolderSource, HubSource, SamplesSource, SyntheticSource
 from colorgan.data.synthetic import AMBIGUOUS_CHROMA, draw_scene
-from colorgan.media.photo import UnreadablePhotoError
-
-
-@pytest.fixture
-def own_cache(monkeypatch, tmp_path):
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "datasets_cache"))
-
-
-def flat(color, size=(8, 8)):
-    return Image.new("RGB", size, color)
-
-
-def colors_of(source):
-    return [source.open(row).convert("RGB").getpixel((0, 0)) for row in source.listing()]
-
-
-def test_folder_lists_photos_of_all_subfolders_by_path(tmp_path):
-    for name in ("b.png", "a/z.JPG", "a/y.webp"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        flat("red").save(tmp_path / name)
-    (tmp_path / "a" / "notes.txt").write_text("no photo")
-    (tmp_path / "folder.png").mkdir()
-    listing = FolderSource(str(tmp_path)).listing()
-    assert listing["name"][:] == ["a/y.webp", "a/z.JPG", "b.png"]
-
-
-def test_folder_opens_the_photo_of_a_row(tmp_path):
-    flat((10, 20, 30)).save(tmp_path / "a.png")
-    assert colors_of(FolderSource(str(tmp_path))) == [(10, 20, 30)]
-
-
-def test_folder_below_the_home_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "photos").mkdir()
-    assert FolderSource("~/photos").path == tmp_path / "photos"
-
-
-def test_missing_and_empty_folders_name_the_config_key(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere \(data\.path\)"):
-        FolderSource(str(tmp_path / "nowhere"))
-    (tmp_path / "notes.txt").write_text("no photo")
-    with pytest.raises(FileNotFoundError, match=r"no photos in .*looked for .*\.jpg.*\(data\.path\)"):
-        FolderSource(str(tmp_path)).listing()
 
 
 def test_samples_are_squares_of_colour_photos_in_groups():
@@ -83,55 +38,6 @@ def test_samples_hold_out_parts_of_every_photo_and_share_no_pixel_with_what_is_t
         assert not (trained & held_out).any()
         assert 0.5 < trained.mean() <= 0.75
         assert 0.15 < held_out.mean() <= 0.25
-
-
-@pytest.mark.usefixtures("own_cache")
-def test_hub_source_reads_a_local_image_folder(tmp_path):
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for index, color in enumerate([(255, 0, 0), (0, 255, 0)]):
-        flat(color).save(folder / f"{index}.png")
-    source = HubSource(str(folder))
-    assert colors_of(source) == [(255, 0, 0), (0, 255, 0)]
-    assert source.listing()["name"][:] == ["train/00000000", "train/00000001"]
-
-
-@pytest.fixture
-def parquet(tmp_path):
-    """A local data set with two image columns, a column `name` of its own, and a row without image."""
-    features = {"thumb": datasets.Image(), "photo": datasets.Image(), "name": datasets.Value("string")}
-    columns = {"thumb": [flat("blue")] * 3, "photo": [flat("red"), None, flat("lime")], "name": ["x", "y", "z"]}
-    folder = tmp_path / "set"
-    folder.mkdir()
-    datasets.Dataset.from_dict(columns, features=datasets.Features(features)).to_parquet(folder / "test.parquet")
-    return folder
-
-
-@pytest.mark.usefixtures("own_cache")
-def test_hub_source_takes_split_and_column(parquet):
-    source = HubSource(str(parquet), split="test", image_column="photo")
-    listing = source.listing()
-    assert sorted(listing.column_names) == ["image", "name"]
-    assert [source.open(listing[i]).getpixel((0, 0)) for i in (0, 2)] == [(255, 0, 0), (0, 255, 0)]
-    assert colors_of(HubSource(str(parquet), split="test")) == [(0, 0, 255)] * 3  # the first image column
-
-
-@pytest.mark.usefixtures("own_cache")
-def test_hub_row_without_image_is_unreadable(parquet):
-    source = HubSource(str(parquet), split="test", image_column="photo")
-    with pytest.raises(UnreadablePhotoError, match="test/00000001 has no image"):
-        source.open(source.listing()[1])
-
-
-@pytest.mark.usefixtures("own_cache")
-def test_hub_source_errors_name_the_config_key(parquet, tmp_path):
-    with pytest.raises(ValueError, match=r"image columns \['thumb', 'photo'\], not 'name' \(data\.image_column\)"):
-        HubSource(str(parquet), split="test", image_column="name").listing()
-    with pytest.raises(FileNotFoundError, match=r"cannot be loaded: .*validation.*\(data\.path\)"):
-        HubSource(str(parquet), split="validation").listing()
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"dataset '.*empty' cannot be loaded: .+ \(data\.path\)"):
-        HubSource(str(tmp_path / "empty")).listing()
 
 
 def test_sources_describe_themselves(tmp_path):

@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
+from colorgan.data import FolderSource
 from colorgan.data.library import build_library
-from colorgan.data.sources import FolderSource
 from colorgan.evaluation.photos import PhotoSet
 from colorgan.evaluation.protocol import Protocol
 from colorgan.evaluation.report import Table

@@ -2,17 +2,27 @@
 
 import json
 import math
+import shutil
 
+import datasets
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rewriting import rewritten
 
+from colorgan.checkpoint import find_checkpoint
 from colorgan.data import ClipsSource, FolderSource
 from colorgan.data.library import Split
 from colorgan.evaluation.clips import FilmClips, MotionClips, MotionPanel, grainy_pan
 from colorgan.evaluation.photos import PhotoSet
 from colorgan.evaluation.protocol import ClipProtocol, Protocol
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch, tmp_path_factory):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path_factory.mktemp("cache")))
+
 
 ROWS = ["gray", "mean tint", "shuffled", "run", "truth"]
 
@@ -118,12 +128,37 @@ def test_clips_and_moved_photos_exclude_each_other(run, clips, tmp_path, command
 def test_clips_that_a_run_trained_on_are_not_measured(clips):
     source, protocol = ClipsSource(str(clips)), ClipProtocol(network_size=32, gray_rule="luma601")
     splits = [Split(seed, "8" + 63 * "0") for seed in range(40)]
-    held_out = next(s for s in splits if s.holds_out("one") and not s.holds_out("two"))
+    one, two = source.group("one"), source.group("two")
+    held_out = next(split for split in splits if split.holds_out(one) and not split.holds_out(two))
     film = FilmClips(source, protocol, [held_out])
     assert film.names == ["one"]
     assert film.left_out()["trained on"] >= 1
     with pytest.raises(ValueError, match="trained on all clips"):
         FilmClips(source, protocol, [Split(0, "")])
+
+
+def test_clips_that_a_run_trained_on_are_known_in_other_folders_and_under_other_names(clips, tmp_path):
+    copy = tmp_path / "batch1" / "renamed"
+    shutil.copytree(clips / "two", copy)
+    source, protocol = ClipsSource(str(clips)), ClipProtocol(network_size=32, gray_rule="luma601")
+    splits = [Split(seed, "8" + 63 * "0") for seed in range(40)]
+    trained = next(split for split in splits if not split.holds_out(source.group("two")))
+    for folder in (tmp_path, copy.parent, copy):
+        with pytest.raises(ValueError, match="trained on all clips"):
+            FilmClips(ClipsSource(str(folder)), protocol, [trained])
+
+
+def test_checkpoints_that_know_clips_by_path_or_trained_on_clips_alone_are_refused(run, clips, tmp_path, command):
+    def splits(name, **facts):
+        return rewritten(find_checkpoint(run), tmp_path / f"{name}.safetensors", lambda h: h["splits"][0].update(facts))
+
+    old, new = splits("old", kind="clips"), splits("new", kind="clips", identity="content")
+    code, _, error = command("evaluate", f"checkpoints={old}", "data=clips", f"data.path={clips}")
+    assert code == 2
+    assert "old knows clips by their paths (an older version wrote it)" in error
+    code, _, error = command("evaluate", f"checkpoints={new}", f"out={tmp_path}/out")
+    assert code == 2
+    assert "new trained on clips, so its split tells nothing of single photos" in error
 
 
 def test_another_photo_lends_its_colours_under_the_same_motion(photos):

@@ -158,7 +158,7 @@ def test_photos_of_training_stay_out(measure, run, photos, tmp_path):
         ([], ["checkpoints"]),
         (["checkpoints=[]"], ["checkpoints is an empty list"]),
         (["checkpoints={run}", "data.path=[]"], ["data.path is an empty list"]),
-        (["checkpoints={run}", "data.path=/nowhere"], ["no folder /nowhere"]),
+        (["checkpoints={run}", "data.path=/nowhere"], ["no folder or photo /nowhere"]),
         (["checkpoints={run}", "metrics=ful"], ["did you mean full?"]),
         (["checkpoints={run}", "protocol=ddcolor"], ["did you mean ddcolor_val5k?"]),
         (["checkpoints={run}", "protocol.geometry=crop"], ["geometry='crop' is unknown; allowed: center_square"]),

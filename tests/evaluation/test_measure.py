@@ -10,7 +10,7 @@ from torchmetrics import MetricCollection
 
 from colorgan.checkpoint import load_generator
 from colorgan.color import chroma_to_rgb, rgb_to_chroma, rgb_to_gray
-from colorgan.data.sources import FolderSource
+from colorgan.data import FolderSource
 from colorgan.evaluation import evaluate
 from colorgan.evaluation.clips import MotionClips
 from colorgan.evaluation.measure import baselines, evaluate_checkpoints, mean_values

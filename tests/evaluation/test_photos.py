@@ -10,9 +10,8 @@ import torch
 from PIL import Image
 
 from colorgan.color import rgb_to_gray
-from colorgan.data import ColorizationDataModule
+from colorgan.data import ColorizationDataModule, FolderSource, SamplesSource
 from colorgan.data.library import Split, build_library
-from colorgan.data.sources import FolderSource, SamplesSource
 from colorgan.evaluation.photos import PhotoSet
 from colorgan.evaluation.protocol import Protocol
 
