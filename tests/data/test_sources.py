@@ -3,6 +3,7 @@ import pytest
 import scipy.stats
 import skimage.color
 import torch
+from PIL import Image
 
 from colorgan.color import GRAY_RULES, rgb_to_gray
 from colorgan.data import FolderSource, HubSource, SamplesSource, SyntheticSource
