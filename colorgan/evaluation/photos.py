@@ -3,6 +3,7 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -27,18 +28,41 @@ _LEAST_NATIVE = 32  # pixels; judging networks and SSIM can do nothing with less
 _LEAST_SHOWN, _MOST_SHOWN = 128, 256  # pixels of a photo on a sheet
 
 
+@dataclass(frozen=True)
+class PhotoFacts:
+    """What tells whether a run trained on a photo.
+
+    Attributes:
+        sha256: of its content.
+        group: by which runs split.
+        size: shorter side, in pixels.
+        colorfulness: as it was examined.
+        held_out: what its source says of the split, if it decides that.
+    """
+
+    sha256: str
+    group: str
+    size: int
+    colorfulness: float
+    held_out: bool | None = None
+
+
 class MeasuredSet(ABC):
     """Photos or clips in a fixed order, prepared as a protocol says; they are read anew each time.
 
     Attributes:
-        unit: what they are: `photos` or `clips`. Intervals are over so many of them.
+        unit: what they are: `photos` or `clips`.
         names: of each.
+        groups: of each; those of one group, as crops of one photo, are no independent evidence.
+        photos: what is known of the photos measured; none of clips, where what was trained on is left out.
         protocol: with all that it leaves to the checkpoints filled in.
         data: what the record says of their source.
     """
 
     unit: ClassVar[str]
     names: list[str]
+    groups: list[str]
+    photos: Sequence[PhotoFacts] = ()
     protocol: BaseProtocol
     data: dict[str, Any]
 
@@ -49,12 +73,18 @@ class MeasuredSet(ABC):
     def title(self) -> str:
         """Say in a line what is measured, and how."""
         place = self.data.get("held_out") or self.data.get("path") or self.data["kind"]
-        return f"{place}: {len(self)} {self.unit}, {self.protocol.size_label}, protocol {self.protocol.name}"
+        count = f"{len(self)} {self.unit} in {self.num_groups} group{'s' if self.num_groups > 1 else ''}"
+        return f"{place}: {count}, {self.protocol.size_label}, protocol {self.protocol.name}"
 
     @property
-    def num_subjects(self) -> int:
-        """Count those that show different things."""
-        return len(self)
+    def num_groups(self) -> int:
+        """Count the independent ones."""
+        return len(set(self.groups))
+
+    def group_numbers(self) -> list[int]:
+        """Number the groups in the order in which they come; the number of each photo's or clip's."""
+        numbers = {group: number for number, group in enumerate(dict.fromkeys(self.groups))}
+        return [numbers[group] for group in self.groups]
 
     @property
     @abstractmethod
@@ -72,6 +102,11 @@ class MeasuredSet(ABC):
     @abstractmethod
     def loader(self, num_workers: int = 0) -> Iterable[Batch]:
         """Read all in order, in batches that fit into memory."""
+
+    def other(self, position: int) -> int:
+        """Choose one of another group, half the set away or as soon after that as there is one."""
+        away = ((position + len(self) // 2 + step) % len(self) for step in range(len(self)))
+        return next(other for other in away if self.groups[other] != self.groups[position])
 
     @abstractmethod
     def others(self, batch: Batch) -> Tensor:
@@ -118,22 +153,30 @@ class PhotoSet(MeasuredSet, Dataset[dict[str, Tensor]]):
         self.library, self.protocol, self.data = library, protocol, dict(data)
         if protocol.photos != "val" or all(split.threshold for split in splits):
             self.data.pop("held_out", None)  # said of the part that its source holds out
-        names, widths, heights = (list(library.table[key]) for key in ("name", "width", "height"))
+        columns = ("name", "group", "sha256", "width", "height", "colorfulness", "held_out")
+        names, groups, hashes, widths, heights, colorfulness, held_out = read_columns(library.table, *columns).values()
         indices = self._held_out(splits) if protocol.photos == "val" else list(range(len(names)))
         least = _LEAST_NATIVE if protocol.geometry == "native" else 1 if protocol.enlarge else protocol.image_size or 1
         fitting = [index for index in indices if min(widths[index], heights[index]) >= least]
         if not fitting:
             raise ValueError(
-                f"none of {len(indices)} photos has {least} px; ask for a smaller protocol.image_size, or for "
-                "protocol.enlarge=true"
+                f"none of {len(indices)} photos has {least} px; ask for a smaller protocol.image_size (in training: "
+                "test_size), or for protocol.enlarge=true"
             )
         self.num_too_small = len(indices) - len(fitting)
+        distinct = list({hashes[index]: index for index in reversed(fitting)}.values())
+        self.num_duplicates, fitting = len(fitting) - len(distinct), sorted(distinct)
         if protocol.first and protocol.draw == "name":
             fitting.sort(key=lambda index: names[index].rsplit("/", 1)[-1])
             self.indices = fitting[: protocol.first]
         else:
             self.indices = sorted(library.drawn(fitting, protocol.first))
         self.names = [names[index] for index in self.indices]
+        self.groups = [groups[index] for index in self.indices]
+        self.photos = [
+            PhotoFacts(hashes[i], groups[i], min(widths[i], heights[i]), colorfulness[i], held_out[i])
+            for i in self.indices
+        ]
 
     def _held_out(self, splits: Sequence[Split]) -> list[int]:
         groups = list(zip(*read_columns(self.library.table, "group", "held_out").values(), strict=True))
@@ -162,8 +205,7 @@ class PhotoSet(MeasuredSet, Dataset[dict[str, Tensor]]):
     @cached_property
     def sha256(self) -> str:
         """Hash the content of all photos, in order."""
-        hashes = self.library.table["sha256"]
-        return hashlib.sha256("".join(hashes[index] for index in self.indices).encode()).hexdigest()
+        return hashlib.sha256("".join(photo.sha256 for photo in self.photos).encode()).hexdigest()
 
     def drawn(self, count: int) -> list[int]:
         """Draw so many photos, by position."""
@@ -171,18 +213,18 @@ class PhotoSet(MeasuredSet, Dataset[dict[str, Tensor]]):
         return [positions[index] for index in self.library.drawn(self.indices, count)]
 
     def left_out(self) -> dict[str, int]:
-        """Count photos that were dropped or are too small."""
-        small = {"too small": self.num_too_small} if self.num_too_small else {}
-        return {**self.library.dropped, **small}
+        """Count photos that were dropped, are too small or equal another one."""
+        own = {"too small": self.num_too_small, "duplicate": self.num_duplicates}
+        return {**self.library.dropped, **{reason: count for reason, count in own.items() if count}}
 
     def rgb(self, positions: Sequence[int]) -> Tensor:
         """Read photos (N, 3, H, W) in [0, 1] by their positions in the set."""
         return views_to_rgb([self.protocol.view(self.library.original(self.indices[p])) for p in positions])
 
     def others(self, batch: Batch) -> Tensor:
-        """Read for each photo another one, half the set away: not a neighbour in a film."""
-        half, size = len(self) // 2, batch["rgb"].shape[-2:]
-        others = self.rgb([(int(position) + half) % len(self) for position in batch["position"]])
+        """Read for each photo one of another group, half the set away: not a neighbour in a film."""
+        size = batch["rgb"].shape[-2:]
+        others = self.rgb([self.other(int(position)) for position in batch["position"]])
         if others.shape[-2:] == size:
             return others
         return F.interpolate(others, size, mode="bilinear", antialias=True)  # photos at their native size

@@ -167,7 +167,18 @@ def test_all_photos_of_a_source_can_be_measured_without_a_run(folder, tmp_path, 
     source, protocol = FolderSource(str(folder)), Protocol(photos="all", image_size=20, gray_rule="luma601")
     made = PhotoSet.of_source(source, protocol, cache_dir=str(tmp_path))
     assert made.names == sorted(photo_sizes)
-    assert made.title == f"{folder}: 6 photos, 20 px, protocol default"
+    assert made.title == f"{folder}: 6 photos in 6 groups, 20 px, protocol default"
+
+
+def test_exact_duplicates_count_once(folder, tmp_path):
+    (tmp_path / "some").mkdir()
+    for name, original in {"1.png": "a.png", "2.png": "b.png", "3.png": "a.png", "4.png": "a.png"}.items():
+        (tmp_path / "some" / name).write_bytes((folder / original).read_bytes())
+    source, protocol = FolderSource(str(tmp_path / "some")), Protocol(photos="all", image_size=32)
+    made = PhotoSet.of_source(source, protocol, cache_dir=str(tmp_path))
+    assert made.names == ["1.png", "2.png"]
+    assert made.left_out() == {"duplicate": 2}
+    assert made.num_groups == 2
 
 
 def test_near_gray_photos_count_only_where_the_protocol_keeps_them(folder, tmp_path):

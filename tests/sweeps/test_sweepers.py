@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from colorgan.sweeps.runs import find_runs
 from colorgan.sweeps.sweepers import _create_study, trial_name
 from colorgan.training.run_folder import locked
 
@@ -59,9 +60,54 @@ def test_a_failing_trial_stops_no_other_and_the_table_follows(command, words, tm
     assert (good / "metrics.jsonl").stat().st_mtime_ns == before[1]
 
 
+def test_trials_of_other_sizes_are_measured_at_one(command, words, tmp_path):
+    scenes = ["data.source.size=48", "data.store_size=48"]
+    code, out, err = command("train", "-m", *words, *scenes, "name=sizes", f"{STAGE}.image_size=32,48")
+    assert code == 0, err
+    runs = find_runs(tmp_path / "runs" / "sizes")
+    assert [run.values[f"{STAGE}.image_size"] for run in runs] == [32, 48]
+    assert [[m.setting["image_size"] for m in run.measurements] for run in runs] == [[32], [32]]
+    assert out.count("(best)") == 1
+
+
+def test_an_objective_that_the_photos_cannot_carry_ranks_nothing(command, words):
+    given = [*words, "objective=chroma_distance", "generator.head=lab,rgb"]
+    code, out, _ = command("train", "-m", "name=grid", *given)
+    assert code == 0
+    assert "none is marked as best" in out
+    code, _, err = command("train", "-m", "name=study", "sweep=optuna", "hydra.sweeper.num_trials=1", *given)
+    assert code == 1
+    assert "objective=chroma_distance needs 30 independent groups of photos; here are" in err
+    assert "data.validation_share" in err
+
+
+def test_a_run_whose_objective_is_left_out_says_so_and_ends_well(command, words):
+    code, out, err = command("train", *words, "name=alone", "objective=chroma_distance")
+    assert code == 0, err
+    assert "left out, for want of 30 independent groups of photos" in out
+    assert "chroma_distance; so no checkpoint is marked as the best" in out
+
+
+def test_a_test_size_that_no_photo_has_is_refused_before_training(command, words, tmp_path):
+    code, _, err = command("train", *words, "name=large", "test_size=2000")
+    assert code == 2
+    assert "photos has 2000 px" in err
+    assert "test_size" in err
+    assert not (tmp_path / "runs" / "large" / "01-generator_pretrain").exists()
+
+
+def test_optuna_does_not_compare_trials_on_other_photos(command, words):
+    swept = ["data.validation_share=0.2,0.5", "hydra.sweeper.num_trials=5", "hydra.sweeper.prune=false"]
+    code, out, err = command("train", "-m", "sweep=optuna", *words, "name=study", *swept)
+    assert code == 1, err
+    assert "psnr cannot be compared" in err
+    assert "2 tables: on other photos or at another size" in out
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
+        (["test_size=32,64"], "test_size cannot be swept"),
         (["seed=interval(0,1)"], "seed is an interval, which only sweep=optuna can search"),
         (["name=a,b"], "name cannot be swept"),
         (["sweep=optuna", "seed=0,1"], "sweep=optuna has nothing to search"),
