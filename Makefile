@@ -6,7 +6,7 @@ INSTALLED = $(VENV)/.installed
 .PHONY: train test test-slow lint bench
 
 train: $(INSTALLED)
-	$(VENV)/bin/python train.py experiment=nogan_video
+	$(VENV)/bin/python train.py experiment=nogan_video scale=minutes
 
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --dist loadfile  # a process a core

@@ -118,7 +118,7 @@ def time_parts(film: Path, options: argparse.Namespace, folder: Path) -> dict[st
 def run_whole(film: Path, out: Path, options: argparse.Namespace) -> tuple[float, float]:
     """Run the command in a process of its own; returns seconds a frame, without the start of Python, and peak MiB."""
     words = ["colorize", str(film), "--checkpoint", options.checkpoint, "--out", str(out), "--device", "cpu"]
-    words += ["--batch", str(options.batch)]
+    words += ["--batch", str(options.batch), "--recolor"]
     result = subprocess.run([sys.executable, "-c", _RUN, json.dumps(words)], capture_output=True, text=True, check=True)
     speed = float(result.stdout.rpartition("(")[2].split()[0])
     return 1 / speed, float(result.stderr.rpartition("peak")[2])

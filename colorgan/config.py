@@ -38,6 +38,7 @@ _FREE_KEYS = (
     "plan",
     "save_every",
     "objective",
+    "test_size",
     "trial",
     "trainer.devices",
     "trainer.num_nodes",

@@ -35,6 +35,12 @@ _Smooth = Annotated[
 ]
 _Fps = Annotated[float | None, typer.Option(help="Film from a folder of frames: frames per second.", show_default="24")]
 _Resume = Annotated[bool, typer.Option("--resume", help="Film: go on with what an interrupted run left.")]
+_Deinterlace = Annotated[
+    bool, typer.Option("--deinterlace", help="Film: make progressive pictures of interlaced ones (bwdif).")
+]
+_Recolor = Annotated[
+    bool, typer.Option("--recolor", help="Film: colorize shots that are in colour already, too; they are left else.")
+]
 _Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what exists.")]
 _MaxMegapixels = Annotated[float, typer.Option(help="Photos: larger ones are skipped, as an attack may be.")]
 _Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps; default: cuda if there is one.")]
@@ -52,6 +58,8 @@ def colorize(
     smooth: _Smooth = 0.0,
     fps: _Fps = None,
     resume: _Resume = False,
+    deinterlace: _Deinterlace = False,
+    recolor: _Recolor = False,
     overwrite: _Overwrite = False,
     max_megapixels: _MaxMegapixels = 500,
     device: _Device = None,
@@ -60,17 +68,20 @@ def colorize(
 
     The luma of each picture is kept exactly, in 16 bits where the photo has them, and so are its metadata and pages.
     What is photo and what is film is found by looking inside; a folder tells at its end what was skipped and why, with
-    exit code 1. A film keeps sound, subtitles, chapters, time stamps, rotation, aspect and colour tags. A folder of
-    frames is taken as a film if --out is one, or with --smooth or --fps.
+    exit code 1. A film keeps sound, subtitles, chapters, time stamps, rotation, aspect, fields, depth and colour tags;
+    its shots in colour are left so. What is missing of a damaged one is told, with exit code 2. A folder of frames is
+    taken as a film if --out is one, or with --smooth or --fps.
     """
     from colorgan.checkpoint import find_checkpoint
 
     load = partial(_load_colorizer, checkpoint, size=size, render_factor=render_factor, squash=squash, device=device)
     film_flags = {"--batch": batch is not None, "--smooth": bool(smooth), "--fps": fps is not None, "--resume": resume}
+    film_flags |= {"--deinterlace": deinterlace, "--recolor": recolor}
     if _is_film(source, out, as_frames=bool(smooth) or fps is not None):
         from colorgan.colorize.film import FilmOptions, colorize_film
 
-        options = FilmOptions(8 if batch is None else batch, smooth, fps, compare, resume, overwrite)
+        frames = 8 if batch is None else batch
+        options = FilmOptions(frames, smooth, fps, compare, resume, overwrite, deinterlace, recolor)
         colorize_film(source, out, load, find_checkpoint(checkpoint), options)
     elif any(film_flags.values()):
         given = ", ".join(flag for flag, used in film_flags.items() if used)

@@ -22,12 +22,12 @@ _USUAL = {
 }
 _EXAMPLES = {
     "train": (
-        "colorgan train experiment=nogan_video",
+        "colorgan train experiment=nogan_video scale=minutes",
         "colorgan train experiment=nogan_image scale=gpu data=folder data.path=my_photos",
         "colorgan train -m experiment=nogan_video seed=0,1,2 schedule.stages.gan.steps=300,600",
     ),
     "evaluate": (
-        "colorgan evaluate checkpoints=runs/nogan_video-laptop-samples",
+        "colorgan evaluate checkpoints=runs/nogan_video-minutes-samples",
         "colorgan evaluate checkpoints='runs/x/03-gan/snapshots/*.safetensors' data=folder data.path=photos",
         "colorgan evaluate checkpoints='[runs/a,runs/b]' data=clips data.path=my_clips",
     ),

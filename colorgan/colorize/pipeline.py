@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain, groupby, islice
 from queue import Full, Queue
 from threading import Event, Thread
 from typing import NamedTuple, TypeVar
@@ -12,7 +12,8 @@ import torch
 
 from colorgan.colorize.colorizer import Colorizer, to_array
 from colorgan.colorize.smoothing import ChromaSmoother
-from colorgan.media.film_reader import FilmFacts, Frame
+from colorgan.media.fields import PROGRESSIVE, bob, weave
+from colorgan.media.film_facts import FilmFacts, Frame
 
 SEGMENT_FRAMES = 120  # 5 s: what an interruption costs at most; batches and encoder start anew at each
 
@@ -57,26 +58,44 @@ def color_stream(
 def colorize_segments(
     frames: Iterator[Frame], colorizer: Colorizer, facts: FilmFacts, *, batch_size: int
 ) -> Iterator[Colored | SegmentEnd]:
-    """Colorize frames, batch by batch, and mark the end of each segment; no batch reaches over it."""
+    """Colorize frames, batch by batch, and mark the end of each segment; no batch reaches over it.
+
+    Frames that have colours already keep them.
+    """
     for first in frames:
-        waiting: deque[Frame] = deque()
-
-        def grays(segment: Iterable[Frame], waiting: deque[Frame] = waiting) -> Iterator[np.ndarray]:
-            for frame in segment:
-                waiting.append(frame)
-                yield facts.gray(frame.luma)
-
-        segment = grays(chain([first], islice(frames, SEGMENT_FRAMES - 1)))
-        for rgb in colorizer.colorize_frames(segment, batch_size=batch_size):
-            yield Colored(waiting.popleft(), rgb)
+        segment = chain([first], islice(frames, SEGMENT_FRAMES - 1))
+        for has_colors, shot in groupby(segment, key=lambda frame: frame.rgb is not None):
+            if has_colors:
+                yield from (Colored(frame, frame.rgb) for frame in shot if frame.rgb is not None)
+            else:
+                yield from _colorize(shot, colorizer, facts, batch_size=batch_size)
         yield SegmentEnd({})
 
 
+def _colorize(frames: Iterable[Frame], colorizer: Colorizer, facts: FilmFacts, *, batch_size: int) -> Iterator[Colored]:
+    """Colorize frames; of interlaced ones both fields, each as a picture of its own."""
+    waiting: deque[Frame] = deque()
+
+    def grays() -> Iterator[np.ndarray]:
+        for frame in frames:
+            waiting.append(frame)
+            gray = facts.gray(frame.luma)
+            yield from (gray,) if frame.scan == PROGRESSIVE else bob(gray)
+
+    pictures = colorizer.colorize_frames(grays(), batch_size=batch_size)
+    for rgb in pictures:
+        frame = waiting.popleft()
+        yield Colored(frame, rgb if frame.scan == PROGRESSIVE else weave(rgb, next(pictures)))
+
+
 def smoothed(items: Iterable[Colored | SegmentEnd], smoother: ChromaSmoother) -> Iterator[Colored | SegmentEnd]:
-    """Steady the colours of a stream; the end of a segment carries the state of the smoother."""
+    """Steady the colours of a stream, but for frames that had colours; a segment's end carries the smoother's state."""
     for item in items:
         if isinstance(item, SegmentEnd):
             yield SegmentEnd(smoother.state())
+        elif item.frame.rgb is not None:
+            smoother.load_state({})
+            yield item
         else:
             rgb = torch.from_numpy(np.ascontiguousarray(item.rgb)).permute(2, 0, 1)[None].float() / 255
             yield Colored(item.frame, to_array(smoother.smooth(rgb)))

@@ -25,6 +25,7 @@ _FEATURES = datasets.Features(
         "position": datasets.Value("int64"),
         "name": datasets.Value("string"),
         "group": datasets.Value("string"),
+        "held_out": datasets.Value("bool"),  # none where the source leaves the split to a hash
         "sha256": datasets.Value("string"),
         "width": datasets.Value("int32"),
         "height": datasets.Value("int32"),
@@ -113,7 +114,7 @@ def _examine(row: Row, position: int, source: Source, store_size: int | None) ->
     image, facts = examine_photo(row, source)
     result = {**facts, "position": position, "name": row["name"], "shape": [0, 0], "pixels": b"", "checksum": 0}
     # Equal photos under two names stay in one split.
-    result["group"] = row.get("group") or facts["sha256"]
+    result["group"], result["held_out"] = row.get("group") or facts["sha256"], row.get("held_out")
     if image is None:
         return {**result, "group": row.get("group") or ""}
     if store_size is None:

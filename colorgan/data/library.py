@@ -32,15 +32,20 @@ class Split:
 
     Attributes:
         seed: of the hash.
-        threshold: SHA-256 in hex, of the last group held out.
+        threshold: SHA-256 in hex, of the last group held out; None where the source itself says what is held out.
     """
 
     seed: int
-    threshold: str
+    threshold: str | None
 
-    def holds_out(self, group: str) -> bool:
-        """Tell whether photos of this group are never trained on."""
-        return _rank(self.seed, group) <= self.threshold
+    def holds_out(self, group: str, marked: bool | None = None) -> bool:
+        """Tell whether photos of this group are never trained on.
+
+        Args:
+            group: of the photo.
+            marked: what its source says (column `held_out`); None of a photo that is not of such a source.
+        """
+        return marked is not False if self.threshold is None else _rank(self.seed, group) <= self.threshold
 
 
 def _rank(seed: int, group: str) -> str:
@@ -95,10 +100,16 @@ class PhotoLibrary:
     def drawn(self, rows: Iterable[int], count: int | None = None) -> list[int]:
         """Draw so many rows, or bring all into the order in which they are drawn: by the hash of their content.
 
-        So a part of the photos shows what all show, in whatever order and folders they lie.
+        So a part of the photos shows what all show, in whatever order and folders they lie. No group gives a second
+        photo before each has given one.
         """
-        hashes, names = read_columns(self.table, "sha256", "name").values()
-        return sorted(rows, key=lambda row: (_rank(0, hashes[row]), names[row]))[:count]
+        groups, hashes, names = read_columns(self.table, "group", "sha256", "name").values()
+        given = Counter[str]()
+        turns = []
+        for rank, name, row in sorted((_rank(0, hashes[row]), names[row], row) for row in rows):
+            turns.append((given[groups[row]], rank, name, row))
+            given[groups[row]] += 1
+        return [row for *_, row in sorted(turns)[:count]]
 
     def manifest(self) -> dict[str, list[str]]:
         """List every used photo with its split and hash, by columns."""
@@ -132,7 +143,8 @@ def build_library(
         min_size: photos whose shorter side is below this many pixels are left out.
         store_size: shorter side at which to keep decoded photos; larger ones are shrunk, none is enlarged.
         min_colorfulness: photos below this (Hasler and Süsstrunk, 0..~100) count as gray and are left out.
-        validation_share: share of the photos, by groups, that are never trained on; 1 to measure only.
+        validation_share: share of the photos, by groups, that are never trained on; 1 to measure only. A source that
+            marks what it holds out has its own.
         max_validation: no further group joins validation once it holds so many photos.
         seed: of the split.
         cache_dir: folder of the cache.
@@ -157,11 +169,15 @@ def build_library(
             f"schedule.stages.*.image_size={min_size}){f'; for example {error}' if error else ''}"
         )
     table = examined.select(keep)
-    split = None if validation_share == 1 else _choose_split(table, validation_share, max_validation, seed)
+    groups, marks = read_columns(table, "group", "held_out").values()
+    split = None
+    if validation_share != 1:
+        marked = marks[0] is not None
+        split = Split(seed, None) if marked else _choose_split(table, validation_share, max_validation, seed)
     # Arrays, not lists: what worker processes share with their parent stays shared only if nobody counts references.
     rows = {"train": array("q"), "val": array("q")}
-    for index, group in enumerate(read_columns(table, "group")["group"]):
-        rows["val" if split is None or split.holds_out(group) else "train"].append(index)
+    for index, (group, mark) in enumerate(zip(groups, marks, strict=True)):
+        rows["val" if split is None or split.holds_out(group, mark) else "train"].append(index)
     return PhotoLibrary(source, listing, table, {**rows}, split, counts, store_size)
 
 

@@ -20,7 +20,11 @@ Row = Mapping[str, Any]
 class Source(Protocol):
     """A set of photos.
 
-    `listing` has a column `name` (unique) and may have `group`: photos of one group always stay in the same split.
+    `listing` has a column `name` (unique) and may have two others:
+
+    - `group`: photos of one group are no independent evidence; they always stay in the same split, unless
+    - `held_out` (bool) says of each photo whether it is never trained on. Such a source decides the split itself,
+      whatever the seed and the share, and its `describe` may say under `held_out` what these photos are.
     """
 
     def listing(self) -> datasets.Dataset:
@@ -52,20 +56,23 @@ _BUILT_IN_PHOTOS = {
     "china.jpg": ("sklearn", "datasets", "images"),  # CC BY 2.0, Dan Tsai
     "flower.jpg": ("sklearn", "datasets", "images"),  # CC BY 2.0, Dan Gezelter
 }
+_LEAST_SIDE = 0.7  # of a view, as a share of the largest square that fits
 
 
 class SamplesSource(Source):
     """Photos that installed packages carry, each cut into overlapping square views of several sizes.
 
-    Seven photos are enough to see every stage work, not for a claim about quality. All views of a photo form one
-    group, so validation photos are never trained on.
+    Seven photos are enough to see every stage work, not for a claim about quality. So they are split by region: the
+    lower right quarter of each is held out, views of its left half and of its upper half are trained on, and no pixel
+    is in both. The photo is the group.
 
     Args:
-        views_per_photo: views to cut; the first is the largest centred square.
+        views_per_photo: views to train on.
+        held_out_per_photo: views of the quarter that is held out.
     """
 
-    def __init__(self, views_per_photo: Count = 24) -> None:
-        self.views_per_photo = views_per_photo
+    def __init__(self, views_per_photo: Count = 24, held_out_per_photo: Count = 6) -> None:
+        self.views_per_photo, self.held_out_per_photo = views_per_photo, held_out_per_photo
         self.files = {name: _inside_package(name, *place) for name, place in _BUILT_IN_PHOTOS.items()}
 
     def listing(self) -> datasets.Dataset:
@@ -74,13 +81,15 @@ class SamplesSource(Source):
         for number, (photo, file) in enumerate(self.files.items()):
             with Image.open(file) as image:
                 width, height = image.size
-            rng = np.random.default_rng([number, self.views_per_photo])
-            for view in range(self.views_per_photo):
-                side = min(width, height) if view == 0 else int(min(width, height) * rng.uniform(0.4, 1))
-                shift = (0.5, 0.5) if view == 0 else rng.random(2)
-                left, top = int(shift[0] * (width - side)), int(shift[1] * (height - side))
-                box = [left, top, left + side, top + side]
-                rows.append({"name": f"{file.stem}/{view:02d}", "group": photo, "box": box})
+            halves = [(0, 0, width // 2, height), (0, 0, width, height // 2)]
+            quarter = (width // 2, height // 2, width, height)
+            rng = np.random.default_rng(number)
+            trained = _squares(halves, self.views_per_photo, rng)
+            held_out = _squares([quarter], self.held_out_per_photo, rng)
+            for part, boxes in (("trained", trained), ("held-out", held_out)):
+                facts = {"group": photo, "held_out": part == "held-out"}
+                names = [f"{file.stem}/{part}-{view:02d}" for view in range(len(boxes))]
+                rows += [{"name": name, "box": box, **facts} for name, box in zip(names, boxes, strict=True)]
         return datasets.Dataset.from_list(rows)
 
     def open(self, row: Row) -> Image.Image:
@@ -88,8 +97,23 @@ class SamplesSource(Source):
         return _read_cached(self.files[row["group"]]).crop(tuple(row["box"]))
 
     def describe(self) -> dict[str, Any]:
-        """Kind and number of views."""
-        return {"kind": "samples", "photos": list(self.files), "views_per_photo": self.views_per_photo}
+        """Kind, number of views, and what those are that it holds out."""
+        facts = {"kind": "samples", "photos": list(self.files), "views_per_photo": self.views_per_photo}
+        held_out = "parts of the same seven photos that were not trained on"
+        return {**facts, "held_out_per_photo": self.held_out_per_photo, "held_out": held_out}
+
+
+def _squares(regions: list[tuple[int, int, int, int]], count: int, rng: np.random.Generator) -> list[list[int]]:
+    """Draw squares inside regions (left, top, right, bottom) in turn; first of each the largest, in its centre."""
+    boxes = []
+    for view in range(count):
+        left, top, right, bottom = regions[view % len(regions)]
+        fits, first = min(right - left, bottom - top), view < len(regions)
+        side = fits if first else int(fits * rng.uniform(_LEAST_SIDE, 1))
+        shift = (0.5, 0.5) if first else rng.random(2)
+        x, y = left + int(shift[0] * (right - left - side)), top + int(shift[1] * (bottom - top - side))
+        boxes.append([x, y, x + side, y + side])
+    return boxes
 
 
 def _inside_package(name: str, package: str, *folders: str) -> Path:

@@ -16,13 +16,14 @@ from colorgan.color import recombine, rgb_to_gray, to_uint8
 from colorgan.data.clips import MOTIONS, ClipsSource, input_noise, moved_photo
 from colorgan.data.datamodule import views_to_rgb
 from colorgan.data.library import Split
-from colorgan.evaluation.photos import Batch, MeasuredSet, PhotoSet
+from colorgan.evaluation.photos import Batch, MeasuredSet, PhotoFacts, PhotoSet
 from colorgan.evaluation.protocol import ClipProtocol
 from colorgan.flow import Motion, build_estimator, estimate_motion
 from colorgan.media.sheet import picture_sheet, to_image
 from colorgan.ranges import Count
 
 _FILM_SIZE, _FILM_FRAMES = 256, 72
+_FILMED = 8  # photos to choose one from that has colours to show
 _LEAST_FRAMES = 5  # of CDC
 _FLOW_MEMORY = 2**30  # bytes of flows that are kept from one row of the table to the next
 _SHOWN_CLIPS, _SHOWN_FRAMES, _SHOWN_HEIGHT = 4, 4, 120
@@ -33,6 +34,7 @@ class ClipSet(MeasuredSet):
 
     Args:
         names: of the clips.
+        groups: of each.
         protocol: resolved.
         data: what the record says of the source.
         left_out: how many clips are not measured, by reason.
@@ -42,13 +44,18 @@ class ClipSet(MeasuredSet):
     protocol: ClipProtocol
 
     def __init__(
-        self, names: Sequence[str], protocol: ClipProtocol, data: Mapping[str, Any], left_out: Mapping[str, int]
+        self,
+        names: Sequence[str],
+        groups: Sequence[str],
+        protocol: ClipProtocol,
+        data: Mapping[str, Any],
+        left_out: Mapping[str, int],
     ) -> None:
-        self.names, self.protocol, self.data = list(names), protocol, dict(data)
+        self.names, self.groups, self.protocol, self.data = list(names), list(groups), protocol, dict(data)
         self._left_out = dict(left_out)
 
     def left_out(self) -> dict[str, int]:
-        """Count clips that are too short or were trained on."""
+        """Count clips that are too short, equal another one or were trained on."""
         return self._left_out
 
     def loader(self, num_workers: int = 0) -> Iterator[Batch]:
@@ -58,13 +65,10 @@ class ClipSet(MeasuredSet):
     def others(self, batch: Batch) -> Tensor:
         """Read frames of another clip, brought to the size and length of this one."""
         rgb, count = batch["rgb"], len(batch["rgb"])
-        other: Tensor = self.batch(self._other(int(batch["position"])))["rgb"]
+        other: Tensor = self.batch(self.other(int(batch["position"])))["rgb"]
         turns = torch.arange(count) % (2 * len(other))
         frames = other[torch.minimum(turns, 2 * len(other) - 1 - turns)]  # there and back: no cut where it is short
         return F.interpolate(frames, rgb.shape[-2:], mode="bilinear", antialias=True).clamp(0, 1)
-
-    def _other(self, position: int) -> int:
-        return (position + len(self) // 2) % len(self)
 
     def sheet(self, positions: Sequence[int], pictures: Mapping[str, Sequence[Tensor]]) -> Image.Image:
         """Lay out a row for each version of a clip: frames, and a slice through time, where flicker shows as stripes.
@@ -113,26 +117,26 @@ class FilmClips(ClipSet):
         if not unseen:
             raise ValueError(f"the runs of these checkpoints trained on all clips in {source.path} (data.path)")
         lengths = {name: source.length(name) for name in unseen}
-        names = [name for name, length in lengths.items() if length >= _LEAST_FRAMES]
-        if not names:
+        long = [name for name, length in lengths.items() if length >= _LEAST_FRAMES]
+        if not long:
             raise ValueError(f"none of {len(lengths)} clips in {source.path} has {_LEAST_FRAMES} frames (data.path)")
-        short = len(lengths) - len(names)
+        hashes = {name: _frames_hash(source.frames(name)) for name in long}
+        self.hashes = {digest: name for name, digest in reversed(hashes.items())}
+        names = sorted(self.hashes.values(), key=long.index)
         self.source, self.estimator = source, build_estimator(protocol.flow)
-        left_out = {"too short": short, "trained on": len(source.clips) - len(unseen), **source.left_out()}
+        left_out = {"too short": len(lengths) - len(long), "duplicate": len(long) - len(names)}
+        left_out |= {"trained on": len(source.clips) - len(unseen), **source.left_out()}
+        counts = {why: count for why, count in left_out.items() if count}
         named = replace(protocol, flow=self.estimator.name)  # which network, and which weights
-        super().__init__(names, named, source.describe(), {why: count for why, count in left_out.items() if count})
-        self.groups = [groups[name] for name in names]
+        super().__init__(names, [groups[name] for name in names], named, source.describe(), counts)
         self._motions: dict[int, Motion] = {}
         self._kept = 0
 
     @cached_property
     def sha256(self) -> str:
         """Hash the decoded frames."""
-        digest = hashlib.sha256()
-        for name in self.names:
-            for frame in self.source.frames(name):
-                digest.update(str(frame.shape).encode() + frame.tobytes())
-        return digest.hexdigest()
+        digests = {name: digest for digest, name in self.hashes.items()}
+        return hashlib.sha256("".join(digests[name] for name in self.names).encode()).hexdigest()
 
     def batch(self, position: int) -> Batch:
         """Read one clip at the size of the protocol."""
@@ -151,6 +155,13 @@ class FilmClips(ClipSet):
         return motion
 
 
+def _frames_hash(frames: Sequence[np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for frame in frames:
+        digest.update(str(frame.shape).encode() + frame.tobytes())
+    return digest.hexdigest()
+
+
 class MotionClips(ClipSet):
     """Photos that move in a known way; the flow is exact, and noise is on the input alone.
 
@@ -162,6 +173,7 @@ class MotionClips(ClipSet):
         num_frames: of each clip.
         motions: of `MOTIONS`, each of them over each photo.
         data: what the record says of the photos.
+        facts: of each photo, whose group is that of its clips; None: each photo is a group.
     """
 
     def __init__(
@@ -172,27 +184,27 @@ class MotionClips(ClipSet):
         num_frames: int,
         motions: Sequence[str],
         data: Mapping[str, Any],
+        facts: Sequence[PhotoFacts] | None = None,
     ) -> None:
-        self.photos = list(photos.values())
+        self.pixels, self.photos = list(photos.values()), facts or ()
         self.num_frames, self.motions = num_frames, list(motions)
         names = [f"{photo} {motion}" for photo in photos for motion in motions]
-        facts = {**data, "motions": self.motions, "num_frames": num_frames}
-        super().__init__(names, replace(protocol, name="motion", flow="exact"), facts, {})
+        of_photos = list(photos) if facts is None else [photo.group for photo in facts]
+        groups = [group for group in of_photos for _ in motions]
+        described = {**data, "motions": self.motions, "num_frames": num_frames}
+        super().__init__(names, groups, replace(protocol, name="motion", flow="exact"), described, {})
 
-    @property
-    def num_subjects(self) -> int:
-        """Count the photos."""
-        return len(self.photos)
-
-    def _other(self, position: int) -> int:
-        """Choose another photo under the same motion."""
-        return (position + len(self.photos) // 2 * len(self.motions)) % len(self)
+    def other(self, position: int) -> int:
+        """Choose a photo of another group under the same motion."""
+        step, count = len(self.motions), len(self.pixels)
+        away = ((position + (count // 2 + number) * step) % len(self) for number in range(count))
+        return next(other for other in away if self.groups[other] != self.groups[position])
 
     @cached_property
     def sha256(self) -> str:
         """Hash the photos and what moves them."""
         digest = hashlib.sha256(f"{self.motions} {self.num_frames}".encode())
-        for photo in self.photos:
+        for photo in self.pixels:
             digest.update(str(photo.shape).encode() + photo.tobytes())
         return digest.hexdigest()
 
@@ -202,7 +214,7 @@ class MotionClips(ClipSet):
         rule, size, name = self.protocol.gray_rule, self.protocol.image_size, self.motions[motion]
         assert rule is not None
         assert size is not None
-        rgb, moved = moved_photo(self.photos[number], size, name, self.num_frames)
+        rgb, moved = moved_photo(self.pixels[number], size, name, self.num_frames)
         gray = input_noise(rgb_to_gray(rgb, rule), name, seed=position)
         rgb = recombine(gray, rgb, rule) if name == "noise" else rgb
         return {"gray": gray, "rgb": rgb, "position": torch.tensor([position]), "motion": moved}
@@ -243,12 +255,21 @@ class MotionPanel:
         chosen = photos.drawn(self.num_photos)
         pixels = {photos.names[p]: photos.library.original(photos.indices[p]) for p in chosen}
         resolved = replace(protocol, image_size=size, network_size=protocol.network_size or size, gray_rule=rule)
-        return MotionClips(pixels, resolved, num_frames=self.num_frames, motions=self.motions, data=photos.data)
+        return MotionClips(
+            pixels,
+            resolved,
+            num_frames=self.num_frames,
+            motions=self.motions,
+            data=photos.data,
+            facts=[photos.photos[p] for p in chosen],
+        )
 
 
 def grainy_pan(photos: PhotoSet) -> Iterator[Image.Image]:
-    """Make three seconds of a gray film with grain: a pan over a photo of a set."""
-    pixels = photos.library.original(photos.indices[photos.drawn(1)[0]])
+    """Make three seconds of a gray film with grain: a pan over the most colourful of some photos of a set."""
+    colorfulness = photos.library.table["colorfulness"]
+    rows = [photos.indices[position] for position in photos.drawn(_FILMED)]
+    pixels = photos.library.original(max(rows, key=lambda row: float(colorfulness[row])))
     frames, _ = moved_photo(pixels, _FILM_SIZE, "pan", _FILM_FRAMES)
     gray = input_noise(rgb_to_gray(frames), "noise", seed=0)
     return (Image.fromarray(frame[0].numpy()) for frame in to_uint8(gray))

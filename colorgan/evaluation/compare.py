@@ -24,7 +24,7 @@ from colorgan.evaluation.protocol import ClipProtocol, Protocol
 from colorgan.evaluation.report import Table, markdown, write_csv
 from colorgan.evaluation.results import Results
 from colorgan.files import write_text
-from colorgan.metrics.base import MissingMetric
+from colorgan.metrics.base import MissingMetric, too_few
 from colorgan.values import check_options
 
 Header = Mapping[str, Any]
@@ -120,6 +120,7 @@ def tabulate(
         left_out=photos.left_out(),
         results=results,
         unit=photos.unit,
+        too_few={name: m for name, m in metrics.items() if too_few(m, photos.num_groups)},  # type: ignore[arg-type, misc]
     )
 
 

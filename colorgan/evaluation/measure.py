@@ -15,11 +15,12 @@ from torchmetrics import MetricCollection
 from colorgan.checkpoint import load_generator, read_header
 from colorgan.color import chroma_to_rgb, recombine, rgb_to_chroma
 from colorgan.data.sources import Source
+from colorgan.evaluation.exposure import exposure
 from colorgan.evaluation.photos import Batch, MeasuredSet, PhotoSet
 from colorgan.evaluation.protocol import Protocol
 from colorgan.evaluation.results import Record, Results, measurement_key
 from colorgan.files import file_hash
-from colorgan.metrics.base import MeanOverPictures, PictureMetric, resampling_counts
+from colorgan.metrics.base import LEAST_FOR_INTERVALS, MeanOverPictures, PictureMetric, resampling_counts, too_few
 from colorgan.metrics.histograms import hue_and_chroma
 
 Method = Callable[[Batch], Tensor]  # a batch to pictures (N, 3, H, W) in [0, 1]
@@ -27,7 +28,6 @@ Track = Callable[[Iterable[Batch], str], Iterable[Batch]]  # wraps the batches o
 
 BASELINES = ("gray", "mean tint", "shuffled", "truth")
 _NUM_REPLICATES = 1000
-_LEAST_FOR_INTERVALS = 10
 _VERSIONS = ("colorgan", "torch", "torchvision", "torchmetrics", "timm", "lpips", "kornia", "scikit-image")
 
 
@@ -36,7 +36,7 @@ def evaluate(
 ) -> Record:
     """Measure a generator on photos or clips, and say under which protocol.
 
-        generator = load_generator("runs/nogan_video-laptop-samples")
+        generator = load_generator("runs/nogan_video-minutes-samples")
         record = evaluate(generator, FolderSource("my_photos"), {"psnr": PSNR(), "colorfulness": Colorfulness()})
         record["metrics"]["psnr"], record["intervals"]["psnr"]
 
@@ -50,16 +50,19 @@ def evaluate(
         num_workers: processes that read photos.
 
     Returns:
-        `data`, `protocol`, `metrics` (values by name), `intervals` (95 %, over photos or clips; None for fewer than
-        10), `metric_protocols`, `versions` and `seconds`.
+        `data`, `protocol`, `metrics` (values by name), `intervals` (95 %, over groups of photos or clips; None for
+        fewer than 10), `metric_protocols`, `versions`, `seconds`, and `left_out`: the metrics that so few groups
+        cannot carry, with the reason.
     """
     if not isinstance(source, MeasuredSet):
         protocol = Protocol(photos="all", image_size=256, gray_rule=str(generator.gray_rule))
         source = PhotoSet.of_source(source, protocol)
     device = next((str(parameter.device) for parameter in generator.parameters()), "cpu")
     batches = source.loader(num_workers)
-    facts, _ = _measured(source, batches, _colorize_with(generator, source), dict(metrics.items()), device)
-    return {"data": source.data, "protocol": _stated(source, with_truth=True), **facts}
+    chosen = {name: metric for name, metric in metrics.items() if not too_few(metric, source.num_groups)}
+    left_out = {name: too_few(metric, source.num_groups) for name, metric in metrics.items() if name not in chosen}
+    facts, _ = _measured(source, batches, _colorize_with(generator, source), chosen, device)
+    return {"data": source.data, "protocol": _stated(source, with_truth=True), **facts, "left_out": left_out}
 
 
 @torch.no_grad()
@@ -105,7 +108,7 @@ def baselines(photos: MeasuredSet) -> dict[str, Method]:
     def shuffled(batch: Batch) -> Tensor:
         return recombine(batch["gray"], photos.others(batch).to(batch["gray"]), rule)
 
-    shuffles: dict[str, Method] = {"shuffled": shuffled} if photos.num_subjects > 1 else {}
+    shuffles: dict[str, Method] = {"shuffled": shuffled} if photos.num_groups > 1 else {}
     return {
         "gray": lambda batch: recombine(batch["gray"], batch["gray"].expand(-1, 3, -1, -1), rule),
         "mean tint": mean_tint,
@@ -145,6 +148,10 @@ def evaluate_checkpoints(
         chosen = {name: metric for name, metric in chosen.items() if not metric.needs_truth}
         if not chosen:
             raise ValueError("none of the metrics can do without the truth; colorfulness can (metrics=full)")
+    wanted, chosen = chosen, {name: m for name, m in chosen.items() if not too_few(m, photos.num_groups)}
+    if not chosen:
+        name, metric = next(iter(wanted.items()))
+        raise ValueError(f"none of the metrics can be measured: {name} {too_few(metric, photos.num_groups)} (metrics)")
     metrics.to(device)
     simple = baselines(photos)
     before = [name for name in simple if name != "truth"] if with_truth else ["gray"]
@@ -179,20 +186,23 @@ class _Rows:
         return self._record(name, name, {}, lambda: finished)
 
     def of_checkpoint(self, name: str, checkpoint: Path) -> Record:
-        """Measure a checkpoint, and name the metrics whose network it was trained through."""
+        """Measure a checkpoint; say which metrics judge by a network, and which photos, it was trained on."""
         digest = file_hash(checkpoint)
-        facts = {"checkpoint": _facts_of(checkpoint, digest)}
+        header = read_header(checkpoint)
+        facts = {"checkpoint": _facts_of(checkpoint, digest, header)}
         record = self._record(
             name, digest, facts, lambda: _colorize_with(load_generator(checkpoint).to(self.device), self.photos)
         )
         record["checkpoint"] = {**record["checkpoint"], "path": str(checkpoint)}
         through = record["checkpoint"]["trained_through"]
         record["judged_by_its_teacher"] = [name for name, m in self.metrics.items() if m.judge() in through]
+        record["trained_on"] = exposure(checkpoint, header, self.photos.photos).note if self.photos.photos else None
         return record
 
     def _record(self, name: str, identity: str, facts: Record, make_method: Callable[[], Method]) -> Record:
         """Complete what is known of a row by what is not."""
-        key = measurement_key(identity, {k: v for k, v in self.protocol.items() if k != "name"})
+        decisive = {k: v for k, v in self.protocol.items() if k != "name"}
+        key = measurement_key(identity, {**decisive, "groups": self.photos.group_numbers()})
         known = self.results.records().get(key, {"metric_protocols": {}})
         measured = known["metric_protocols"] if self.results.arrays(key) else {}
         missing = {name: m for name, m in self.metrics.items() if measured.get(name) != m.describe()}
@@ -211,14 +221,14 @@ def _stated(photos: MeasuredSet, *, with_truth: bool) -> dict[str, Any]:
     return {
         "name": photos.protocol.name,
         f"num_{photos.unit}": len(photos),
+        "num_groups": photos.num_groups,
         f"{photos.unit}_sha256": photos.sha256,
         "with_truth": with_truth,
         **photos.protocol.describe(),
     }
 
 
-def _facts_of(checkpoint: Path, digest: str) -> dict[str, Any]:
-    header = read_header(checkpoint)
+def _facts_of(checkpoint: Path, digest: str, header: Mapping[str, Any]) -> dict[str, Any]:
     facts = {key: header.get(key) for key in ("stage", "step", "total_step", "image_size")}
     return {"path": str(checkpoint), "sha256": digest, **facts, "trained_through": header.get("trained_through", [])}
 
@@ -247,7 +257,7 @@ def _measured(
             clock.spent(name)
         histograms = histograms + hue_and_chroma(fake_rgb)
         clock.spent("histograms")
-    values, intervals, arrays = _summarize(len(photos), metrics, clock, device)
+    values, intervals, arrays = _summarize(photos, metrics, clock, device)
     facts = {
         "metrics": values,
         "intervals": intervals,
@@ -259,21 +269,22 @@ def _measured(
 
 
 def _summarize(
-    count: int, metrics: Mapping[str, PictureMetric], clock: "_Clock", device: str
+    photos: MeasuredSet, metrics: Mapping[str, PictureMetric], clock: "_Clock", device: str
 ) -> tuple[dict[str, float | None], dict[str, list[float] | None], dict[str, np.ndarray]]:
-    """Compute each metric, its interval over so many photos or clips, and the values behind both."""
-    counts = resampling_counts(count, _NUM_REPLICATES).to(device)
+    """Compute each metric, its interval over the groups of photos or clips, and the values behind both."""
+    groups = torch.tensor(photos.group_numbers(), device=device)
+    counts = resampling_counts(photos.num_groups, _NUM_REPLICATES).to(device)
     values: dict[str, float | None] = {}
     intervals: dict[str, list[float] | None] = {}
     arrays: dict[str, np.ndarray] = {}
     for name, metric in metrics.items():
-        value = float(metric.compute())
+        value = float(metric.over_groups(groups))
         values[name] = value if math.isfinite(value) else None
         intervals[name] = None
         if isinstance(metric, MeanOverPictures):
             arrays[f"each/{name}"] = metric.value_of_each().cpu().numpy()
-        if count >= _LEAST_FOR_INTERVALS:
-            replicates = metric.replicates(counts).cpu().numpy()
+        if photos.num_groups >= LEAST_FOR_INTERVALS:
+            replicates = metric.replicates(counts, groups).cpu().numpy()
             arrays[f"replicates/{name}"] = replicates
             intervals[name] = [float(bound) for bound in np.percentile(replicates, [2.5, 97.5])]
         metric.reset()

@@ -1,7 +1,7 @@
 """Print an evaluation as a table, and write it as CSV and Markdown."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from colorgan.console import make_console
 from colorgan.evaluation.protocol import BaseProtocol
 from colorgan.evaluation.results import Record, Results, paired_difference
 from colorgan.files import atomic
-from colorgan.metrics.base import MissingMetric, PictureMetric
+from colorgan.metrics.base import LEAST_FOR_INTERVALS, MissingMetric, PictureMetric
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Table:
         left_out: how many photos of the data set were not measured, by reason.
         results: where resampled sets are stored.
         unit: what a row is a mean over: `photos` or `clips`.
+        too_few: metrics left out because there are too few groups of photos.
     """
 
     title: str
@@ -39,11 +40,13 @@ class Table:
     left_out: Mapping[str, int]
     results: Results
     unit: str = "photos"
+    too_few: Mapping[str, PictureMetric] = field(default_factory=dict)
 
     def columns(self) -> dict[str, "Metric"]:
         """List the metrics that were measured, and of the others those that were published."""
         published = {name for row in self.published() for name in row}
-        return {**self.metrics, **{name: m.kind for name, m in self.missing.items() if name in published}}
+        others: dict[str, Metric] = {**self.too_few, **{name: metric.kind for name, metric in self.missing.items()}}
+        return {**self.metrics, **{name: metric for name, metric in others.items() if name in published}}
 
     def published(self) -> Sequence[Mapping[str, Any]]:
         """List rows of others; none without truth, as all they measure needs it."""
@@ -110,6 +113,15 @@ class Table:
         count: int = self.records[0]["protocol"][f"num_{self.unit}"]
         return count
 
+    def num_groups(self) -> int:
+        """Count the independent groups of photos or clips."""
+        count: int = self.records[0]["protocol"]["num_groups"]
+        return count
+
+    def trained_on(self) -> dict[str, str]:
+        """Say of the rows whose checkpoints trained on photos measured here on how many."""
+        return {record["name"]: record["trained_on"] for record in self.records if record.get("trained_on")}
+
     def notes(self) -> list[str]:
         """List what a reader must know of the numbers."""
         needs = dict.fromkeys(metric.needs for metric in self.missing.values())
@@ -120,6 +132,19 @@ class Table:
         if few:
             least = max(self.metrics[name].least_photos for name in few)
             lines.append(f"{', '.join(few)}: descriptive only below {least:,} photos; here are {self.count()}")
+        if self.too_few:
+            least = max(metric.least_groups for metric in self.too_few.values())
+            unranked = self.objective is None and len(self.checkpoints()) > 1
+            lines.append(
+                f"left out, for want of {least} independent groups of {self.unit} (here are {self.num_groups()}): "
+                f"{', '.join(self.too_few)}{'; so no checkpoint is marked as the best' if unranked else ''}"
+            )
+        if self.num_groups() < LEAST_FOR_INTERVALS:
+            lines.append(
+                f"no intervals and no paired tests: they need {LEAST_FOR_INTERVALS} groups of {self.unit}; here are "
+                f"{self.num_groups()}"
+            )
+        lines += [f"{_TRAINED}: {name} {note}" for name, note in self.trained_on().items()]
         if self.left_out:
             lines.append(
                 f"{self.unit} left out: " + ", ".join(f"{count} {reason}" for reason, count in self.left_out.items())
@@ -132,11 +157,16 @@ class Table:
 
 
 Metric = PictureMetric | type[PictureMetric]
+_TRAINED = "†"  # marks rows whose checkpoint trained on photos measured
 
 
 def heading(name: str, metric: Metric) -> str:
     """Head a column: the name and the better direction."""
     return name + {True: " ↑", False: " ↓", None: ""}[metric.higher_is_better]
+
+
+def _row_name(record: Record) -> str:
+    return f"{record['name']}{_TRAINED if record.get('trained_on') else ''}"
 
 
 def _number(value: float | None, metric: Metric) -> str:
@@ -166,7 +196,7 @@ def print_table(table: Table) -> None:
         shown.add_column(heading(name, metric).replace("_", "\n"), justify="right")
     for record in table.records:
         cells = [_cell(record, name, metric) for name, metric in table.columns().items()]
-        shown.add_row(record["name"], *cells, style="bold" if "checkpoint" in record else None)
+        shown.add_row(_row_name(record), *cells, style="bold" if "checkpoint" in record else None)
     for row in table.published():
         cells = [_published_cell(row, name, metric) for name, metric in table.columns().items()]
         shown.add_row(f"{row['name']} (published)", *cells, style="dim")
@@ -181,7 +211,8 @@ def print_table(table: Table) -> None:
 def write_csv(path: Path, tables: Sequence[Table]) -> None:
     """Write all rows of all tables, each metric with the bounds of its 95 % interval."""
     names = dict.fromkeys(name for table in tables for name in table.metrics)
-    columns = ["data", "protocol", "num_photos", "num_clips", "image_size", "row", "checkpoint", "stage", "step"]
+    columns = ["data", "protocol", "num_photos", "num_clips", "num_groups", "image_size", "row", "checkpoint"]
+    columns += ["stage", "step", "trained_on"]
     columns += [column for name in names for column in (name, f"{name}_low", f"{name}_high")]
     rows = [_csv_row(table, record) for table in tables for record in table.records]
     with atomic(path) as temporary:  # objects: whole numbers stay whole beside cells that are empty
@@ -191,9 +222,9 @@ def write_csv(path: Path, tables: Sequence[Table]) -> None:
 def _csv_row(table: Table, record: Record) -> dict[str, Any]:
     protocol, checkpoint = record["protocol"], record.get("checkpoint", {})
     row = {"data": table.title, "protocol": protocol["name"]}
-    row |= {key: protocol[key] for key in ("num_photos", "num_clips") if key in protocol}
+    row |= {key: protocol[key] for key in ("num_photos", "num_clips", "num_groups") if key in protocol}
     row |= {"image_size": protocol.get("image_size"), "row": record["name"], "checkpoint": checkpoint.get("path")}
-    row |= {"stage": checkpoint.get("stage"), "step": checkpoint.get("step")}
+    row |= {"stage": checkpoint.get("stage"), "step": checkpoint.get("step"), "trained_on": record.get("trained_on")}
     for name in table.metrics:
         low, high = record["intervals"][name] or (None, None)
         row |= {name: record["metrics"][name], f"{name}_low": low, f"{name}_high": high}
@@ -208,12 +239,14 @@ def markdown(table: Table, figures: Mapping[str, str]) -> str:
         figures: picture files, relative to the report, by caption.
     """
     head = ["", *(heading(name, metric) for name, metric in table.columns().items())]
-    rows = [[r["name"], *(_with_interval(r, name, m) for name, m in table.columns().items())] for r in table.records]
+    rows = [[_row_name(r), *(_with_interval(r, name, m) for name, m in table.columns().items())] for r in table.records]
     rows += [
         [f"{row['name']} (published)", *(_published_cell(row, name, m) for name, m in table.columns().items())]
         for row in table.published()
     ]
-    parts = [f"## {table.title}", _grid(head, rows), f"Brackets: 95 % bootstrap interval over {table.unit}."]
+    parts = [f"## {table.title}", _grid(head, rows)]
+    if table.num_groups() >= LEAST_FOR_INTERVALS:
+        parts.append(f"Brackets: 95 % bootstrap interval over {table.num_groups()} groups of {table.unit}.")
     lines = table.notes()
     parts += ["\n".join(f"- {line}" for line in lines)] if lines else []
     parts += _paired_section(table)
@@ -243,9 +276,9 @@ def _paired_section(table: Table) -> list[str]:
         for row, found in tests.items()
     ]
     text = (
-        f"Difference to **{best['name']}**, the best by {table.objective}, in resampled sets of the same {table.unit}: "
-        "95 % interval, and the share of sets in which the row is better. Where checkpoints were chosen on "
-        "these, measure the chosen one on others."
+        f"Difference to **{best['name']}**, the best by {table.objective}, in resampled sets of the same groups of "
+        f"{table.unit}: 95 % interval, and the share of sets in which the row is better. Where checkpoints were "
+        "chosen on these, measure the chosen one on others."
     )
     return ["### Paired tests", text, _grid(head, rows)]
 

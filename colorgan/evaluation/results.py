@@ -77,9 +77,9 @@ class Results:
 def paired_difference(
     arrays: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray], metric: str, *, higher_is_better: bool | None
 ) -> dict[str, float] | None:
-    """Test how much two measurements on the same photos differ, by a paired bootstrap.
+    """Test how much two measurements on the same photos differ, by a paired bootstrap over groups of photos.
 
-    Both values of a pair come from the same resampled set of photos, so what makes a photo hard cancels.
+    Both values of a pair come from the same resampled set of groups, so what makes a photo hard cancels.
 
     Returns:
         `difference` (other minus this, mean over resampled sets), `low` and `high` (95 % interval), and

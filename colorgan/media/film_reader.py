@@ -2,112 +2,60 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from fractions import Fraction
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 
 import av
 import numpy as np
-from av.buffer import Buffer
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from colorgan.files import natural_order
-from colorgan.media.photo import PHOTO_ENDINGS, read_photo
+from colorgan.media.fields import PROGRESSIVE, Deinterlacer, OrderReader, TelecineDetector
+from colorgan.media.film_facts import SWSCALE_MATRIX, FilmFacts, Frame, probe
+from colorgan.media.losses import Losses, lacks_bytes
+from colorgan.media.packets import read_packets
+from colorgan.media.shots import ColorDetector
 
 FILM_ENDINGS = frozenset(
-    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".flv", ".3gp", ".mxf"}
+    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".divx", ".mpg", ".mpeg", ".m2v", ".vob", ".ts", ".mts", ".m2ts"}
+    | {".dv", ".wmv", ".asf", ".flv", ".ogv", ".3gp", ".mxf"}
 )
-
-# Numbers of ITU-T H.273 that every container uses for colour tags
-BT709, UNSPECIFIED, SMPTE170M = 1, 2, 6
-SWSCALE_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}  # H.273 matrix to swscale's own number; others it cannot use
-LIMITED, FULL = 1, 2
-_HD_HEIGHT = 720  # untagged films are BT.709 from this height on, BT.601 below, as players assume
-
 _ATTACHED_PICTURE = 1 << 10  # disposition of cover art
-_EARLY_END_S = 0.5  # a film that ends this much before its stated duration was cut off
-
-
-@dataclass(frozen=True)
-class FilmFacts:
-    """Hold what the coloured film shares with its source.
-
-    Args:
-        width: of the stored pictures, before rotation.
-        height: of the stored pictures.
-        time_base: unit of all time stamps, in seconds.
-        rate: nominal frames a second; time stamps are what counts.
-        pixel_aspect: width of a pixel by its height, None if not stated.
-        matrix: H.273 number of the luma coefficients; for an untagged film the one players assume.
-        color_range: 1 limited (16..235), 2 full.
-        primaries: H.273 number.
-        transfer: H.273 number.
-        display_matrix: nine integers, None where there is none.
-        frames: about how many, None if unknown.
-    """
-
-    width: int
-    height: int
-    time_base: Fraction
-    rate: Fraction
-    pixel_aspect: Fraction | None = None
-    matrix: int = SMPTE170M
-    color_range: int = LIMITED
-    primaries: int = UNSPECIFIED
-    transfer: int = UNSPECIFIED
-    display_matrix: tuple[int, ...] | None = None
-    frames: int | None = None
-
-    @property
-    def quarter_turns(self) -> int:
-        """Count the counterclockwise quarter turns from the stored to the upright picture; 0 for mirrored ones."""
-        a, b, _, c, d = (self.display_matrix or (1, 0, 0, 0, 1))[:5]
-        if a != d or b != -c or (a == 0) == (b == 0):
-            return 0
-        return {(1, 0): 0, (0, -1): 1, (-1, 0): 2, (0, 1): 3}[(int(np.sign(a)), int(np.sign(b)))]
-
-    def gray(self, luma: np.ndarray) -> np.ndarray:
-        """Convert stored luma to gray, 0..255."""
-        if self.color_range == FULL:
-            return luma
-        levels = np.clip(np.rint((np.arange(256) - 16) * 255 / 219), 0, 255).astype(np.uint8)
-        scaled: np.ndarray = levels[luma]
-        return scaled
-
-
-class Frame(NamedTuple):
-    """A picture: time stamp and duration in units of `FilmFacts.time_base`, upright luma (H, W) uint8 as stored."""
-
-    time: int
-    duration: int
-    luma: np.ndarray
 
 
 class FilmReader:
     """Read a film file from its beginning, frame by frame; nothing else is kept in memory.
 
+    After all frames were read, `damage` says what was missing or unreadable, `telecined` whether 24 frames a second
+    seem to be spread over the fields of 30.
+
     Args:
         path: any format FFmpeg reads.
+        deinterlace: make progressive pictures of all.
+        keep_color: give the colours of pictures that have some, shot by shot.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is empty, no film, holds only sound, or not one picture can be decoded.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, deinterlace: bool = False, keep_color: bool = False) -> None:
         if not path.is_file():
             raise FileNotFoundError(f"no film {path}")
         if not path.stat().st_size:
             raise ValueError(f"{path} is empty")
-        self.path = path
+        self.path, self._deinterlace, self._keep_color = path, deinterlace, keep_color
         self.damage: str | None = None
+        self.telecined = False
         try:
             with av.open(str(path)) as container:
-                self.facts = _probe(container, film_stream(container, path))
+                self.facts = probe(container, film_stream(container, path))
         except av.FFmpegError as error:
-            raise ValueError(f"{path} cannot be read as a film: {error.strerror}") from error
+            cut = "; bytes are missing, and with them the way to its index" if lacks_bytes(path) else ""
+            raise ValueError(f"{path} cannot be read as a film: {error.strerror}{cut}") from error
+        if deinterlace:
+            self.facts = replace(self.facts, scan=PROGRESSIVE)
 
     def identity(self) -> dict[str, int | str]:
         """Describe the file, to tell whether it is still the same film."""
@@ -115,84 +63,62 @@ class FilmReader:
         return {"name": self.path.name, "bytes": status.st_size, "modified_ns": status.st_mtime_ns}
 
     def frames(self) -> Iterator[Frame]:
-        """Read the luma of all pictures in the order they are shown; afterwards `damage` says what was unreadable."""
-        last_time = None
-        for picture in self._pictures():
+        """Read the luma of all pictures in the order they are shown."""
+        last_time, turns = None, self.facts.quarter_turns
+        detector, telecine = ColorDetector(), TelecineDetector()
+        for picture, scan in self._pictures():
             time = picture.pts if picture.pts is not None else picture.dts
             if last_time is not None and (time is None or time <= last_time):
                 time = last_time + 1 if time is not None else last_time + max(1, picture.duration)
             last_time = time or 0
-            luma = np.rot90(_luma(picture, self.facts), self.facts.quarter_turns)
-            yield Frame(last_time, picture.duration, np.ascontiguousarray(luma))
+            luma = luma_plane(picture, self.facts)
+            if self.facts.scan != PROGRESSIVE:
+                telecine.see(luma)
+                self.telecined = telecine.found
+            rgb = None
+            if self._keep_color and detector.is_colored(picture):
+                rgb = np.ascontiguousarray(np.rot90(picture.to_ndarray(format="rgb24"), turns))
+            yield Frame(last_time, picture.duration, np.ascontiguousarray(np.rot90(luma, turns)), scan, rgb)
 
     def colors(self) -> Iterator[np.ndarray]:
-        """Read all pictures, (H, W, 3) uint8 each; afterwards `damage` says what was unreadable."""
-        for picture in self._pictures():
+        """Read all pictures, (H, W, 3) uint8 each."""
+        for picture, _ in self._pictures():
             yield np.ascontiguousarray(np.rot90(picture.to_ndarray(format="rgb24"), self.facts.quarter_turns))
 
-    def _pictures(self) -> Iterator[av.VideoFrame]:
-        self.damage = None
-        undecodable, end_s, cut = 0, 0.0, False
+    def _pictures(self) -> Iterator[tuple[av.VideoFrame, int]]:
+        """Decode all pictures, each with its order of fields."""
         with av.open(str(self.path)) as container:
             stream = film_stream(container, self.path)
-            stream.thread_type = "AUTO"
-            packets = container.demux()
-            while True:
+            order = OrderReader(stream)
+            if not self._deinterlace:
+                yield from ((picture, order.scan(picture)) for picture in self._decoded(container, stream))
+                return
+            filter_, _unit = Deinterlacer(), self.facts.time_base
+            for picture in chain(self._decoded(container, stream), [None]):
+                for progressive in filter_.push(picture):
+                    yield progressive, PROGRESSIVE
+
+    def _decoded(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
+        self.damage = None
+        stream.thread_type = "AUTO"
+        losses = Losses(container, stream, self.path, float(self.facts.rate))
+        for read in read_packets(container):
+            losses.read(read)
+            packet = read.packet
+            if packet is not None and packet.stream_index == stream.index and packet.size:
                 try:
-                    packet = next(packets)
-                except StopIteration:
-                    break
-                except av.FFmpegError:  # the file stops inside a packet
-                    cut = True
-                    break
-                if packet.pts is not None:
-                    end_s = max(end_s, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-                if packet.stream_index == stream.index and packet.size:
-                    cut = cut or packet.is_corrupt
-                    try:
-                        yield from stream.decode(packet)
-                    except av.FFmpegError:
-                        undecodable += 1
-            with suppress(av.FFmpegError):
-                yield from stream.decode(None)  # what the decoder still holds
-            stated_s = ((container.start_time or 0) + (container.duration or 0)) / av.time_base
-        if cut or end_s < stated_s - _EARLY_END_S:
-            self.damage = f"it is cut off after {end_s:.1f} s of {stated_s:.1f} s"
-        elif undecodable:
-            self.damage = f"{undecodable} of its packets are damaged"
-
-
-class FolderReader:
-    """Read a folder of frames of one size, in the order of the numbers in their names.
-
-    Args:
-        path: the folder.
-        rate: frames a second.
-    """
-
-    def __init__(self, path: Path, rate: Fraction) -> None:
-        self.path, self.damage = path, None
-        self.files = sorted((f for f in path.iterdir() if f.suffix.lower() in PHOTO_ENDINGS), key=natural_order)
-        if not self.files:
-            raise FileNotFoundError(f"no frames in {path}; looked for {' '.join(sorted(PHOTO_ENDINGS))}")
-        width, height = read_photo(self.files[0]).size
-        matrix = BT709 if height >= _HD_HEIGHT else SMPTE170M
-        self.facts = FilmFacts(width, height, 1 / rate, rate, matrix=matrix, frames=len(self.files))
-
-    def identity(self) -> dict[str, int | str]:
-        """Describe the folder, to tell whether it still holds the same frames."""
-        newest = max(file.stat().st_mtime_ns for file in self.files)
-        return {"name": self.path.name, "frames": len(self.files), "modified_ns": newest}
-
-    def frames(self) -> Iterator[Frame]:
-        """Read all frames; luma is BT.601's, in the limited range that film is stored in."""
-        levels = np.rint(16 + np.arange(256) * 219 / 255).astype(np.uint8)
-        for number, file in enumerate(self.files):
-            photo = read_photo(file)
-            if photo.size != (self.facts.width, self.facts.height):
-                first = f"{self.files[0].name} has {self.facts.width}x{self.facts.height}"
-                raise ValueError(f"{file} has {photo.width}x{photo.height}, but {first}: a film has one size")
-            yield Frame(number, 1, levels[np.asarray(photo.convert("L"))])
+                    pictures = stream.decode(packet)
+                except av.FFmpegError:
+                    losses.undecodable(packet)
+                    continue
+                for picture in pictures:
+                    losses.picture(picture)
+                    yield picture
+        with suppress(av.FFmpegError):
+            for picture in stream.decode(None):  # what the decoder still holds
+                losses.picture(picture)
+                yield picture
+        self.damage = losses.report()
 
 
 def film_stream(container: InputContainer, path: Path) -> VideoStream:
@@ -209,52 +135,25 @@ def film_stream(container: InputContainer, path: Path) -> VideoStream:
     raise ValueError(f"{path} holds no pictures{', only sound' if container.streams.audio else ''}")
 
 
-def _probe(container: InputContainer, stream: VideoStream) -> FilmFacts:
-    try:
-        first = next(container.decode(stream))
-    except (StopIteration, av.error.EOFError):
-        raise ValueError(f"{container.name} holds no picture that can be decoded") from None
-    rate = stream.guessed_rate or stream.average_rate or Fraction(25)
-    unit = stream.time_base or Fraction(1, av.time_base)
-    seconds = stream.duration * unit if stream.duration else Fraction(container.duration or 0, av.time_base)
-    is_rgb, is_gray = first.format.is_rgb, first.format.name.startswith(("gray", "mono"))
-    matrix = int(first.colorspace)
-    if matrix not in SWSCALE_MATRIX or is_rgb:
-        matrix = BT709 if first.height >= _HD_HEIGHT else SMPTE170M
-    full = not is_rgb and (int(first.color_range) == FULL or first.format.name.startswith("yuvj") or is_gray)
-    turned = first.side_data.get("DISPLAYMATRIX")
-    return FilmFacts(
-        first.width,
-        first.height,
-        time_base=unit,
-        rate=rate,
-        pixel_aspect=stream.sample_aspect_ratio,
-        matrix=matrix,
-        color_range=FULL if full else LIMITED,
-        primaries=int(first.color_primaries),
-        transfer=int(first.color_trc),
-        display_matrix=tuple(np.frombuffer(bytes(turned), np.int32).tolist()) if isinstance(turned, Buffer) else None,
-        frames=stream.frames or round(seconds * rate) or None,
-    )
-
-
-def _luma(picture: av.VideoFrame, facts: FilmFacts) -> np.ndarray:
-    """Take the luma plane (H, W) uint8 as it is stored; deeper, packed and RGB pictures are converted first."""
-    layout, size = picture.format, (picture.width, picture.height)
-    as_stored = layout.components[0].bits == 8 and layout.is_planar and not layout.is_rgb
-    if not (as_stored or layout.name == "gray") or size != (facts.width, facts.height):
+def luma_plane(picture: av.VideoFrame, facts: FilmFacts) -> np.ndarray:
+    """Take the luma plane (H, W) as it is stored, uint8 or uint16; packed and RGB pictures are converted first."""
+    layout = picture.format
+    planar = layout.name.startswith("gray") or (layout.is_planar and not layout.is_rgb)
+    high_bits = layout.name.startswith(("p0", "p2", "p4"))  # p010le and its kind keep values in the upper bits
+    as_stored = planar and layout.components[0].bits == facts.depth and not high_bits and not layout.name.endswith("be")
+    if not as_stored or (picture.width, picture.height) != (facts.width, facts.height):
         picture = picture.reformat(
             facts.width,
             facts.height,
-            "yuv444p",
+            "yuv444p" if facts.depth == 8 else f"yuv444p{facts.depth}le",
             dst_colorspace=SWSCALE_MATRIX[facts.matrix],
             dst_color_range=facts.color_range,
         )
-    return first_plane(picture)
+    return plane_values(picture, 0, facts.depth)
 
 
-def first_plane(picture: av.VideoFrame) -> np.ndarray:
-    """View the values (H, W) uint8 of a picture's first plane."""
-    plane = picture.planes[0]
-    values: np.ndarray = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
-    return values[:, : plane.width]
+def plane_values(picture: av.VideoFrame, number: int, depth: int) -> np.ndarray:
+    """View the values (H, W) of a plane, uint8 or uint16."""
+    plane, kind = picture.planes[number], np.dtype(np.uint8 if depth == 8 else "<u2")
+    rows: np.ndarray = np.frombuffer(memoryview(plane), kind).reshape(plane.height, plane.line_size // kind.itemsize)
+    return rows[:, : plane.width]

@@ -18,6 +18,7 @@ def picture_sheet(
     labels: Sequence[str] = (),
     gap: int = 4,
     num_blocks: int = 1,
+    title: str = "",
 ) -> Image.Image:
     """Lay rows of pictures out on white.
 
@@ -27,14 +28,17 @@ def picture_sheet(
         labels: labels left of the rows.
         gap: pixels between pictures.
         num_blocks: rows are parted into so many blocks side by side, each with its own labels.
+        title: a line above all.
     """
     width, height = (max(picture.size[axis] for row in rows for picture in row) for axis in (0, 1))
-    left, top = _LABEL_WIDTH if labels else 0, _LINE if columns else 0
+    above = _LINE if title else 0
+    left, top = _LABEL_WIDTH if labels else 0, above + (_LINE if columns else 0)
     num_lines, block_width = -(-len(rows) // num_blocks), left + len(rows[0]) * (width + gap) - gap
     distance = block_width + (_MARGIN if columns or labels else gap)
     size = (block_width + (num_blocks - 1) * distance, top + num_lines * (height + gap) - gap)
     sheet = Image.new("RGB", size, "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    draw.text((0, 2), title, "black", font)
     for number, row in enumerate(rows):
         block, line = divmod(number, num_lines)
         x, y = block * distance, top + line * (height + gap)
@@ -43,7 +47,7 @@ def picture_sheet(
         for column, picture in enumerate(row):
             place = x + left + column * (width + gap)
             if columns and line == 0:
-                draw.text((place, 2), _shortened(columns[column], draw, font, width), "black", font)
+                draw.text((place, above + 2), _shortened(columns[column], draw, font, width), "black", font)
             sheet.paste(picture, (place, y))
     return sheet
 

@@ -13,6 +13,10 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 from colorgan.color import quantize
 from colorgan.networks.weights import FoundWeights
 
+LEAST_FOR_INTERVALS = 10  # groups; a bootstrap over fewer gives intervals that are too narrow to be called 95 %
+# Groups of photos that a distance between two sets needs: drawn anew from 600 photos, so many put gray, mean tint and
+# another photo's colours in their right order in at least 95 of 100 draws, 20 do not (docs/evaluation.md).
+LEAST_FOR_SETS = 30
 _RANGE_ROUNDING = 1e-3  # of float pictures; a tenth of that would refuse honest half precision
 
 
@@ -22,6 +26,7 @@ class PictureMetric(Metric):
     Attributes:
         needs_truth: False if the photos are not looked at, so black-and-white photos can be measured too.
         least_photos: below so many photos the number is descriptive only.
+        least_groups: below so many independent groups of photos the number means nothing, and tables leave it out.
         decimals: worth printing.
         packages: whose code decides the value; their versions are part of the protocol.
         weights: of the network that judges; None if there is none.
@@ -33,6 +38,7 @@ class PictureMetric(Metric):
     higher_is_better: bool | None = None
     needs_truth = True
     least_photos = 0
+    least_groups = 0
     decimals = 2
     weights: FoundWeights | None = None
 
@@ -48,11 +54,21 @@ class PictureMetric(Metric):
         """Name the network behind the number, as records of checkpoints do; None if there is none."""
         return None
 
-    def replicates(self, counts: Tensor) -> Tensor:
+    def over_groups(self, groups: Tensor) -> Tensor:
+        """Compute the value where pictures come in groups that are no independent evidence, crops of one photo.
+
+        Args:
+            groups: (N,), the number of each picture's group.
+        """
+        value: Tensor = self.compute()
+        return value
+
+    def replicates(self, counts: Tensor, groups: Tensor | None = None) -> Tensor:
         """Compute the metric on resampled sets, for bootstrap intervals and paired tests.
 
         Args:
-            counts: (R, N), how often each of the N pictures is in each of R resampled sets; rows sum to N.
+            counts: (R, G), how often each of the G groups is in each of R resampled sets; rows sum to G.
+            groups: (N,), the number of each picture's group; None: each picture is one of its own.
 
         Returns:
             (R,) in double precision; metrics that are dear to compute may answer for the first rows only.
@@ -104,10 +120,9 @@ class MeanOverPictures(PictureMetric):
         values: Tensor = dim_zero_cat(self.per_picture)
         return values
 
-    def replicates(self, counts: Tensor) -> Tensor:
-        """Compute weighted means."""
-        values = self.value_of_each()
-        return counts.to(values) @ values / len(values)
+    def replicates(self, counts: Tensor, groups: Tensor | None = None) -> Tensor:
+        """Compute means over the pictures of the groups drawn."""
+        return weighted_means(self.value_of_each(), counts, groups)
 
 
 def gather_from_processes(state: Tensor, group: Any = None) -> list[Tensor]:
@@ -140,15 +155,33 @@ def check_pictures(fake_rgb: Tensor, rgb: Tensor) -> None:
             )
 
 
-def resampling_counts(num_pictures: int, num_replicates: int, *, seed: int = 0) -> Tensor:
-    """Count how often each picture is drawn in each of a bootstrap's resampled sets.
+def too_few(metric: PictureMetric, num_groups: int) -> str:
+    """Say why so many groups of photos cannot carry a metric; empty if they can."""
+    if num_groups >= metric.least_groups:
+        return ""
+    return f"needs {metric.least_groups} independent groups of photos; here are {num_groups}"
+
+
+def weighted_means(values: Tensor, counts: Tensor, groups: Tensor | None) -> Tensor:
+    """Average values (N,) over the pictures of the groups that each row of `counts` (see `replicates`) draws."""
+    counts = of_each_picture(counts.to(values), groups)
+    return counts @ values / counts.sum(dim=1)
+
+
+def of_each_picture(counts: Tensor, groups: Tensor | None) -> Tensor:
+    """Turn counts of groups, (R, G), into counts of pictures, (R, N)."""
+    return counts if groups is None else counts[:, groups.to(counts.device)]
+
+
+def resampling_counts(num_groups: int, num_replicates: int, *, seed: int = 0) -> Tensor:
+    """Count how often each group of pictures is drawn in each of a bootstrap's resampled sets.
 
     A pure function of its arguments: replicates of two checkpoints on the same photos are pairs.
 
     Returns:
-        (num_replicates, num_pictures) float64; rows sum to num_pictures.
+        (num_replicates, num_groups) float64; rows sum to num_groups.
     """
     generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randint(num_pictures, (num_replicates, num_pictures), generator=generator)
-    counts = torch.zeros(num_replicates, num_pictures, dtype=torch.float64)
+    drawn = torch.randint(num_groups, (num_replicates, num_groups), generator=generator)
+    counts = torch.zeros(num_replicates, num_groups, dtype=torch.float64)
     return counts.scatter_add_(1, drawn, torch.ones_like(drawn, dtype=torch.float64))

@@ -9,7 +9,7 @@ from torch import Tensor
 from torchmetrics.utilities.data import dim_zero_cat
 
 from colorgan.color import quantize, rgb_to_lab
-from colorgan.metrics.base import PictureMetric, check_pictures
+from colorgan.metrics.base import LEAST_FOR_SETS, PictureMetric, check_pictures
 from colorgan.ranges import NotNegative
 
 _SIZE, _GRID = 64, 8  # pixels and places a side
@@ -44,6 +44,7 @@ class ChromaDistance(PictureMetric):
     """
 
     higher_is_better = False
+    least_groups = LEAST_FOR_SETS
     packages = ("kornia", "torchmetrics")
     of_picture: list[Tensor]
     of_places: list[Tensor]
@@ -74,16 +75,27 @@ class ChromaDistance(PictureMetric):
         places = dim_zero_cat(self.of_places)
         if len(places) < 2:
             return torch.tensor(float("nan"))
-        return self.replicates(places.new_ones(1, len(places)))[0].float()
+        return self.over_groups(torch.arange(len(places), device=places.device)).float()
 
-    def replicates(self, counts: Tensor) -> Tensor:
-        """Compute distances of resampled sets; copies of a photo are no pair."""
-        picture, places = dim_zero_cat(self.of_picture), dim_zero_cat(self.of_places)
+    def over_groups(self, groups: Tensor) -> Tensor:
+        """Compute the distance over pairs of different groups; NaN for fewer than two."""
+        return self.replicates(torch.ones(1, int(groups.max()) + 1), groups)[0]
+
+    def replicates(self, counts: Tensor, groups: Tensor | None = None) -> Tensor:
+        """Compute distances of resampled sets; pictures of one group, and copies of a picture, are no pair."""
+        picture, places = dim_zero_cat(self.of_picture), dim_zero_cat(self.of_places).unsqueeze(1)
         counts = counts.to(picture)
-        total, squares = counts.sum(dim=1), counts.square()
+        groups = torch.arange(len(picture)) if groups is None else groups
+        sums = [
+            values.new_zeros(counts.shape[1], values.shape[1]).index_add_(0, groups.to(values.device), values)
+            for values in (picture, places, torch.ones_like(places))
+        ]
+        picture, places, sizes = sums
+        total, squares = (counts @ sizes).squeeze(1), counts.square()
         same = squares @ picture.square().sum(dim=1)
-        of_sets = ((counts @ picture).square().sum(dim=1) - same) / (total.square() - squares.sum(dim=1))
-        return 1000 * (of_sets + self.place_weight * (counts @ places) / total)
+        pairs = total.square() - squares @ sizes.square().squeeze(1)
+        of_sets = ((counts @ picture).square().sum(dim=1) - same) / pairs
+        return 1000 * (of_sets + self.place_weight * (counts @ places).squeeze(1) / total)
 
 
 def _mean_waves(rgb: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from torch import Tensor
 from torchmetrics.utilities.data import dim_zero_cat
 
 from colorgan.color import colorfulness, quantize
-from colorgan.metrics.base import MeanOverPictures, PictureMetric, check_pictures
+from colorgan.metrics.base import MeanOverPictures, PictureMetric, check_pictures, weighted_means
 
 _FORMULAS = ("signed", "abs")
 
@@ -82,7 +82,6 @@ class ColorfulnessDifference(PictureMetric):
         """Compute the absolute difference of the two means."""
         return self._differences().mean().abs().float()
 
-    def replicates(self, counts: Tensor) -> Tensor:
-        """Compute absolute differences of weighted means."""
-        differences = self._differences()
-        return (counts.to(differences) @ differences / len(differences)).abs()
+    def replicates(self, counts: Tensor, groups: Tensor | None = None) -> Tensor:
+        """Compute absolute differences of the means over resampled sets."""
+        return weighted_means(self._differences(), counts, groups).abs()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torchmetrics.utilities.data import dim_zero_cat
 
-from colorgan.metrics.base import PictureMetric, check_pictures
+from colorgan.metrics.base import LEAST_FOR_SETS, PictureMetric, check_pictures, of_each_picture
 from colorgan.metrics.judges import load_judge
 
 _KERNEL_ROWS = 1024  # of the kernel matrix at once: 50,000 photos need 0.4 GB
@@ -22,6 +22,7 @@ class FeatureDistance(PictureMetric):
     """
 
     higher_is_better = False
+    least_groups = LEAST_FOR_SETS
     packages = ("timm", "torchvision", "torchmetrics")
     fake_features: list[Tensor]
     real_features: list[Tensor]
@@ -53,8 +54,8 @@ class FeatureDistance(PictureMetric):
         """List the features of all pictures and of all photos so far, (N, C) in double precision."""
         return dim_zero_cat(self.fake_features).double(), dim_zero_cat(self.real_features).double()
 
-    def distances(self, counts: Tensor) -> Tensor:
-        """Compute the distance with each pair of picture and photo counted as a row of `counts` (R, N) says."""
+    def distances(self, counts: Tensor, groups: Tensor) -> Tensor:
+        """Compute the distance with pictures counted as a row of `counts` (R, N) says, given the group of each."""
         raise NotImplementedError
 
     def compute(self) -> Tensor:
@@ -62,11 +63,18 @@ class FeatureDistance(PictureMetric):
         fake, _ = self.sets()
         if len(fake) < 2:
             return torch.tensor(float("nan"))
-        return self.distances(fake.new_ones(1, len(fake)))[0].float()
+        return self.over_groups(torch.arange(len(fake), device=fake.device)).float()
 
-    def replicates(self, counts: Tensor) -> Tensor:
+    def over_groups(self, groups: Tensor) -> Tensor:
+        """Compute the distance of groups of pictures."""
+        return self.distances(self.sets()[0].new_ones(1, len(groups)), groups)[0]
+
+    def replicates(self, counts: Tensor, groups: Tensor | None = None) -> Tensor:
         """Compute the distances of resampled sets."""
-        return self.distances(counts.to(self.sets()[0]))
+        fake, _ = self.sets()
+        groups = torch.arange(len(fake)) if groups is None else groups
+        groups = groups.to(fake.device)
+        return self.distances(of_each_picture(counts.to(fake), groups), groups)
 
 
 class KernelDistance(FeatureDistance):
@@ -99,8 +107,8 @@ class KernelDistance(FeatureDistance):
         """Also say which pairs count."""
         return {**super().describe(), "paired": self.paired}
 
-    def distances(self, counts: Tensor) -> Tensor:
-        """Compute 1000 times the estimate; copies of an item in a resampled set are no pair either."""
+    def distances(self, counts: Tensor, groups: Tensor) -> Tensor:
+        """Compute 1000 times the estimate; items of one group, and copies of an item, are no pair either."""
         fake, real = self.sets()
         size, count = fake.shape[1], fake.shape[0]
         same, cross = counts.new_zeros(len(counts)), counts.new_zeros(len(counts))
@@ -108,12 +116,14 @@ class KernelDistance(FeatureDistance):
             rows = slice(start, start + _KERNEL_ROWS)
             weight = counts[:, rows]
             kernels = [(a[rows] @ b.T / size + 1) ** 3 for a, b in ((fake, fake), (real, real), (fake, real))]
+            related = groups[rows].unsqueeze(1) == groups
             for kernel in kernels if self.paired else kernels[:2]:
-                kernel.diagonal(offset=start).zero_()
+                kernel.masked_fill_(related, 0)
             same += (weight @ (kernels[0] + kernels[1]) * counts).sum(dim=1)
             cross += (weight @ kernels[2] * counts).sum(dim=1)
         total = counts.sum(dim=1).square()
-        different = total - counts.square().sum(dim=1)
+        of_groups = counts.new_zeros(len(counts), int(groups.max()) + 1).index_add_(1, groups, counts)
+        different = total - of_groups.square().sum(dim=1)
         return 1000 * (same / different - 2 * cross / (different if self.paired else total))
 
 
@@ -128,19 +138,19 @@ class FrechetDistance(FeatureDistance):
 
     least_photos = 2048  # fewer leave the covariance of 2,048 features singular
 
-    def distances(self, counts: Tensor) -> Tensor:
-        """Compute the distance of each resampled set."""
+    def distances(self, counts: Tensor, groups: Tensor) -> Tensor:
+        """Compute the distance of each resampled set; the fit knows of no groups."""
         fake, real = self.sets()
         return torch.stack([_frechet(fake, real, row) for row in counts])
 
-    def replicates(self, counts: Tensor) -> Tensor:
+    def replicates(self, counts: Tensor, groups: Tensor | None = None) -> Tensor:
         """Compute distances of the first resampled sets, shifted to the value of the whole set.
 
         A resampled set has fewer distinct photos, which lifts the biased distance; its spread is what counts.
         """
         fake, _ = self.sets()
         few, many = _FRECHET_REPLICATES
-        resampled = super().replicates(counts[: few if len(fake) <= fake.shape[1] else many])
+        resampled = super().replicates(counts[: few if len(fake) <= fake.shape[1] else many], groups)
         return resampled - resampled.mean() + self.compute()
 
 

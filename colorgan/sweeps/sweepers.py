@@ -11,6 +11,7 @@ pruned. The Optuna plugin of Hydra asks for Optuna 2 and hides the trial from th
 import hashlib
 import re
 import sys
+import time
 import traceback
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -87,11 +88,15 @@ class TrialSweeper(Sweeper):
         fixed = {key: o.get_value_element_as_str() for key, o in by_key.items() if key not in swept}
         if own := {"name", "runs_dir"} & swept.keys():
             raise ValueError(f"{own.pop()} cannot be swept: trials are named after what is")
+        if "test_size" in swept:
+            raise ValueError("test_size cannot be swept: trials are compared at one size")
         fixed.pop("name", None)
         HydraConfig.instance().set_config(self.common)  # the default name reads the chosen experiment from it
         self.name = str(self.common.name) if "name" in by_key else f"{self.common.name}-sweep"
         check_name(self.name)
         self.folder, self.fixed = Path(self.common.runs_dir) / self.name, fixed
+        self.test_size = self.common.test_size or _last_size(self.common.schedule)
+        fixed["test_size"] = str(self.test_size or "null")  # else each trial is measured at the size it trained at
         if (self.folder / "config.yaml").exists():
             raise ValueError(f"{self.folder} is a run; give the sweep its own folder with name=...")
         self.run_trials(swept)
@@ -134,7 +139,8 @@ class TrialSweeper(Sweeper):
         write_json(self.folder / name / "failed.json", facts)
 
     def _report(self) -> None:
-        from colorgan.sweeps.runs import find_runs, print_runs
+        from colorgan.sweeps.runs import find_runs
+        from colorgan.sweeps.sections import print_runs
 
         print_runs(find_runs(self.folder))
         if self.failures:
@@ -187,7 +193,12 @@ class StudySweeper(TrialSweeper):
         searched = {key: override for key, override in swept.items() if key != "seed"}
         if not searched:
             raise ValueError("sweep=optuna has nothing to search: give KEY=interval(a,b), or KEY=a,b")
-        study = self._open_study(swept)
+        from colorgan.training.run_folder import locked
+
+        with locked(self.folder):  # two commands would take up each other's trials
+            self._search(self._open_study(swept), searched, seeds)
+
+    def _search(self, study: "optuna.Study", searched: Mapping[str, Override], seeds: list[str | None]) -> None:
         space = {key: _distribution(override) for key, override in searched.items()}
         waiting = [_reopen(study, trial) for trial in study.trials if not trial.state.is_finished()]
         while waiting or len(study.trials) < self.num_trials:
@@ -201,17 +212,14 @@ class StudySweeper(TrialSweeper):
             import optuna
         except ImportError as error:
             raise ValueError("sweep=optuna needs Optuna: pip install -e .[sweep]") from error
-        from colorgan.sweeps.runs import higher_is_better
+        from colorgan.sweeps.sections import higher_is_better
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.folder.mkdir(parents=True, exist_ok=True)
         self.storage = self.storage or f"sqlite:///{(self.folder / 'study.db').resolve()}"
         direction: Literal["maximize", "minimize"] = (
             "maximize" if higher_is_better(self.common, self.common.objective) else "minimize"
         )
-        study = optuna.create_study(
-            storage=self.storage, study_name=self.name, direction=direction, load_if_exists=True
-        )
+        study = _create_study(self.storage, self.name, direction)
         # A sampler begins anew with each command: seeded alike, it would suggest again what was tried.
         seed = self.common.seed + len(study.trials)
         study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=self.parallel > 1)
@@ -244,15 +252,19 @@ class StudySweeper(TrialSweeper):
             swept = [{key: str(value) for key, value in trial.params.items()} for trial in batch]
             given = [values_of if seed is None else {**values_of, "seed": seed} for values_of in swept]
             extra = [
-                [f"+trial.storage={_quoted(str(self.storage))}", f"+trial.id={trial._trial_id}"]
-                if self.prune and seed == seeds[0]  # one curve a trial is enough to prune by
-                else []
+                [f"+trial.objective={self.common.objective}"]
+                + [f"+trial.storage={_quoted(str(self.storage))}", f"+trial.id={trial._trial_id}"]
+                * (self.prune and seed == seeds[0])  # one curve a trial is enough to prune by
                 for trial in batch
             ]
             alive = []
-            for trial, job in zip(batch, self.launch(given, extra), strict=True):
+            for trial, swept_values, job in zip(batch, given, self.launch(given, extra), strict=True):
                 value = job._return_value
-                if isinstance(value, float) and value == value:
+                if (
+                    isinstance(value, float)
+                    and value == value
+                    and self._comparable(study, trial_name(swept_values), seed)
+                ):
                     values[trial.number].append(value)
                     alive.append(trial)
                 else:
@@ -264,6 +276,24 @@ class StudySweeper(TrialSweeper):
         for trial in batch:
             study.tell(trial, fmean(values[trial.number]))
 
+    def _comparable(self, study: "optuna.Study", name: str, seed: str | None) -> bool:
+        """Tell whether a trial was measured as the first one under this seed was; write down one that was not."""
+        from colorgan.sweeps.runs import find_runs
+
+        (run,) = find_runs(self.folder / name)
+        measured = [m for m in run.measurements if m.setting["image_size"] == self.test_size][-1]
+        photos, setting, key = list(measured.photos), measured.setting, f"measured, seed {seed}"
+        first = study.user_attrs.get(key, [photos, setting])
+        study.set_user_attr(key, first)
+        if [photos, setting] == first:
+            return True
+        problem = (
+            f"measured on {photos[1]} photos, the first trial on {first[0][1]}; these, or how they were measured, "
+            f"differ, and {self.common.objective} cannot be compared"
+        )
+        self._write_down(name, ValueError(problem))
+        return False
+
 
 def register_sweepers() -> None:
     """Tell Hydra of these classes, under the names that configs/hydra/sweeper gives them.
@@ -273,6 +303,25 @@ def register_sweepers() -> None:
     """
     for sweeper in (GridSweeper, StudySweeper):
         Plugins.instance().class_name_to_class[f"hydra_plugins.colorgan.{sweeper.__name__}"] = sweeper
+
+
+def _create_study(storage: str, name: str, direction: Literal["maximize", "minimize"]) -> "optuna.Study":
+    """Open a study, or make it; another sweep may be making the tables of the same file at this moment."""
+    import optuna
+    from sqlalchemy.exc import DBAPIError
+
+    for wait_s in (0.5, 1.0, 2.0, 4.0):
+        try:
+            return optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
+        except (DBAPIError, RuntimeError):  # the latter where the tables have no version yet
+            time.sleep(wait_s)
+    return optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
+
+
+def _last_size(schedule: DictConfig) -> int | None:
+    """Find the size of the last stage; None where the schedule is wrong, as each trial will say."""
+    names = [*schedule.first, *(schedule.repeat if schedule.times else [])]
+    return schedule.stages[names[-1]].image_size if names and names[-1] in schedule.stages else None
 
 
 def _reopen(study: "optuna.Study", trial: "optuna.trial.FrozenTrial") -> "optuna.Trial":

@@ -140,8 +140,9 @@ def stage_callbacks(
     ]
     if config.trainer.get("enable_progress_bar", True):
         callbacks.append(StageProgressBar(f"{stage.index}/{num_stages} {stage.name}", entry.batch_size))
-    if "id" in config.get("trial", {}):  # a sweep that prunes says which trial this is
-        callbacks.append(PruneTrial(**config.trial, objective=config.objective))
+    # A sweep that prunes says which trial this is; values of pictures of another size are no reason to end it.
+    if "id" in config.get("trial", {}) and entry.image_size == (config.test_size or entry.image_size):
+        callbacks.append(PruneTrial(**config.trial))
     if entry.ema_decay is not None and trains_generator:
         callbacks.append(GeneratorEMA(entry.ema_decay))  # behind those that use the average in validation
     return callbacks

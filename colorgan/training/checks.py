@@ -15,6 +15,8 @@ from torchmetrics import MetricCollection
 from colorgan.checkpoint import load_generator, read_tensors
 from colorgan.config import check_complete, check_name, class_of
 from colorgan.data.library import PhotoLibrary, Split
+from colorgan.evaluation.photos import PhotoSet
+from colorgan.metrics.base import too_few
 from colorgan.networks.spectral import largest_singular_value, spectral_norms
 from colorgan.training.options import TrainOptions
 from colorgan.training.plan import PlannedStage
@@ -105,6 +107,24 @@ def check_held_out(library: PhotoLibrary, splits: Sequence[Mapping[str, Any]], c
             f"init_from={config.init_from}: the runs behind it trained on all photos that seed={config.seed} holds out "
             f"here, so the result could not be measured; take seed={seeds}, or a larger data.validation_share, got "
             f"{config.data.validation_share:g}"
+        )
+
+
+def check_test(photos: PhotoSet, metrics: MetricCollection, objective: str) -> None:
+    """Refuse a trial of a search whose final table would be too small for the objective.
+
+    Args:
+        photos: that the result will be measured on.
+        metrics: of the final table.
+        objective: of the search.
+
+    Raises:
+        ValueError: names the keys.
+    """
+    if reason := too_few(metrics[objective], photos.num_groups):  # type: ignore[arg-type]
+        raise ValueError(
+            f"objective={objective} {reason} held out; a search needs a metric that the final table shows, such as "
+            "objective=psnr, or a larger data.validation_share"
         )
 
 

@@ -47,6 +47,7 @@ class TrainOptions:
     save_every: Count
     channels_last: bool
     objective: str
+    test_size: Count | None
     scale: str | None
     motion: MotionPanel | None = None
     trial: Mapping[str, str | int] | None = None

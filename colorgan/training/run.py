@@ -68,7 +68,7 @@ def _measure(schedule: Schedule, final: Path) -> Run:
     """Measure the first stage and the result on the photos held out; print, draw and write what comes out."""
     config, first = schedule.config, schedule.plan[0]
     checkpoints = {first.name: first.folder / "handover.safetensors", "final": final}
-    size = schedule.plan[-1].entry.image_size
+    size = schedule.test_size
     gray_rule = read_header(final)["gray_rule"]
     photos, clips = schedule.test_photos(size, gray_rule), schedule.moved_photos(size, gray_rule)
     results = Results(schedule.folder / "evaluation")
@@ -113,7 +113,7 @@ def _colorize_film(film: str, checkpoint: Path, photos: PhotoSet, out: Path) -> 
             source = Path(folder)
             for number, frame in enumerate(grainy_pan(photos)):
                 frame.save(source / f"{number:05d}.png")
-        options = FilmOptions(compare=True, overwrite=True)
+        options = FilmOptions(compare=True, overwrite=True, recolor=True)
         colorize_film(source, out, lambda: Colorizer.load(checkpoint), checkpoint, options)
 
 

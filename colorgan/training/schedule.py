@@ -22,6 +22,7 @@ from pytorch_lightning.loggers import Logger
 
 from colorgan.callbacks import Records, StopRequest, warn_of_result
 from colorgan.checkpoint import find_checkpoint, read_header
+from colorgan.color import GRAY_RULES
 from colorgan.config import build, build_datamodule, build_metrics, plain
 from colorgan.data.library import PhotoLibrary, Split, write_manifest
 from colorgan.evaluation.clips import MotionClips, MotionPanel
@@ -43,6 +44,7 @@ from colorgan.training.checks import (
     check_precision,
     check_processes,
     check_stage,
+    check_test,
 )
 from colorgan.training.plan import PlannedStage, plan_stages, trained_through
 from colorgan.training.processes import Processes
@@ -117,6 +119,10 @@ class Schedule:
     def _examine(self) -> PhotoLibrary:
         library = self.datamodule.examine(min_size=self.largest_size)
         check_held_out(library, self.splits(), self.config)
+        if "objective" in self.config.get("trial", {}):  # a search that needs the value
+            check_test(self.test_photos(self.test_size, GRAY_RULES[0]), self.metrics, self.config.objective)
+        elif self.config.test_size:
+            self.test_photos(self.test_size, GRAY_RULES[0])  # fails now if no photo is so large
         self.plan = self.plan_for(self.datamodule.num_training())
         if unknown := [stage.name for stage in self.plan if not stage.entry.steps]:
             raise ValueError(
@@ -202,6 +208,11 @@ class Schedule:
     def largest_size(self) -> int:
         """Height and width of the largest training pictures, in pixels."""
         return max(stage.entry.image_size for stage in self.plan)
+
+    @property
+    def test_size(self) -> int:
+        """Side of the pictures at which the result is measured, in pixels."""
+        return int(self.config.test_size or self.plan[-1].entry.image_size)
 
     def plan_for(self, num_photos: int | None) -> list[PlannedStage]:
         """List the stages, with the steps that so many training photos make."""

@@ -8,15 +8,18 @@ import time
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
-from film_fixture import make_clip, packets, pictures
+from film_fixture import make_clip, packets, photo, pictures, scans
 from PIL import Image
 
 from colorgan.checkpoint import load_generator, read_header, save_checkpoint
 from colorgan.colorize import Colorizer, pipeline
 from colorgan.colorize.film import FilmOptions
+from colorgan.media.fields import ScanMarker, weave
+from colorgan.media.film_reader import FilmReader
 from colorgan.media.film_writer import FilmWriter
 
 ROOT = Path(__file__).parents[2]
@@ -46,10 +49,14 @@ def vivid(run, place):
 
 @pytest.fixture
 def colorize(vivid, command):
-    """`colorgan colorize SOURCE --checkpoint ... --out OUT WORDS`: exit code, output and error."""
+    """`colorgan colorize SOURCE --checkpoint ... --out OUT WORDS`: exit code, output and error.
 
-    def run_it(source, out, *words):
-        return command("colorize", source, "--checkpoint", vivid, "--out", out, *words)
+    The clips are in colour: `recolor=False` leaves them so.
+    """
+
+    def run_it(source, out, *words, recolor=True):
+        recolored = ["--recolor"] if recolor and source.suffix != ".png" else []
+        return command("colorize", source, "--checkpoint", vivid, "--out", out, *words, *recolored)
 
     return run_it
 
@@ -64,6 +71,113 @@ def test_a_film_keeps_frames_times_and_sound_and_gets_colours(colorize, tmp_path
     assert packets(tmp_path / "out.mp4", "audio") == packets(source, "audio")
     assert max(np.ptp(rgb.astype(int), axis=2).max() for *_, rgb in after) > 20
     assert not list(tmp_path.glob("*.parts"))
+
+
+def test_shots_in_colour_are_left_and_named_or_colorized_on_request(colorize, tmp_path):
+    source = tmp_path / "a.mkv"
+    gray, bright = (
+        make_clip(tmp_path / f"{name}.mkv", codec="ffv1", gray=name == "gray") for name in ("gray", "bright")
+    )
+    with av.open(str(source), "w") as film:
+        stream = None
+        for number, part in enumerate((gray, bright, gray)):
+            with av.open(str(part)) as container:
+                stream = stream or film.add_stream_from_template(container.streams.video[0], opaque=True)
+                for packet in container.demux(video=0):
+                    if packet.dts is not None:
+                        packet.pts = packet.dts = packet.pts + number * 834
+                        packet.stream = stream
+                        film.mux(packet)
+    code, said, err = colorize(source, tmp_path / "out.mkv", recolor=False)
+    assert code == 0, err
+    assert "60 frames" in said
+    assert err == "in colour already and left as it is: 0.83-1.67 s; --recolor colorizes that too\n"
+    before, after = pictures(source), pictures(tmp_path / "out.mkv")
+    for number, ((_, luma, rgb), (_, kept, colored)) in enumerate(zip(before, after, strict=True)):
+        assert np.array_equal(luma, kept)
+        change = np.abs(rgb.astype(int) - colored).mean()
+        assert change < 1.5 if 20 <= number < 40 else change > 5
+    code, _, err = colorize(source, tmp_path / "all.mkv", "--smooth", "0.8")
+    assert (code, err) == (0, "")
+    assert np.abs(pictures(tmp_path / "all.mkv")[30][2].astype(int) - before[30][2]).mean() > 5
+
+
+def test_an_interlaced_film_is_colorized_field_by_field(colorize, tmp_path, monkeypatch):
+    source, seen = make_clip(tmp_path / "a.mkv", codec="ffv1", scan=3, frames=4), []
+    original = Colorizer.colorize_frames
+
+    def watch(self, frames, **options):
+        frames = list(frames)
+        seen.extend(frames)
+        return original(self, frames, **options)
+
+    monkeypatch.setattr(Colorizer, "colorize_frames", watch)
+    assert colorize(source, tmp_path / "out.mkv")[0] == 0
+    assert scans(tmp_path / "out.mkv") == [3] * 4
+    assert [frame.shape for frame in seen] == [(48, 64)] * 8
+    luma = FilmReader(source).facts.gray(pictures(source)[0][1])
+    assert np.array_equal(seen[0][0::2], luma[0::2])
+    assert np.array_equal(seen[1][1::2], luma[1::2])
+    colorize(source, tmp_path / "plain.mkv", "--deinterlace")
+    assert scans(tmp_path / "plain.mkv") == [1] * 4
+
+
+def test_sound_that_cannot_be_copied_is_converted_and_named(colorize, tmp_path):
+    source = make_clip(tmp_path / "a.avi", codec="mpeg4", audio="pcm_s16le")
+    code, _, err = colorize(source, tmp_path / "out.mp4")
+    assert code == 0
+    assert "audio stream 1 (pcm_s16le) becomes flac, without loss: .mp4 cannot hold it as it is" in err
+    assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", [[], ["--resume"]])
+def test_sound_that_cannot_be_kept_is_refused_before_any_work(colorize, tmp_path, words):
+    source = make_clip(tmp_path / "a.avi", codec="mpeg4", audio="pcm_f32le")
+    code, _, err = colorize(source, tmp_path / "out.mp4", *words)
+    assert code == 2
+    assert "pcm_f32le" in err
+    assert ".mkv or .mov" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.avi"]
+
+
+def test_a_hole_is_told_with_its_place_and_sound_stays_in_step(colorize, tmp_path):
+    source = make_clip(tmp_path / "a.mkv", codec="ffv1", audio="flac", frames=60)
+    data = source.read_bytes()
+    clusters = [place for place in range(len(data)) if data.startswith(b"\x1f\x43\xb6\x75", place)]
+    source.write_bytes(data[: clusters[1]] + data[clusters[2] :])
+    code, _, err = colorize(source, tmp_path / "out.mp4")
+    assert code == 2
+    assert "12 frames are missing (0.50-1.00 s); 48 frames could be decoded and are in" in err
+    for kind in ("video", "audio"):  # nothing is moved over the hole
+        before, after = (sorted(t for t, _ in packets(path, kind)) for path in (source, tmp_path / "out.mp4"))
+        assert all(abs(a - b) < 0.002 for a, b in zip(before, after, strict=True))
+
+
+def test_gaps_in_the_numbers_of_frames_stay_as_time_and_are_named(colorize, tmp_path):
+    (tmp_path / "frames").mkdir()
+    for number in (1, 2, 5, 6):
+        Image.new("RGB", (64, 48), (number * 20,) * 3).save(tmp_path / "frames" / f"{number:03d}.png")
+    code, _, err = colorize(tmp_path / "frames", tmp_path / "out.mp4", "--fps", 25)
+    assert code == 0
+    assert "2 frames are left out (3-4); the frame before each gap stays for as long" in err
+    assert [time for time, *_ in pictures(tmp_path / "out.mp4")] == [Fraction(n, 25) for n in (0, 1, 4, 5)]
+
+
+def test_a_telecined_film_is_named(colorize, tmp_path):
+    with av.open(str(tmp_path / "a.mkv"), "w") as film:
+        stream, marker = film.add_stream("ffv1", rate=Fraction(30000, 1001)), ScanMarker()
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv422p"
+        for number in range(30):
+            group, place = divmod(number, 5)
+            first, second = [(0, 0), (0, 1), (1, 2), (2, 2), (3, 3)][place]
+            upper, lower = (photo(3 * (4 * group + n), size=(64, 48), gray=True) for n in (first, second))
+            picture = av.VideoFrame.from_ndarray(weave(upper, lower), format="rgb24").reformat(format="yuv422p")
+            picture.pts, picture.time_base = number, Fraction(1001, 30000)
+            film.mux(stream.encode(marker.mark(picture, 2)))
+        film.mux(stream.encode(None))
+    code, _, err = colorize(tmp_path / "a.mkv", tmp_path / "out.mkv")
+    assert code == 0
+    assert "looks telecined: 24 frames a second" in err
 
 
 def test_options_out_of_range_are_refused_by_their_flags():
@@ -220,7 +334,7 @@ def test_killed_in_the_middle_and_resumed_gives_the_same_frames(vivid, tmp_path,
     source = make_clip(tmp_path / "a.mp4", frames=500, size=(160, 120), audio="aac")
 
     def command(out, *words):
-        typed = ["colorize", source, "--checkpoint", vivid, "--out", out, *words]
+        typed = ["colorize", source, "--checkpoint", vivid, "--out", out, "--recolor", *words]
         return [sys.executable, "-m", "colorgan.cli.main", *map(str, typed)]
 
     subprocess.run(command(tmp_path / "whole.mp4"), cwd=ROOT, check=True, capture_output=True)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from colorgan.colorize import Colorizer, pipeline
-from colorgan.media.film_reader import FULL, FilmFacts, Frame
+from colorgan.media.film_facts import FULL, FilmFacts, Frame
 
 FACTS = FilmFacts(20, 16, Fraction(1, 25), Fraction(25), color_range=FULL)
 
@@ -73,3 +73,15 @@ def test_an_abandoned_stream_ends_its_thread():
     next(stream)
     stream.close()
     assert closed == [True]
+
+
+def test_frames_with_colours_keep_them_and_fields_are_woven(monkeypatch):
+    monkeypatch.setattr(pipeline, "SEGMENT_FRAMES", 5)
+    bright = np.full((16, 20, 3), (200, 10, 10), np.uint8)
+    given = [frame._replace(rgb=bright if 2 <= frame.time < 7 else None, scan=2) for frame in frames(9)]
+    generator = Red()
+    items = list(pipeline.color_stream(iter(given), Colorizer(generator, working_size=16), FACTS, batch_size=3))
+    colored = [item for item in items if isinstance(item, pipeline.Colored)]
+    assert [item.frame.time for item in colored] == list(range(9))
+    assert [np.array_equal(item.rgb, bright) for item in colored] == [2 <= n < 7 for n in range(9)]
+    assert generator.batches == [3, 1, 3, 1]  # two fields of a frame, over its end too, but not over a shot's

@@ -3,6 +3,7 @@
 import csv
 import logging
 
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -10,7 +11,7 @@ from PIL import Image
 
 from colorgan.color import colorfulness
 from colorgan.data import FolderSource, SamplesSource, SyntheticSource
-from colorgan.data.library import build_library, write_manifest
+from colorgan.data.library import Split, build_library, write_manifest
 
 
 def rows_of(library):
@@ -116,12 +117,44 @@ def test_split_is_bounded(folder, examine):
     assert len(examine(FolderSource(str(folder)), validation_share=0.99).splits["train"]) == 1
 
 
+class GroupedSource(SyntheticSource):
+    """Twelve scenes in four groups; every third one is marked as held out, if any is."""
+
+    def __init__(self, *, marked=False):
+        super().__init__(num_images=12, size=16)
+        self.marked = marked
+
+    def listing(self):
+        rows = [{**row, "group": f"group{row['index'] // 3}"} for row in super().listing()]
+        return datasets.Dataset.from_list(
+            [{**row, "held_out": row["index"] % 3 == 0} for row in rows] if self.marked else rows
+        )
+
+
 def test_groups_are_never_split(examine):
-    library = examine(SamplesSource(views_per_photo=3), store_size=16, validation_share=0.3)
+    library = examine(GroupedSource(), validation_share=0.3)
     groups = {split: {library.table[i]["group"] for i in indices} for split, indices in library.splits.items()}
     assert groups["train"]
     assert groups["val"]
     assert groups["train"].isdisjoint(groups["val"])
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_source_that_marks_what_it_holds_out_decides_the_split(examine, seed):
+    library = examine(GroupedSource(marked=True), validation_share=0.1, max_validation=1, seed=seed)
+    assert list(library.splits["val"]) == [0, 3, 6, 9]
+    assert list(library.splits["train"]) == [1, 2, 4, 5, 7, 8, 10, 11]
+    assert library.split == Split(seed, None)
+    assert not library.split.holds_out("group0", marked=False)
+    assert library.split.holds_out("a photo of another source")
+    assert len(examine(GroupedSource(marked=True), validation_share=1).splits["val"]) == 12
+
+
+def test_each_group_gives_one_photo_before_any_gives_a_second(examine):
+    library = examine(GroupedSource())
+    drawn = [library.table[row]["group"] for row in library.drawn(range(12))]
+    assert all(len(set(drawn[first : first + 4])) == 4 for first in (0, 4, 8))
+    assert library.drawn(range(12), 5) == library.drawn(reversed(range(12)))[:5]
 
 
 def test_pixels_without_store_are_those_of_the_file(folder, examine, crops):

@@ -91,7 +91,13 @@ def make_table(tmp_path):
         for name, values in rows.items():
             record = {"key": name, "name": name, "metrics": values, "metric_protocols": {}, "seconds": {}}
             record["intervals"] = {m: None if v is None else [v - 1, v + 1] for m, v in values.items()}
-            record["protocol"] = {"name": "default", "num_photos": 12, "with_truth": True, "image_size": 64}
+            record["protocol"] = {
+                "name": "default",
+                "num_photos": 12,
+                "num_groups": 12,
+                "with_truth": True,
+                "image_size": 64,
+            }
             if name.startswith("step="):
                 step = int(name.removeprefix("step="))
                 record["checkpoint"] = {"path": f"runs/x/{name}", "stage": "03-gan", "step": step, "total_step": step}

@@ -12,10 +12,11 @@ from PIL import Image
 from rewriting import rewritten
 
 from colorgan.checkpoint import find_checkpoint
-from colorgan.data import ClipsSource
+from colorgan.data import ClipsSource, FolderSource
 from colorgan.data.library import Split
-from colorgan.evaluation.clips import FilmClips, MotionClips, MotionPanel
-from colorgan.evaluation.protocol import ClipProtocol
+from colorgan.evaluation.clips import FilmClips, MotionClips, MotionPanel, grainy_pan
+from colorgan.evaluation.photos import PhotoFacts, PhotoSet
+from colorgan.evaluation.protocol import ClipProtocol, Protocol
 
 
 @pytest.fixture(autouse=True)
@@ -50,8 +51,9 @@ def test_clips_get_a_table_a_report_and_strips(run, clips, tmp_path, command):
     wanted = (f"checkpoints={run}", "data=clips", f"data.path={clips}", f"out={out}")
     code, printed, _ = command("evaluate", *wanted)
     assert code == 0
-    assert "2 clips, 256 px, protocol clips" in printed
+    assert "2 clips in 2 groups, 256 px, protocol clips" in printed
     assert "clips left out: 1 too short" in printed
+    assert "no intervals and no paired tests: they need 10 groups of clips; here are 2" in printed
     lines = lines_of(out)
     assert list(lines) == ROWS
     assert lines["gray"]["metrics"]["chroma_flicker"] < 1e-2
@@ -61,7 +63,7 @@ def test_clips_get_a_table_a_report_and_strips(run, clips, tmp_path, command):
     assert lines["run"]["metrics"]["chroma_flicker"] > lines["gray"]["metrics"]["chroma_flicker"]
     protocol = lines["run"]["protocol"]
     assert (protocol["num_clips"], protocol["flow"], protocol["network_size"]) == (2, "dis_medium", 64)
-    assert "95 % bootstrap interval over clips" in (out / "report.md").read_text()
+    assert "bootstrap interval" not in (out / "report.md").read_text()
     assert {file.name for file in (out / "figures").iterdir()} == {"clip-1.png", "clip-2.png", "colors.png"}
     before = (out / "metrics.jsonl").read_bytes()
     assert command("evaluate", *wanted)[0] == 0
@@ -88,7 +90,7 @@ def test_moved_photos_need_no_clip(run, photos, tmp_path, command):
         f"data.path={photos}", f"data.cache_dir={tmp_path}/cache", f"out={out}",
     )  # fmt: skip
     assert code == 0
-    assert "8 clips, 32 px, protocol motion" in printed
+    assert "8 clips in 2 groups, 32 px, protocol motion" in printed
     lines = lines_of(out)
     assert list(lines) == ROWS
     assert lines["truth"]["protocol"]["flow"] == "exact"
@@ -165,9 +167,26 @@ def test_another_photo_lends_its_colours_under_the_same_motion(photos):
     protocol = ClipProtocol(image_size=24, network_size=24, gray_rule="luma601")
     panel = MotionClips(pixels, protocol, num_frames=5, motions=["pan", "zoom"], data={})
     for position in range(len(panel)):
-        assert panel._other(position) // 2 != position // 2
-        assert panel._other(position) % 2 == position % 2
-    assert panel.num_subjects == 3
+        assert panel.other(position) // 2 != position // 2
+        assert panel.other(position) % 2 == position % 2
+    assert panel.num_groups == 3
+
+
+def test_motions_of_a_photo_and_crops_of_one_photo_are_a_group():
+    pixels = {str(n): np.zeros((60, 60, 3), np.uint8) for n in range(4)}
+    protocol = ClipProtocol(image_size=24, network_size=24, gray_rule="luma601")
+    facts = [PhotoFacts("0" * 64, group, 60, 20.0) for group in "aabb"]
+    panel = MotionClips(pixels, protocol, num_frames=5, motions=["pan", "zoom"], data={}, facts=facts)
+    assert panel.group_numbers() == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert [panel.other(position) for position in (0, 3, 5)] == [4, 7, 1]
+
+
+def test_equal_clips_count_once(clips, tmp_path):
+    for name, source in {"a": "one", "b": "two", "c": "one"}.items():
+        shutil.copytree(clips / source, tmp_path / name)
+    film = FilmClips(ClipsSource(str(tmp_path)), ClipProtocol(network_size=32, gray_rule="luma601"))
+    assert film.names == film.groups == ["a", "b"]
+    assert film.left_out() == {"duplicate": 1}
 
 
 def test_a_strip_shows_frames_and_the_flicker_of_a_line(clips):
@@ -214,3 +233,13 @@ def test_a_run_measures_moved_photos_after_each_validation_and_at_its_end(smoke,
     known = {line["step"]: line["metrics"]["motion_chroma_flicker"] for line in lines if line["stage"] == "03-gan"}
     assert any(abs(table["metrics"]["chroma_flicker"] - value) < 1e-4 for value in known.values())
     assert "protocol motion" in capsys.readouterr().out
+
+
+def test_the_film_pans_over_the_most_colourful_of_some_photos(tmp_path):
+    for name, color in {"pale": (120, 112, 104), "red": (200, 0, 0), "sand": (140, 120, 90)}.items():
+        Image.new("RGB", (40, 40), color).save(tmp_path / f"{name}.png")
+    protocol = Protocol(photos="all", image_size=32, gray_rule="luma601")
+    photos = PhotoSet.of_source(FolderSource(str(tmp_path)), protocol, cache_dir=str(tmp_path / "cache"))
+    frames = list(grainy_pan(photos))
+    assert (len(frames), frames[0].size, frames[0].mode) == (72, (256, 256), "L")
+    assert np.asarray(frames[0]).mean() == pytest.approx(0.299 * 200, abs=2)

@@ -2,6 +2,7 @@
 
 from importlib.metadata import version
 
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -16,7 +17,7 @@ from colorgan.evaluation.clips import MotionClips
 from colorgan.evaluation.measure import baselines, evaluate_checkpoints, mean_values
 from colorgan.evaluation.protocol import ClipProtocol
 from colorgan.evaluation.results import Results
-from colorgan.metrics import CDC, CIEDE2000, PSNR, ChromaFlicker, Colorfulness
+from colorgan.metrics import CDC, CIEDE2000, PSNR, ChromaDistance, ChromaFlicker, Colorfulness
 
 
 class Sepia(nn.Module):
@@ -41,6 +42,46 @@ def test_a_record_has_values_intervals_and_the_protocol(draw_photos, tmp_path, m
     assert record["data"] == {"kind": "folder", "path": str(folder)}
     assert record["metric_protocols"]["colorfulness"]["formula"] == "signed"
     assert record["versions"]["torch"] == version("torch")
+
+
+class CropsOfPhotos(FolderSource):
+    """Each photo four times, a little smaller each time."""
+
+    def listing(self):
+        rows = [{**row, "crop": crop, "group": row["name"]} for row in super().listing() for crop in range(4)]
+        return datasets.Dataset.from_list([{**row, "name": f"{row['name']} {row['crop']}"} for row in rows])
+
+    def open(self, row):
+        photo = super().open({"name": row["group"]})
+        return photo.crop((row["crop"], 0, *photo.size))
+
+
+def test_intervals_are_over_photos_and_not_over_their_crops(draw_photos, tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    folder, metrics = str(draw_photos(tmp_path / "photos", 12, size=(280, 260))), {"psnr": PSNR()}
+    photos, crops = (evaluate(Sepia(), source(folder), metrics) for source in (FolderSource, CropsOfPhotos))
+    assert (crops["protocol"]["num_photos"], crops["protocol"]["num_groups"]) == (48, 12)
+    widths = [np.diff(record["intervals"]["psnr"]) for record in (photos, crops)]
+    assert widths[1] == pytest.approx(widths[0], rel=0.05)
+
+
+def test_a_distance_of_sets_is_left_out_where_groups_are_few(draw_photos, tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    source = CropsOfPhotos(str(draw_photos(tmp_path / "photos", 8, size=(280, 260))))
+    record = evaluate(Sepia(), source, {"psnr": PSNR(), "chroma_distance": ChromaDistance()})
+    assert set(record["metrics"]) == {"psnr"}
+    reason = "needs 30 independent groups of photos; here are 8"
+    assert record["left_out"] == {"chroma_distance": reason}
+    assert record["intervals"] == {"psnr": None}
+
+
+def test_another_grouping_of_the_same_photos_is_another_measurement(photo_set, tmp_path):
+    results, kept = Results(tmp_path / "results"), []
+    for groups in (["a", "b", "c", "d", "e"], ["a", "a", "b", "c", "d"], ["a", "b", "c", "d", "d"]):
+        photos = photo_set()
+        photos.groups = groups
+        kept += [r["key"] for r in evaluate_checkpoints({}, photos, MetricCollection({"psnr": PSNR()}), results)]
+    assert len(set(kept)) == len(kept)
 
 
 def test_the_gray_rule_of_a_source_is_the_generators(draw_photos, tmp_path, monkeypatch):

@@ -1,6 +1,8 @@
 """Which photos are measured, how they are prepared, and how they are shown."""
 
 import hashlib
+import json
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -8,8 +10,8 @@ import torch
 from PIL import Image
 
 from colorgan.color import rgb_to_gray
-from colorgan.data import ColorizationDataModule, FolderSource
-from colorgan.data.library import build_library
+from colorgan.data import ColorizationDataModule, FolderSource, SamplesSource
+from colorgan.data.library import Split, build_library
 from colorgan.evaluation.photos import PhotoSet
 from colorgan.evaluation.protocol import Protocol
 
@@ -98,6 +100,24 @@ def test_val_takes_the_photos_that_are_never_trained_on_and_all_takes_all(librar
     assert everything.names == sorted(photo_sizes)
 
 
+def test_of_samples_those_parts_are_measured_that_the_run_held_out_and_it_is_said(tmp_path):
+    source = SamplesSource(views_per_photo=2, held_out_per_photo=1)
+    options = {"min_size": 64, "store_size": None, "min_colorfulness": 5, "max_validation": 9, "cache_dir": tmp_path}
+    trained = build_library(source, validation_share=0.1, seed=4, **options)
+    whole = build_library(source, validation_share=1, seed=0, **options)
+    protocol, facts = Protocol(image_size=64, gray_rule="luma601"), source.describe()
+    (stored,) = [json.loads(json.dumps(asdict(trained.split)))]  # as in the header of a checkpoint
+    measured = PhotoSet(whole, protocol, facts, [Split(**stored)])
+    assert measured.names == [trained.table[row]["name"] for row in trained.splits["val"]]
+    assert len({trained.table[row]["group"] for row in trained.splits["val"]}) == 7
+    assert measured.title.startswith("parts of the same seven photos that were not trained on: 7 photos")
+    (caption, _), *_ = measured.sheets([0], "that differ most").values()
+    assert caption == "The parts of the same seven photos that were not trained on, those that differ most"
+    everything = PhotoSet(whole, replace(protocol, photos="all"), facts)
+    stranger = PhotoSet(whole, protocol, facts, [Split(0, "f" * 64)])  # of a run on other photos
+    assert (len(everything), everything.title[:8], stranger.title[:8]) == (21, "samples:", "samples:")
+
+
 def test_val_takes_what_all_runs_hold_out_whatever_else_is_in_the_folder(library, folder, tmp_path):
     split, other = library(validation_share=0.5), library(validation_share=0.5, seed=1)
     protocol = Protocol(image_size=20, gray_rule="luma601")
@@ -147,7 +167,18 @@ def test_all_photos_of_a_source_can_be_measured_without_a_run(folder, tmp_path, 
     source, protocol = FolderSource(str(folder)), Protocol(photos="all", image_size=20, gray_rule="luma601")
     made = PhotoSet.of_source(source, protocol, cache_dir=str(tmp_path))
     assert made.names == sorted(photo_sizes)
-    assert made.title == f"{folder}: 6 photos, 20 px, protocol default"
+    assert made.title == f"{folder}: 6 photos in 6 groups, 20 px, protocol default"
+
+
+def test_exact_duplicates_count_once(folder, tmp_path):
+    (tmp_path / "some").mkdir()
+    for name, original in {"1.png": "a.png", "2.png": "b.png", "3.png": "a.png", "4.png": "a.png"}.items():
+        (tmp_path / "some" / name).write_bytes((folder / original).read_bytes())
+    source, protocol = FolderSource(str(tmp_path / "some")), Protocol(photos="all", image_size=32)
+    made = PhotoSet.of_source(source, protocol, cache_dir=str(tmp_path))
+    assert made.names == ["1.png", "2.png"]
+    assert made.left_out() == {"duplicate": 2}
+    assert made.num_groups == 2
 
 
 def test_near_gray_photos_count_only_where_the_protocol_keeps_them(folder, tmp_path):

@@ -41,9 +41,10 @@ def test_a_csv_has_a_row_a_record_whole_numbers_and_empty_cells(table, make_tabl
     other = make_table({"gray": {"ssim": 0.5}}, metrics={"ssim": PSNR()})
     write_csv(tmp_path / "metrics.csv", [table, other])
     lines = (tmp_path / "metrics.csv").read_text().splitlines()
-    assert lines[0].startswith("data,protocol,num_photos,num_clips,image_size,row,checkpoint,stage,step,psnr,psnr_low")
-    assert lines[1] == "photos,default,12,,64,gray,,,,20.0,19.0,21.0,0.0,-1.0,1.0,,,"
-    assert lines[4] == "photos,default,12,,64,step=30,runs/x/step=30,03-gan,30,,,,7.0,6.0,8.0,,,"
+    assert lines[0].startswith("data,protocol,num_photos,num_clips,num_groups,image_size,row,checkpoint,stage,step,")
+    assert lines[0].split(",")[10:12] == ["trained_on", "psnr"]
+    assert lines[1] == "photos,default,12,,12,64,gray,,,,,20.0,19.0,21.0,0.0,-1.0,1.0,,,"
+    assert lines[4] == "photos,default,12,,12,64,step=30,runs/x/step=30,03-gan,30,,,,,7.0,6.0,8.0,,,"
     assert lines[6].endswith(",,,,,,0.5,-0.5,1.5")
 
 
@@ -100,4 +101,4 @@ def test_a_table_of_clips_counts_clips(make_table):
     table = make_table({"gray": {"psnr": 1.0, "colorfulness": 0.0}}, protocol=ClipProtocol(), unit="clips")
     table.records[0]["protocol"]["num_clips"] = 3
     assert table.count() == 3
-    assert "interval over clips" in markdown(table, {})
+    assert "interval over 12 groups of clips" in markdown(table, {})

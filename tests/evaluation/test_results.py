@@ -137,6 +137,26 @@ def test_an_improvement_on_every_photo_is_certain_however_hard_photos_differ():
     )
 
 
+def test_copies_make_no_difference_certain():
+    """Eight copies of each of ten photos: the interval of the paired difference is that of ten photos."""
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(20, 3, 10), rng.normal(21, 3, 10)
+
+    def arrays(values, copies):
+        metric = PSNR()
+        metric.per_picture = [torch.from_numpy(values).repeat_interleave(copies)]
+        groups = torch.arange(10).repeat_interleave(copies)
+        return {"replicates/psnr": metric.replicates(resampling_counts(10, 1000), groups).numpy()}
+
+    once, often = (
+        paired_difference(arrays(first, n), arrays(second, n), "psnr", higher_is_better=True) for n in (1, 8)
+    )
+    assert often == pytest.approx(once, rel=1e-9)
+    drawn = np.random.default_rng(1).integers(10, size=(20_000, 10))
+    low, high = np.percentile((second - first)[drawn].mean(axis=1), [2.5, 97.5])
+    assert (often["low"], often["high"]) == pytest.approx((low, high), abs=0.36)  # three standard errors
+
+
 def test_a_likely_improvement_gets_the_share_of_resampled_sets_in_which_it_holds():
     differences = np.array([-1.0, 0, 1, 2, 3, 4, 5, 6])
     arrays, other = {"replicates/x": np.zeros(8)}, {"replicates/x": differences}

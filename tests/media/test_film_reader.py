@@ -6,9 +6,8 @@ import av
 import numpy as np
 import pytest
 from film_fixture import make_clip, photo, pictures
-from PIL import Image
 
-from colorgan.media.film_reader import FilmReader, FolderReader
+from colorgan.media.film_reader import FilmReader
 
 
 @pytest.mark.parametrize("layout", ["gray", "yuv420p10le", "bgr0"])
@@ -64,22 +63,45 @@ def test_a_changed_film_has_another_identity(tmp_path):
     assert FilmReader(source).identity() != before
 
 
-def test_frames_of_a_folder_come_in_the_order_of_their_numbers(tmp_path):
-    for number in (10, 9, 100):
-        Image.new("L", (6, 4), number).save(tmp_path / f"{number}.png")
-    reader = FolderReader(tmp_path, Fraction(25))
-    frames = list(reader.frames())
-    assert [reader.facts.gray(frame.luma)[0, 0] for frame in frames] == [9, 10, 100]
-    assert [frame.time * reader.facts.time_base for frame in frames] == [0, Fraction(1, 25), Fraction(2, 25)]
+@pytest.mark.parametrize(
+    ("layout", "color_range", "full"),
+    [("gray", 1, False), ("gray", 2, True), ("gray16le", 1, False), ("gray", 0, True)],
+)
+def test_the_range_of_gray_is_the_tagged_one_or_full(tmp_path, layout, color_range, full):
+    source = make_clip(
+        tmp_path / "a.mkv", codec="ffv1", layout=layout, frames=1, tags={"color_range": color_range}, gray=True
+    )
+    assert FilmReader(source).facts.color_range == (2 if full else 1)
 
 
-def test_frames_of_two_sizes_are_refused(tmp_path):
-    for number in (1, 2):
-        Image.new("L", (6, 4 + number)).save(tmp_path / f"{number}.png")
-    with pytest.raises(ValueError, match=r"2\.png has 6x6, but 1\.png has 6x5: a film has one size"):
-        list(FolderReader(tmp_path, Fraction(25)).frames())
+@pytest.mark.parametrize(("layout", "depth"), [("yuv422p10le", 10), ("gbrp10le", 10), ("yuv444p12le", 12)])
+def test_deep_film_is_read_in_all_its_bits(tmp_path, layout, depth):
+    reader = FilmReader(make_clip(tmp_path / "a.mkv", codec="ffv1", layout=layout, frames=1, gray=True))
+    luma = next(reader.frames()).luma
+    assert (reader.facts.depth, luma.dtype) == (depth, np.uint16)
+    gray = photo(0, size=(64, 48), gray=True)[..., 0].astype(float)
+    black, white = (16, 235) if reader.facts.color_range == 1 else (0, 255)
+    levels = black + gray * (white - black) / 255
+    assert np.abs(luma / 2 ** (depth - 8) - levels).max() < 1.1
 
 
-def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no frames in"):
-        FolderReader(tmp_path, Fraction(25))
+@pytest.mark.parametrize("scan", [1, 2, 3])
+@pytest.mark.parametrize(("name", "codec"), [("a.vob", "mpeg2video"), ("a.ts", "libx264"), ("a.mkv", "ffv1")])
+def test_each_picture_says_which_field_comes_first(tmp_path, name, codec, scan):
+    reader = FilmReader(make_clip(tmp_path / name, codec=codec, frames=4, scan=scan))
+    assert reader.facts.scan == scan
+    assert {frame.scan for frame in reader.frames()} == {scan}
+
+
+def test_a_deinterlaced_film_keeps_count_and_times_and_loses_the_comb(tmp_path):
+    source = make_clip(tmp_path / "a.mkv", codec="ffv1", scan=2, gray=True)
+    woven, reader = list(FilmReader(source).frames()), FilmReader(source, deinterlace=True)
+    plain = list(reader.frames())
+    assert [frame.time for frame in plain] == [frame.time for frame in woven]
+    assert {frame.scan for frame in plain} == {1} == {reader.facts.scan}
+
+    def comb(frame):
+        luma = frame.luma.astype(int)
+        return np.abs(2 * luma[1:-1] - luma[:-2] - luma[2:]).mean()
+
+    assert comb(plain[5]) < 0.8 * comb(woven[5])

@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from film_fixture import facts, make_clip, packets, pictures, tint
+from film_fixture import facts, lumas, make_clip, packets, pictures, scans, tint
 
 from colorgan.media.film_reader import FilmReader
 from colorgan.media.film_writer import FilmWriter, open_writer
@@ -99,6 +99,97 @@ def test_subtitles_are_kept_or_refused_before_any_work(tmp_path):
     assert sorted(path.name for path in tmp_path.glob("out.mp4*")) == []
 
 
+HDR10 = "log-level=none:master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
+HDR10_TAGS = {"colorspace": 9, "color_primaries": 9, "color_trc": 16, "color_range": 1}
+
+
+@pytest.mark.parametrize(
+    ("layout", "out", "codec", "depth", "error"),
+    [
+        ("yuv422p10le", "out.mkv", "ffv1", 10, 0),
+        ("yuv444p12le", "out.mkv", "ffv1", 12, 0),
+        ("gray16le", "out.mkv", "ffv1", 16, 0),
+        ("gray", "out.mkv", "ffv1", 8, 0),
+        ("yuv420p10le", "out.mp4", "hevc", 10, 3),
+        ("yuv422p10le", "out.mov", "prores", 10, 1),
+    ],
+)
+def test_luma_keeps_its_bits_and_its_range(tmp_path, layout, out, codec, depth, error):
+    source = make_clip(tmp_path / "a.mkv", codec="ffv1", layout=layout, gray=True, frames=4, tags={"color_range": 1})
+    tint(source, tmp_path / out, segment_frames=2)
+    (before, given), (after, facts_after) = lumas(source), lumas(tmp_path / out)
+    with av.open(str(tmp_path / out)) as container:
+        assert container.streams.video[0].codec_context.name == codec
+    assert (given.color_range, facts_after.color_range, facts_after.depth) == (1, 1, depth)
+    levels = 2 ** (depth - 8)  # of 8 bits
+    assert all(np.abs(a.astype(int) - b).mean() <= error * levels for a, b in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize("out", ["out.mp4", "out.mov", "out.mkv"])
+def test_hdr10_keeps_its_mastering_display_and_light_levels(tmp_path, out):
+    options = {"x265-params": f"{HDR10}:max-cll=1000,400"}
+    source = make_clip(
+        tmp_path / "a.mp4", codec="libx265", layout="yuv420p10le", options=options, tags=HDR10_TAGS, frames=3
+    )
+    tint(source, tmp_path / out)
+    before, after = FilmReader(source).facts, FilmReader(tmp_path / out).facts
+    assert before.light == (1000, 400)
+    assert before.mastering is not None
+    assert [float(value) for value in before.mastering[8:]] == [0.005, 1000]
+    assert (after.mastering, after.light, after.transfer, after.depth) == (before.mastering, before.light, 16, 10)
+
+
+def test_bits_and_light_levels_that_a_file_cannot_hold_are_named(tmp_path):
+    deep = FilmReader(make_clip(tmp_path / "a.mkv", codec="ffv1", layout="yuv444p12le", frames=1))
+    assert FilmWriter(deep, tmp_path / "out.mp4", tmp_path).left_out == ["2 of 12 bits (.mkv keeps all)"]
+    assert FilmWriter(deep, tmp_path / "out.mkv", tmp_path).left_out == []
+
+
+@pytest.mark.parametrize("scan", [2, 3])
+@pytest.mark.parametrize(
+    ("layout", "out", "codec"),
+    [
+        ("yuv422p", "out.mp4", "h264"),
+        ("yuv422p", "out.mov", "h264"),
+        ("yuv422p", "out.mkv", "ffv1"),
+        ("yuv422p10le", "out.mp4", "h264"),
+        ("yuv422p10le", "out.mov", "prores"),
+    ],
+)
+def test_an_interlaced_film_keeps_its_fields_and_their_order(tmp_path, scan, layout, out, codec):
+    source = make_clip(tmp_path / "a.mkv", codec="ffv1", layout=layout, scan=scan, frames=6)
+    tint(source, tmp_path / out, segment_frames=4)
+    assert scans(tmp_path / out) == scans(source) == [scan] * 6
+    with av.open(str(tmp_path / out)) as container:
+        context = container.streams.video[0].codec_context
+        assert context.name == codec
+        assert context.field_order in ({2, 3} if codec == "h264" else {scan})  # H.264's is in its pictures
+
+
+def test_the_chroma_of_a_field_stays_out_of_the_other(tmp_path):
+    """The upper field red, the lower one gray: 4:2:0 made of the woven picture would have pink in both."""
+    source = make_clip(tmp_path / "a.mkv", codec="ffv1", layout="yuv420p", scan=2, frames=2, gray=True)
+    reader = FilmReader(source)
+    writer, frames = FilmWriter(reader, tmp_path / "out.mp4", tmp_path / "parts"), list(reader.frames())
+    with writer.segment(0, 0):
+        for frame in frames:
+            rgb = np.repeat(reader.facts.gray(frame.luma)[..., None], 3, axis=2)
+            rgb[0::2] = (rgb[0::2] * [0.3, 0.3, 0.3] + [150, 0, 0]).astype(np.uint8)
+            writer.write(frame, rgb)
+    writer.join([frames[0].time])
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        picture = next(container.decode(video=0))
+        red = np.frombuffer(picture.planes[2], np.uint8).reshape(picture.height // 2, -1)[:, : picture.width // 2]
+    assert red[0::2].mean() > 160
+    assert abs(red[1::2].mean() - 128) < 4
+
+
+def test_nothing_of_the_trial_stays(tmp_path):
+    source = make_clip(tmp_path / "a.mp4", audio="aac", frames=2)
+    FilmWriter(FilmReader(source), tmp_path / "out.mp4", tmp_path / "parts")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
 def test_each_segment_plays_by_itself(tmp_path):
     source = make_clip(tmp_path / "a.mp4")
     segments = tint(source, tmp_path / "out.mp4")
@@ -117,6 +208,7 @@ def test_a_join_that_fails_leaves_the_film_that_was_there(tmp_path):
     source = make_clip(tmp_path / "a.mp4")
     (tmp_path / "out.mp4").write_text("the old film")
     writer = FilmWriter(FilmReader(source), tmp_path / "out.mp4", tmp_path / "none")
+    assert (tmp_path / "out.mp4").read_text() == "the old film"
     with pytest.raises(FileNotFoundError):
         writer.join([0])
     assert (tmp_path / "out.mp4").read_text() == "the old film"
@@ -144,7 +236,8 @@ sys.path.insert(0, "tests/fixtures")
 from pathlib import Path
 import numpy as np
 from film_fixture import make_clip, photo
-from colorgan.media.film_reader import FilmReader, Frame
+from colorgan.media.film_facts import Frame
+from colorgan.media.film_reader import FilmReader
 from colorgan.media.film_writer import FilmWriter
 source = make_clip(Path(sys.argv[1]) / "source.mp4", size=(160, 120), frames=1)
 writer = FilmWriter(FilmReader(source), Path("out.mp4"), Path(sys.argv[1]))

@@ -63,6 +63,14 @@ def test_labels_stand_above_columns_of_each_block_and_left_of_rows():
     assert not dark[:20, :150].any()
 
 
+def test_a_title_stands_above_all():
+    rows = [[Image.new("RGB", (200, 30), "red")]]
+    plain, titled = (picture_sheet(rows, columns=["one"], title=title) for title in ("", "parts"))
+    assert titled.size == (200, plain.height + 20)
+    assert np.array_equal(np.asarray(titled)[20:], np.asarray(plain))
+    assert (np.asarray(titled)[:20].max(axis=2) < 100).any()
+
+
 def test_a_long_label_keeps_its_end_and_its_column():
     def label_of(text):
         return np.asarray(picture_sheet([[Image.new("RGB", (60, 10), "white")]], columns=[text]))

@@ -1,19 +1,20 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from skimage.data import astronaut, chelsea, coffee, rocket, stereo_motorcycle
+from sklearn.datasets import load_sample_images
 from tiny_judge import TinyJudge
 
 from colorgan.color import chroma_to_rgb, quantize, recombine, rgb_to_chroma, rgb_to_gray
-from colorgan.data.sources import SamplesSource
+from colorgan.data.transforms import center_view
 
 
 @pytest.fixture(scope="session")
 def photos():
     """The seven built-in photos, centred squares of 64 px."""
-    source = SamplesSource(views_per_photo=1)
-    views = [source.open(row).resize((64, 64), Image.Resampling.BILINEAR) for row in source.listing()]
-    return torch.from_numpy(np.stack([np.asarray(view) for view in views])).permute(0, 3, 1, 2).float() / 255
+    photos = [astronaut(), chelsea(), coffee(), stereo_motorcycle()[0], rocket(), *load_sample_images().images]
+    views = [center_view(photo, 64) for photo in photos]
+    return torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2).float() / 255
 
 
 @pytest.fixture(scope="session")

@@ -123,6 +123,85 @@ def test_replicates_of_a_difference_are_those_of_resampled_pictures(with_chroma,
     assert metric.replicates(counts).tolist() == pytest.approx(expected, rel=1e-5)
 
 
+def grouped_metrics(lpips_file):
+    """All but FID, whose fit knows no groups: copies change its covariance by (n - 1) / n."""
+    return {name: metric for name, metric in all_metrics(lpips_file).items() if "frechet" not in name}
+
+
+def test_copies_of_photos_add_no_evidence(tiny_judge, crops, lpips_weights, measure):
+    """Five copies of each of 14 photos: value and every resampled set are those of the 14."""
+    fake, rgb = (images[:14] for images in crops)
+    counts, groups = resampling_counts(14, 200), torch.arange(14).repeat_interleave(5)
+    for name, metric in grouped_metrics(lpips_weights["alex"][0]).items():
+        if name == "kernel_unpaired":
+            continue  # published for unpaired sets: a picture and its own photo are a pair
+        value = measure(metric, fake, rgb)
+        alone = metric.replicates(counts)
+        measure(metric, fake.repeat_interleave(5, 0), rgb.repeat_interleave(5, 0))
+        assert metric.over_groups(groups).item() == pytest.approx(value, rel=1e-5), name
+        torch.testing.assert_close(metric.replicates(counts, groups), alone, rtol=1e-6, atol=1e-9)
+        by_copies = metric.replicates(resampling_counts(70, 200))
+        assert by_copies.std() < 0.7 * alone.std(), name  # what one gets who takes copies for photos
+
+
+def test_sets_of_unequal_groups_are_resampled_group_by_group(crops, measure):
+    """Against NumPy: concatenate the pictures of the groups drawn, and pair those of different groups alone."""
+    fake, rgb = (images[:20] for images in crops)
+    groups = torch.tensor([0] * 9 + [1] + [2] * 4 + [3] * 6)
+    counts = resampling_counts(4, 30)
+    drawn = [
+        np.concatenate([np.flatnonzero(groups == g) for g in range(4) for _ in range(int(row[g]))]) for row in counts
+    ]
+
+    mean, difference, colors = metrics.PSNR(), ColorfulnessDifference(), metrics.ChromaDistance(place_weight=0)
+    for metric in (mean, difference, colors):
+        measure(metric, fake, rgb)
+    each = mean.value_of_each().numpy()
+    assert mean.replicates(counts, groups).tolist() == pytest.approx([each[i].mean() for i in drawn], rel=1e-12)
+    apart = difference._differences().numpy()
+    expected = [abs(apart[i].mean()) for i in drawn]
+    assert difference.replicates(counts, groups).tolist() == pytest.approx(expected, rel=1e-9)
+
+    waves = torch.cat(colors.of_picture).numpy()
+    several = [number for number, i in enumerate(drawn) if len(set(groups[i].tolist())) > 1]
+    for number in several[:10]:
+        i = drawn[number]
+        products, other = 1000 * waves[i] @ waves[i].T, groups[i].numpy()[:, None] != groups[i].numpy()
+        assert colors.replicates(counts, groups)[number].item() == pytest.approx(products[other].mean(), rel=1e-6)
+
+
+def test_the_kernel_distance_pairs_pictures_of_different_groups_alone(tiny_judge, crops, measure):
+    fake, rgb = (images[:12] for images in crops)
+    metric, groups = metrics.KernelDistance(), torch.arange(12) % 4
+    measure(metric, fake, rgb)
+    (x, y), size = (s.numpy() for s in metric.sets()), metric.sets()[0].shape[1]
+    kernel = lambda a, b: (a @ b.T / size + 1) ** 3  # noqa: E731
+    pairs = 1000 * (kernel(x, x) + kernel(y, y) - kernel(x, y) - kernel(y, x))
+    other = groups.numpy()[:, None] != groups.numpy()
+    assert metric.over_groups(groups).item() == pytest.approx(pairs[other].mean(), rel=1e-9)
+
+
+@pytest.mark.parametrize(("count", "least"), [(10, 0.86), (20, 0.90), (50, 0.92)])
+def test_intervals_over_groups_cover_the_truth_and_those_over_crops_do_not(count, least):
+    """400 sets of photos with six crops each; two thirds of the variance are between photos.
+
+    Percentile intervals of few groups are known to be short: of 10 they cover 90 % rather than 95, of 20 or 50 94 %.
+    """
+    rng = np.random.default_rng(count)
+    groups = torch.arange(count).repeat_interleave(6)
+    by_group, by_crop = resampling_counts(count, 400), resampling_counts(6 * count, 400)
+    covered = np.zeros(2)
+    for _ in range(400):
+        each = rng.normal(0, 1, (count, 1)) + rng.normal(0, 0.7, (count, 6))
+        metric = Brightness()
+        metric.per_picture = [torch.from_numpy(each.ravel())]
+        for way, replicates in enumerate((metric.replicates(by_group, groups), metric.replicates(by_crop))):
+            low, high = np.percentile(replicates.numpy(), [2.5, 97.5])
+            covered[way] += low <= 0 <= high
+    assert least <= covered[0] / 400 <= 0.97
+    assert covered[1] / 400 < 0.7
+
+
 def test_the_interval_of_a_mean_covers_the_true_mean_95_times_in_100():
     """200 sets of 40 pictures with levels drawn uniformly from 0..255, whose mean is 127.5.
 

@@ -29,7 +29,7 @@ def normal(*size, seed=0):
 
 def value(metric, counts=None):
     fake, _ = metric.sets()
-    return metric.distances(fake.new_ones(1, len(fake)) if counts is None else counts)
+    return metric.distances(fake.new_ones(1, len(fake)) if counts is None else counts, torch.arange(len(fake)))
 
 
 def weighted_mmd(x, y, counts, *, paired):

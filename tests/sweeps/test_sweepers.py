@@ -1,6 +1,7 @@
 """Sweeps as people type them: `python train.py -m ...`; grid, joblib and Optuna, killed and resumed."""
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -11,7 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from colorgan.sweeps.sweepers import trial_name
+from colorgan.sweeps.runs import find_runs
+from colorgan.sweeps.sweepers import _create_study, trial_name
+from colorgan.training.run_folder import locked
 
 optuna = pytest.importorskip("optuna", reason="pip install -e .[sweep]")
 ROOT = Path(__file__).parents[2]
@@ -57,9 +60,54 @@ def test_a_failing_trial_stops_no_other_and_the_table_follows(command, words, tm
     assert (good / "metrics.jsonl").stat().st_mtime_ns == before[1]
 
 
+def test_trials_of_other_sizes_are_measured_at_one(command, words, tmp_path):
+    scenes = ["data.source.size=48", "data.store_size=48"]
+    code, out, err = command("train", "-m", *words, *scenes, "name=sizes", f"{STAGE}.image_size=32,48")
+    assert code == 0, err
+    runs = find_runs(tmp_path / "runs" / "sizes")
+    assert [run.values[f"{STAGE}.image_size"] for run in runs] == [32, 48]
+    assert [[m.setting["image_size"] for m in run.measurements] for run in runs] == [[32], [32]]
+    assert out.count("(best)") == 1
+
+
+def test_an_objective_that_the_photos_cannot_carry_ranks_nothing(command, words):
+    given = [*words, "objective=chroma_distance", "generator.head=lab,rgb"]
+    code, out, _ = command("train", "-m", "name=grid", *given)
+    assert code == 0
+    assert "none is marked as best" in out
+    code, _, err = command("train", "-m", "name=study", "sweep=optuna", "hydra.sweeper.num_trials=1", *given)
+    assert code == 1
+    assert "objective=chroma_distance needs 30 independent groups of photos; here are" in err
+    assert "data.validation_share" in err
+
+
+def test_a_run_whose_objective_is_left_out_says_so_and_ends_well(command, words):
+    code, out, err = command("train", *words, "name=alone", "objective=chroma_distance")
+    assert code == 0, err
+    assert "left out, for want of 30 independent groups of photos" in out
+    assert "chroma_distance; so no checkpoint is marked as the best" in out
+
+
+def test_a_test_size_that_no_photo_has_is_refused_before_training(command, words, tmp_path):
+    code, _, err = command("train", *words, "name=large", "test_size=2000")
+    assert code == 2
+    assert "photos has 2000 px" in err
+    assert "test_size" in err
+    assert not (tmp_path / "runs" / "large" / "01-generator_pretrain").exists()
+
+
+def test_optuna_does_not_compare_trials_on_other_photos(command, words):
+    swept = ["data.validation_share=0.2,0.5", "hydra.sweeper.num_trials=5", "hydra.sweeper.prune=false"]
+    code, out, err = command("train", "-m", "sweep=optuna", *words, "name=study", *swept)
+    assert code == 1, err
+    assert "psnr cannot be compared" in err
+    assert "2 tables: on other photos or at another size" in out
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
+        (["test_size=32,64"], "test_size cannot be swept"),
         (["seed=interval(0,1)"], "seed is an interval, which only sweep=optuna can search"),
         (["name=a,b"], "name cannot be swept"),
         (["sweep=optuna", "seed=0,1"], "sweep=optuna has nothing to search"),
@@ -147,3 +195,47 @@ def test_optuna_prunes_by_validation_and_records_failures(command, words, tmp_pa
     code, _, err = command("train", *typed, "seed=5")
     assert code == 2
     assert "holds a sweep with another seed: 0, not 5" in err
+
+
+def _make_study(storage, name, start, answers):
+    start.wait()
+    try:
+        study = _create_study(storage, name, "minimize")
+        study.tell(study.ask({"x": optuna.distributions.FloatDistribution(0, 1)}), 0.5)
+        answers.put("works")
+    except Exception as error:
+        answers.put(repr(error))
+
+
+def test_sweeps_that_begin_together_share_an_optuna_file(tmp_path):
+    context = multiprocessing.get_context("fork")
+    for attempt in range(4):  # about every second time they met while the tables were made
+        start, answers = context.Barrier(2), context.Queue()
+        storage = f"sqlite:///{tmp_path}/{attempt}.db"
+        processes = [context.Process(target=_make_study, args=(storage, name, start, answers)) for name in "ab"]
+        for process in processes:
+            process.start()
+        assert [answers.get(timeout=60) for _ in processes] == ["works"] * 2
+        for process in processes:
+            process.join()
+
+
+def test_a_second_sweep_in_the_same_folder_is_told_of_the_first(command, words, tmp_path):
+    context = multiprocessing.get_context("fork")
+    held, done = context.Event(), context.Event()
+
+    def hold():
+        with locked(tmp_path / "runs" / "study"):
+            held.set()
+            done.wait(60)
+
+    process = context.Process(target=hold)
+    process.start()
+    held.wait(60)
+    typed = ["sweep=optuna", *words, "name=study", "generator.head=chroma,lab", "hydra.sweeper.num_trials=1"]
+    code, _, err = command("train", "-m", *typed)
+    done.set()
+    process.join()
+    assert code == 2
+    assert "another process is at work in" in err
+    assert len(err.strip().splitlines()) == 1

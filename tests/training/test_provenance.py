@@ -33,8 +33,9 @@ def test_a_judge_keeps_its_mark_in_runs_that_start_from_what_it_taught(run, plac
         ("01-critic_pretrain", None),
         ("03-gan", {"x.pth": "sha256 0"}),
     ]
-    wanted = [f"checkpoints=[{tmp_path}/grandchild]", "data=folder", f"data.path={photos}", f"out={tmp_path}/out"]
-    code, out, err = command("evaluate", *wanted, "metrics=default", f"data.cache_dir={place}/cache")
+    scenes = ["data=synthetic", "data.source.num_images=40", "protocol.photos=all"]  # enough for a distance of sets
+    wanted = [f"checkpoints=[{tmp_path}/grandchild]", *scenes, f"out={tmp_path}/out", "metrics=default"]
+    code, out, err = command("evaluate", *wanted, f"data.cache_dir={place}/cache")
     assert code == 0, err
     assert "trained through: not an independent number" in out
 
