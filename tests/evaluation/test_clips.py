@@ -184,8 +184,10 @@ def test_motions_of_a_photo_and_crops_of_one_photo_are_a_group():
 def test_equal_clips_count_once(clips, tmp_path):
     for name, source in {"a": "one", "b": "two", "c": "one"}.items():
         shutil.copytree(clips / source, tmp_path / name)
-    film = FilmClips(ClipsSource(str(tmp_path)), ClipProtocol(network_size=32, gray_rule="luma601"))
-    assert film.names == film.groups == ["a", "b"]
+    source = ClipsSource(str(tmp_path))
+    film = FilmClips(source, ClipProtocol(network_size=32, gray_rule="luma601"))
+    assert film.names == ["a", "b"]
+    assert film.groups == [source.group("a"), source.group("b")]
     assert film.left_out() == {"duplicate": 1}
 
 
