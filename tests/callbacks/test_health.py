@@ -55,14 +55,24 @@ DEAD = (
 
 def test_a_dead_critic_is_told_in_log_records_and_report(tmp_path, caplog):
     """Its networks do not train: the critic stays at chance for 50 of its steps."""
-    folder = colorgan.train(*SMOKE, *DEAD, f"runs_dir={tmp_path}", "name=dead").folder
+    folder = colorgan.train(
+        *SMOKE, *DEAD, f"runs_dir={tmp_path}", f"data.cache_dir={tmp_path}/cache", "name=dead"
+    ).folder
     found = [(r["stage"], r["warnings"]) for r in map(json.loads, (folder / "metrics.jsonl").open()) if "warnings" in r]
     told = [text for _, warnings in found for text in warnings.values()]
     near = [text for text in told if "for 50 of its steps" in text]
     assert len(near) == 1
+    assert any("of the critic on held-out photos" in text for text in told)
     assert caplog.text.count(near[0]) == 1
     head = (folder / "evaluation" / "report.md").read_text().split("## ")[0]
     assert all(text in head for text in told)
+
+
+def test_a_run_in_which_nothing_is_wrong_says_nothing(undisturbed):
+    records = [json.loads(line) for line in (undisturbed / "metrics.jsonl").open()]
+    assert records
+    assert not any("warnings" in record for record in records)
+    assert all(set(record["reference"]) == {"gray", "truth"} for record in records)
 
 
 def test_a_stage_that_goes_on_counts_on(tmp_path):
