@@ -37,7 +37,8 @@ def measure(run: Path, folder: Path, size: int, out: Path) -> tuple[dict[str, di
     stages = sorted(run.glob("[0-9][0-9]-*/handover.safetensors"))
     stages = [file for file in stages if "critic" not in file.parent.name]
     trained_at = read_header(stages[-1])["image_size"]
-    words = [f"checkpoints=[{','.join(map(str, stages))}]", "data=folder", f"data.path={folder}", "metrics=full"]
+    words = [f"checkpoints=[{','.join(map(str, stages))}]", "data=folder", f"data.path={folder}", "metrics=default"]
+    words += ["+metrics.ssim._target_=colorgan.metrics.SSIM"]
     words += [f"protocol.image_size={size}", f"out={out}"]
     if size > trained_at:
         words.append(f"protocol.network_size={2 * trained_at}")

@@ -41,7 +41,7 @@ def test_training_and_measuring_from_python(words, tmp_path):
     assert run.checkpoint == run.folder / "final.safetensors"
     final = next(record for record in run.table.records if record["name"] == "final")
     assert run.metrics == final["metrics"]
-    assert set(run.metrics) == {"psnr", "colorfulness", "chroma_distance"}
+    assert set(run.metrics) == {"psnr", "colorfulness"}  # distances need more photos
     generator = colorgan.load_generator(run.checkpoint)
     assert not generator.training
 

@@ -8,10 +8,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.progress import track
 
 from colorgan.colorize.colorizer import Colorizer
+from colorgan.console import make_console
 from colorgan.files import file_hash
 from colorgan.media.film_reader import FILM_ENDINGS
 from colorgan.media.formats import Inside, has_photo_or_film_name, look_inside
@@ -71,7 +71,7 @@ def colorize_photos(
     plan = plan_photos(source, out, overwrite=options.overwrite)
     skipped = {file: f"{file}: {reason}" for file, reason in plan.skipped.items()}
     colorizer = load() if plan.jobs else None
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     jobs = track(
         plan.jobs.items(), "colorizing", console=console, disable=len(plan.jobs) < 2 or not console.is_terminal
     )

@@ -42,7 +42,12 @@ def test_figures_equal_those_of_validation_in_training(measure, run, photos, tmp
     for row in rows:
         header = read_header(Path(row["checkpoint"]["path"]))
         validated = {name: value for name, value in header["metrics"].items() if name in row["metrics"]}
-        assert set(validated) == {"psnr", "colorfulness"}  # five photos are too few for a distance of sets
+        assert set(validated) == {
+            "psnr",
+            "psnr_chroma",
+            "ciede2000",
+            "colorfulness",
+        }  # five photos are too few for a distance of sets
         assert row["metrics"] == pytest.approx(validated, rel=1e-5, abs=1e-5)
         assert header["splits"][0]["min_size"] == 32
 

@@ -71,7 +71,7 @@ def test_train_and_evaluate_from_the_command_line(command, tmp_path, places, pho
         (["generator=unet"], ["Could not find 'generator/unet'", "unet_lite0"]),
         (["schedule.stages.gan.stpes=3"], ["schedule.stages.gan.stpes"]),
         (["data=folder"], ["data.path"]),
-        (["data=folder", "data.path=/nowhere"], ["no folder /nowhere", "data.path"]),
+        (["data=folder", "data.path=/nowhere"], ["no folder or photo /nowhere", "data.path"]),
         (["data=folder", "data.path={empty}"], ["no photos in", "data.path"]),
         (["data=folder", "data.path={gray}"], ["none of 3 photos can be used: 3 near-gray", "data.min_colorfulness"]),
         (["data=folder", "data.path={tiny}"], ["3 smaller than 32 px", "image_size"]),
