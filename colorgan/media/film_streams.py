@@ -27,7 +27,8 @@ _BRANDS = ("major_brand", "minor_version", "compatible_brands", "encoder")  # of
 
 def container_format(out: Path) -> str:
     """Name the muxer of a film by its ending."""
-    return _CONTAINERS.get(out.suffix, out.suffix.removeprefix("."))
+    ending = out.suffix.lower()
+    return _CONTAINERS.get(ending, ending.removeprefix("."))
 
 
 class OtherStreams:
@@ -73,7 +74,7 @@ class OtherStreams:
             self.converted.append(f"{name} becomes flac, without loss: {self.out.suffix} cannot hold it as it is")
 
     def _can_write_to(self, ending: str, index: int) -> bool:
-        return ending != self.out.suffix and self._can_write(index, flac=False, out=self.out.with_suffix(ending))
+        return ending != self.out.suffix.lower() and self._can_write(index, flac=False, out=self.out.with_suffix(ending))
 
     def _can_write(self, index: int, *, flac: bool, out: Path | None = None) -> bool:
         """Write the first packets of a stream to memory."""

@@ -40,13 +40,13 @@ class FilmWriter:
     """
 
     def __init__(self, source: FilmReader | FolderReader, out: Path, segments: Path) -> None:
-        if out.suffix not in FILM_OUTPUTS:
+        if out.suffix.lower() not in FILM_OUTPUTS:
             endings = ", ".join(FILM_OUTPUTS)
             raise ValueError(f"--out must end in {endings}, or be a folder for numbered frames, got {out}")
         self.facts, self.out, self.segments = source.facts, out, segments
         self.source = source.path if isinstance(source, FilmReader) else None
         self._others = OtherStreams(self.source, out) if self.source is not None else None
-        self._codec = choose_codec(out.suffix, self.facts)
+        self._codec = choose_codec(out.suffix.lower(), self.facts)
         self.left_out = [*(self._others.left_out if self._others else []), *self.facts.lost, *self._codec.lost]
         self.converted = self._others.converted if self._others else []
         self._container: OutputContainer | None = None
@@ -159,13 +159,13 @@ class FilmWriter:
     def _join(self, first_times: Sequence[int], *, most: int | None = None) -> None:
         # Sound may begin below 0, at samples that are to be skipped; Matroska's muxer would move everything for them.
         exact = {"movie_timescale": str(max(1000, self.facts.time_base.denominator))}
-        options = {"avoid_negative_ts": "disabled", "write_crc32": "0"} if self.out.suffix == ".mkv" else exact
+        options = {"avoid_negative_ts": "disabled", "write_crc32": "0"} if self.out.suffix.lower() == ".mkv" else exact
         with atomic(self.out) as temporary:
             with av.open(str(temporary), "w", format=container_format(self.out), options=options) as target:
                 with av.open(str(self.segment_path(0))) as first:
                     template = first.streams.video[0]
                     film = target.add_stream_from_template(template, opaque=True)
-                    if self._codec.tag is not None and self.out.suffix != ".mkv":
+                    if self._codec.tag is not None and self.out.suffix.lower() != ".mkv":
                         film.codec_context.codec_tag = self._codec.tag
                     _tag(film, self.facts)
                     width = template.width
@@ -177,7 +177,7 @@ class FilmWriter:
         self, target: OutputContainer, film: av.VideoStream, first_times: Sequence[int], most: int | None
     ) -> str | None:
         """Copy all packets in the order of their times; return the film's title if Matroska is to tell more of it."""
-        more = self.out.suffix == ".mkv" and matroska.has_more(self.facts)
+        more = self.out.suffix.lower() == ".mkv" and matroska.has_more(self.facts)
         packets, title = self._film_packets(film, first_times), ""
         with av.open(str(self.source)) if self.source is not None else nullcontext() as container:
             if container is not None and self._others is not None:

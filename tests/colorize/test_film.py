@@ -205,6 +205,15 @@ def test_the_network_sees_a_turned_film_upright(colorize, tmp_path, monkeypatch)
     assert Image.open(tmp_path / "out" / "00001.png").size == (48, 64)
 
 
+@pytest.mark.parametrize("name", ["out.MP4", "out.Mkv"])
+def test_endings_may_be_in_capitals(colorize, tmp_path, name):
+    source = make_clip(tmp_path / "a.mp4", frames=2, audio="aac")
+    code, _, err = colorize(source, tmp_path / name)
+    assert code == 0, err
+    assert len(pictures(tmp_path / name)) == 2
+    assert packets(tmp_path / name, "audio")
+
+
 def test_compare_is_twice_as_wide_and_gray_on_the_left(colorize, tmp_path):
     source = make_clip(tmp_path / "a.mp4", frames=3)
     assert colorize(source, tmp_path / "out.mkv", "--compare")[0] == 0
