@@ -74,7 +74,8 @@ class OtherStreams:
             self.converted.append(f"{name} becomes flac, without loss: {self.out.suffix} cannot hold it as it is")
 
     def _can_write_to(self, ending: str, index: int) -> bool:
-        return ending != self.out.suffix.lower() and self._can_write(index, flac=False, out=self.out.with_suffix(ending))
+        other = self.out.with_suffix(ending)
+        return ending != self.out.suffix.lower() and self._can_write(index, flac=False, out=other)
 
     def _can_write(self, index: int, *, flac: bool, out: Path | None = None) -> bool:
         """Write the first packets of a stream to memory."""
