@@ -14,13 +14,13 @@ import sys
 import tempfile
 import time
 from collections import deque
+from contextlib import nullcontext
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
 import av
 import numpy as np
-import torch
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
@@ -95,16 +95,13 @@ def time_parts(film: Path, options: argparse.Namespace, folder: Path) -> dict[st
     started = time.perf_counter()
     frames = list(islice(reader.frames(), count))
     seconds["decode"] = (time.perf_counter() - started) / count
-    every_core = torch.get_num_threads()
     batch = {"batch_size": options.batch}
-    for name in ("network, all cores", "network"):
-        if name == "network":
-            leave_a_core()
-        deque(colorize_segments(iter(frames[:16]), colorizer, reader.facts, **batch), maxlen=0)
-        started = time.perf_counter()
-        items = list(colorize_segments(iter(frames), colorizer, reader.facts, **batch))
-        seconds[name] = (time.perf_counter() - started) / count
-    torch.set_num_threads(every_core)
+    for name, cores in (("network, all cores", nullcontext()), ("network", leave_a_core("cpu"))):
+        with cores:
+            deque(colorize_segments(iter(frames[:16]), colorizer, reader.facts, **batch), maxlen=0)
+            started = time.perf_counter()
+            items = list(colorize_segments(iter(frames), colorizer, reader.facts, **batch))
+            seconds[name] = (time.perf_counter() - started) / count
     started = time.perf_counter()
     writer = FilmWriter(reader, folder / f"alone{options.out}", folder)
     with writer.segment(0, frames_before=0):

@@ -91,10 +91,8 @@ def colorize_film(
         return
     job.prepare(resume=options.resume, overwrite=options.overwrite)
     _say_before(reader, job)
-    if colorizer.device == "cpu":
-        leave_a_core()
     started, before = time.monotonic(), job.frames_done()
-    with _stoppable(job), _progress(reader.facts.frames, before) as track:
+    with leave_a_core(colorizer.device), _stoppable(job), _progress(reader.facts.frames, before) as track:
         try:
             count = job.run(colorizer, batch=options.batch, smooth=options.smooth, compare=options.compare, track=track)
         except av.FFmpegError as error:  # a full disk, for one

@@ -28,9 +28,6 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(autouse=True)
 def short_segments(monkeypatch):
     monkeypatch.setattr(pipeline, "SEGMENT_FRAMES", 8)
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
