@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from colorgan.cli.overrides import run
 from colorgan.config import fix_choices
-from colorgan.sweeps.sweepers import register_sweepers
+from colorgan.sweeps.plugins import register_sweepers
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from colorgan.sweeps.runs import find_runs
-from colorgan.sweeps.sweepers import _create_study, trial_name
+from colorgan.sweeps.study import _create_study
+from colorgan.sweeps.sweepers import trial_name
 from colorgan.training.run_folder import locked
 
 optuna = pytest.importorskip("optuna", reason="pip install -e .[sweep]")
