@@ -14,7 +14,8 @@ FILM_OUTPUTS = (".mp4", ".mov", ".mkv")
 _X264 = {"crf": "17", "preset": "fast", "x264-params": "mbtree=0"}  # crf 17: DeOldify's
 # Wavefronts depend on the number of cores, and so would the bits.
 _X265 = {"crf": "17", "preset": "fast"}
-_X265_PARAMS = "log-level=none:frame-threads=2:no-wpp=1"
+# Without B frames: x265 makes up the decoding times of segments that are shorter than its delay.
+_X265_PARAMS = "log-level=none:frame-threads=2:no-wpp=1:bframes=0"
 _FFV1 = {"level": "3", "slicecrc": "1"}
 _THREADS = 4  # x264's bits depend on their number, so it must not depend on the machine
 _FFV1_DEPTHS = {8: "yuv444p", 10: "yuv444p10le", 12: "yuv444p12le", 16: "yuv444p16le"}

@@ -99,7 +99,7 @@ def test_subtitles_are_kept_or_refused_before_any_work(tmp_path):
     assert sorted(path.name for path in tmp_path.glob("out.mp4*")) == []
 
 
-HDR10 = "log-level=none:master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
+HDR10 = "log-level=none:bframes=0:master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
 HDR10_TAGS = {"colorspace": 9, "color_primaries": 9, "color_trc": 16, "color_range": 1}
 
 
