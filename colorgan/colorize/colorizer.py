@@ -12,8 +12,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from colorgan.checkpoint import find_checkpoint, load_generator, read_header
+from colorgan.checkpoint import find_checkpoint, read_header
 from colorgan.color import recombine, rgb_to_gray, to_uint8
+from colorgan.colorize.engines import EXPORTED, open_engine
+from colorgan.colorize.graph import read_facts
 from colorgan.colorize.strips import Enlarged, shrink
 from colorgan.media.photo import read_scan
 from colorgan.media.samples import row_strips
@@ -47,21 +49,36 @@ class Colorizer:
         self.generator = generator.eval().to(device)
         self.gray_rule = str(generator.gray_rule) if gray_rule is None else gray_rule
         self.working_size, self.device = working_size, device
+        self.engine = str(getattr(generator, "name", "torch fp32"))
 
     @classmethod
-    def load(cls, checkpoint: str | Path, *, working_size: int | None = None, device: str | None = None) -> "Colorizer":
-        """Load a checkpoint file or the final checkpoint of a run folder.
+    def load(
+        cls,
+        checkpoint: str | Path,
+        *,
+        working_size: int | None = None,
+        device: str | None = None,
+        engine: str = "auto",
+        pictures: int = 1,
+    ) -> "Colorizer":
+        """Load a checkpoint file, the final checkpoint of a run folder, or what `colorgan export` wrote.
 
         Args:
             checkpoint: the file or folder.
             working_size: see the class; by default twice the size of the training pictures.
             device: by default CUDA where there is one.
+            engine: `torch`, `onnx`, `openvino`, or `auto` for the fastest that is installed and keeps the colours.
+            pictures: how many are to be colorized at least; for less than 1000 `auto` takes what was converted before,
+                or torch, since a conversion takes longer than it saves.
         """
-        header = read_header(find_checkpoint(checkpoint))
+        file = find_checkpoint(checkpoint)
+        facts = (read_facts if file.suffix in EXPORTED else read_header)(file)
+        on_cpu = device is None and (engine in ("onnx", "openvino") or file.suffix in EXPORTED)
+        device = choose_device("cpu" if on_cpu else device)
         return cls(
-            load_generator(checkpoint),
-            working_size=2 * header["image_size"] if working_size is None else working_size,
-            device=choose_device(device),
+            open_engine(file, engine, device=device, pictures=pictures),
+            working_size=2 * facts["image_size"] if working_size is None else working_size,
+            device=device,
         )
 
     def colorize(self, photo: Image.Image | Path | str) -> Image.Image:

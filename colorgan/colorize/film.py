@@ -66,14 +66,14 @@ class FilmOptions:
 
 
 def colorize_film(
-    source: Path, out: Path, load: Callable[[], Colorizer], checkpoint: Path, options: FilmOptions
+    source: Path, out: Path, load: Callable[[int], Colorizer], checkpoint: Path, options: FilmOptions
 ) -> None:
     """Colorize a film or a folder of frames; the progress is shown.
 
     Args:
         source: the film or the folder.
         out: the film to write, or a folder for numbered frames.
-        load: makes the colorizer; called once source and options are known to be usable.
+        load: makes the colorizer for about so many frames; called once source and options are known to be usable.
         checkpoint: the file that `load` reads; a run goes on with the same only.
         options: how.
 
@@ -84,7 +84,7 @@ def colorize_film(
     reader = _open_source(source, options)
     if out.resolve() == source.resolve():
         raise ValueError(f"--out {out} would replace the original")
-    colorizer = load()
+    colorizer = load(reader.facts.frames or 1)
     job = FilmJob(reader, out, _identity(checkpoint, colorizer, options))
     if options.resume and job.writer.is_finished() and not job.folder.exists():
         sys.stdout.write(f"{out} is finished already\n")
@@ -117,6 +117,7 @@ def _identity(checkpoint: Path, colorizer: Colorizer, options: FilmOptions) -> d
         "--deinterlace": options.deinterlace,
         "--recolor": options.recolor,
         "--device": colorizer.device,
+        "--engine": colorizer.engine,
     }
 
 
