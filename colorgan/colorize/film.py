@@ -17,7 +17,6 @@ from rich.text import Text
 
 from colorgan.colorize.colorizer import Colorizer
 from colorgan.colorize.film_job import FilmJob
-from colorgan.colorize.pipeline import leave_a_core
 from colorgan.console import make_console
 from colorgan.files import file_hash
 from colorgan.media.film_reader import FilmReader
@@ -92,7 +91,7 @@ def colorize_film(
     job.prepare(resume=options.resume, overwrite=options.overwrite)
     _say_before(reader, job)
     started, before = time.monotonic(), job.frames_done()
-    with leave_a_core(colorizer.device), _stoppable(job), _progress(reader.facts.frames, before) as track:
+    with _stoppable(job), _progress(reader.facts.frames, before) as track:
         try:
             count = job.run(colorizer, batch=options.batch, smooth=options.smooth, compare=options.compare, track=track)
         except av.FFmpegError as error:  # a full disk, for one

@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
 from itertools import chain, groupby, islice
 from queue import Full, Queue
 from threading import Event, Thread
@@ -149,17 +148,3 @@ def ahead(items: Iterator[T], *, count: int) -> Generator[T, None, None]:
     finally:
         stopped.set()
         worker.join()
-
-
-@contextmanager
-def leave_a_core(device: str) -> Iterator[None]:
-    """Give a network on the CPU all cores but one: decoder and encoder need it, and OpenMP's threads wait by spinning.
-
-    Behind it the process has its threads back: what trains there next rounds as it would have done.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, threads - 1) if device == "cpu" else threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
