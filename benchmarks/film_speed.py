@@ -29,7 +29,7 @@ from rich.table import Table
 from skimage.data import coffee
 
 from colorgan.colorize.colorizer import Colorizer
-from colorgan.colorize.pipeline import Colored, colorize_segments
+from colorgan.colorize.pipeline import Colored, colorize_segments, leave_cores
 from colorgan.media.film_reader import FilmReader
 from colorgan.media.film_writer import FilmWriter
 
@@ -108,9 +108,10 @@ def time_parts(film: Path, options: argparse.Namespace, folder: Path) -> dict[st
 
     with timed("decode"):
         frames = list(islice(reader.frames(), count))
-    deque(colorize_segments(iter(frames[:16]), colorizer, reader.facts, **batch), maxlen=0)
-    with timed("network"):
-        items = list(colorize_segments(iter(frames), colorizer, reader.facts, **batch))
+    with leave_cores(colorizer.engine):
+        deque(colorize_segments(iter(frames[:16]), colorizer, reader.facts, **batch), maxlen=0)
+        with timed("network"):
+            items = list(colorize_segments(iter(frames), colorizer, reader.facts, **batch))
     writer = FilmWriter(reader, folder / f"alone{options.out}", folder)
     with timed("encode"), writer.segment(0, frames_before=0):
         for item in items:

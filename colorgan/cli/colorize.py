@@ -74,6 +74,9 @@ def colorize(
     exit code 1. A film keeps sound, subtitles, chapters, time stamps, rotation, aspect, fields, depth and colour tags;
     its shots in colour are left so. What is missing of a damaged one is told, with exit code 2. A folder of frames is
     taken as a film if --out is one, or with --smooth or --fps.
+
+    On a CPU, --engine auto converts a checkpoint once for the fastest engine that is installed, if 1000 pictures or
+    more are due; fewer take what was converted before, or torch. The last line says which engine it was.
     """
     from colorgan.checkpoint import find_checkpoint
 
@@ -130,7 +133,7 @@ def _load_colorizer(
     device: str | None,
     engine: str,
 ) -> "Colorizer":
-    """Load a checkpoint into a colorizer, DeOldify's way with `--squash`, else ours, and say by which engine."""
+    """Load a checkpoint into a colorizer for so many pictures: DeOldify's way with `--squash`, else ours."""
     from colorgan.colorize.colorizer import Colorizer
     from colorgan.colorize.deoldify import DEFAULT_RENDER_FACTOR, RENDER_UNIT, SquashColorizer
 
@@ -141,9 +144,6 @@ def _load_colorizer(
     if squash and render_factor is None:
         render_factor = DEFAULT_RENDER_FACTOR
     working_size = size if render_factor is None else RENDER_UNIT * render_factor
-    colorizer = (SquashColorizer if squash else Colorizer).load(
+    return (SquashColorizer if squash else Colorizer).load(
         checkpoint, working_size=working_size, device=device, engine=engine, pictures=pictures
     )
-    if engine != "torch":
-        typer.echo(f"engine: {colorizer.engine}", err=True)
-    return colorizer

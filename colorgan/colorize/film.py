@@ -17,6 +17,7 @@ from rich.text import Text
 
 from colorgan.colorize.colorizer import Colorizer
 from colorgan.colorize.film_job import FilmJob
+from colorgan.colorize.pipeline import leave_cores
 from colorgan.console import make_console
 from colorgan.files import file_hash
 from colorgan.media.film_reader import FilmReader
@@ -91,7 +92,7 @@ def colorize_film(
     job.prepare(resume=options.resume, overwrite=options.overwrite)
     _say_before(reader, job)
     started, before = time.monotonic(), job.frames_done()
-    with _stoppable(job), _progress(reader.facts.frames, before) as track:
+    with leave_cores(colorizer.engine), _stoppable(job), _progress(reader.facts.frames, before) as track:
         try:
             count = job.run(colorizer, batch=options.batch, smooth=options.smooth, compare=options.compare, track=track)
         except av.FFmpegError as error:  # a full disk, for one
@@ -101,7 +102,7 @@ def colorize_film(
     if reader.damage:
         raise ValueError(f"{source} is damaged: {reader.damage}; {count} frames could be decoded and are in {out}")
     speed = f"{(count - before) / seconds:.1f} frames/s" if count > before else "only joined"
-    sys.stdout.write(f"{count} frames colorized ({speed}): {out}\n")
+    sys.stdout.write(f"{count} frames colorized ({speed}, {colorizer.engine}): {out}\n")
 
 
 def _identity(checkpoint: Path, colorizer: Colorizer, options: FilmOptions) -> dict[str, object]:

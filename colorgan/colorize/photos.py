@@ -89,8 +89,9 @@ def colorize_photos(
     if not done:
         raise ValueError(f"none of the {len(skipped)} photos in {source} could be colorized")
     place = plan.jobs.get(source, out)
+    by = f" ({colorizer.engine})" if colorizer is not None else ""
     others = f", {plan.others} files that are neither photo nor film left alone" if plan.others else ""
-    sys.stdout.write(f"{done} colorized, {len(skipped)} skipped{others}: {place}\n")
+    sys.stdout.write(f"{done} colorized, {len(skipped)} skipped{others}: {place}{by}\n")
     return not skipped
 
 

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import chain, groupby, islice
 from queue import Full, Queue
 from threading import Event, Thread
@@ -148,3 +149,17 @@ def ahead(items: Iterator[T], *, count: int) -> Generator[T, None, None]:
     finally:
         stopped.set()
         worker.join()
+
+
+@contextmanager
+def leave_cores(engine: str) -> Iterator[None]:
+    """Give torch one thread beside an engine that has its own: what is left for it is small, and its threads spin.
+
+    Behind it the process has its threads back: what trains there next rounds as it would have done.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads if engine.startswith("torch") else 1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

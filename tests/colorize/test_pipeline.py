@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from colorgan.colorize import Colorizer, pipeline
+from colorgan.colorize.pipeline import leave_cores
 from colorgan.media.film_facts import FULL, FilmFacts, Frame
 
 FACTS = FilmFacts(20, 16, Fraction(1, 25), Fraction(25), color_range=FULL)
@@ -85,3 +86,11 @@ def test_frames_with_colours_keep_them_and_fields_are_woven(monkeypatch):
     assert [item.frame.time for item in colored] == list(range(9))
     assert [np.array_equal(item.rgb, bright) for item in colored] == [2 <= n < 7 for n in range(9)]
     assert generator.batches == [3, 1, 3, 1]  # two fields of a frame, over its end too, but not over a shot's
+
+
+def test_cores_are_left_to_an_engine_for_a_while_only():
+    before = torch.get_num_threads()
+    for engine, inside in (("openvino bf16", 1), ("torch fp32", before)):
+        with leave_cores(engine):
+            assert torch.get_num_threads() == inside
+        assert torch.get_num_threads() == before
