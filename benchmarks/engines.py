@@ -1,10 +1,10 @@
 """Measure each engine and precision against torch: how far its colours are, and how fast it is.
 
-    python benchmarks/engines.py CHECKPOINT PHOTOS [--count 200] [--size 256] [--rounds 5]
+    python benchmarks/engines.py CHECKPOINT PHOTOS [--count 200] [--size 256] [--batches 1 8] [--rounds 5]
 
 Parity: the photos, evenly spaced in the order of their names, turned gray, shorter side at `--size`, each whole. Speed:
-squares of that size, engines interleaved, the median of all rounds. `today` is the generator as it is loaded, without
-any preparation. Nothing is read from or written to the cache of conversions.
+squares of that size, engines interleaved, the median of all rounds (--rounds 0 leaves it out). `as loaded` is the generator
+without any preparation. Nothing is read from or written to the cache of conversions.
 """
 
 import argparse
@@ -43,13 +43,13 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    today = load_generator(options.checkpoint)
+    plain = load_generator(options.checkpoint)
     exact = TorchEngine(load_generator(options.checkpoint), "cpu")
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         engines = dict(open_all(find_checkpoint(options.checkpoint), Path(folder)))
         print(f"converted and opened in {time.perf_counter() - started:.0f} s")
-        speeds = time_all({"today": today, "torch fp32": exact, **engines}, options)
+        speeds = time_all({"as loaded": plain, "torch fp32": exact, **engines}, options)
         grays = list(read_grays(options.photos, options.count, options.size))
         differences = {name: compare(engine, exact, grays) for name, engine in engines.items()}
     print_table(speeds, differences, options, len(grays))
@@ -83,6 +83,8 @@ def read_grays(folder: Path, count: int, size: int) -> Iterator[Tensor]:
 def time_all(engines: dict[str, Engine], options: argparse.Namespace) -> dict[str, list[float]]:
     """Measure pictures a second of each engine, for each size of a batch."""
     seconds: dict[tuple[str, int], list[float]] = {}
+    if not options.rounds:
+        options.batches = []
     for _ in range(options.rounds + 1):
         for batch in options.batches:
             gray = torch.rand(batch, 1, options.size, options.size)
@@ -103,7 +105,7 @@ def print_table(
     for column in ("engine", *columns, "mean", "99.9 %", "worst", "PSNR", "colorfulness", "refused"):
         table.add_column(column, justify="left" if column == "engine" else "right")
     for name, speed in speeds.items():
-        values = [f"{value:.1f} ({value / today:.1f}x)" for value, today in zip(speed, speeds["today"], strict=True)]
+        values = [f"{value:.1f} ({value / plain:.1f}x)" for value, plain in zip(speed, speeds["as loaded"], strict=True)]
         found = differences.get(name)
         if found is not None:
             levels = [f"{value:.2g}" for value in (found.mean, found.high, found.worst)]

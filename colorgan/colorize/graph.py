@@ -18,7 +18,8 @@ from torch.nn.utils import parametrize
 
 from colorgan.color import recombine
 from colorgan.files import atomic
-from colorgan.networks.deoldify import DeOldifyGenerator
+from colorgan.networks.deoldify import DeOldifyAttention, DeOldifyGenerator
+from colorgan.networks.layers import SelfAttention
 from colorgan.networks.unet import UNetGenerator
 
 if TYPE_CHECKING:
@@ -63,13 +64,18 @@ def to_onnx(generator: nn.Module, facts: Mapping[str, Any], *, half: bool = Fals
         raise ExportError(f"a {type(generator).__name__} cannot be exported; UNetGenerator and DeOldifyGenerator can")
     require("onnx", "onnxscript")
     network = fold_norms(generator).to("cpu", torch.float32, memory_format=torch.contiguous_format)
-    _fix_same_padding(network)
+    _replace_layers(network)
     whole = (_AnySizeUNet if isinstance(network, UNetGenerator) else _AnySizeDeOldify)(network, half=half)
     free = {axis: torch.export.Dim(name, min=2 if axis == 0 else 33) for axis, name in ((0, "n"), (2, "h"), (3, "w"))}
     try:
         with _quiet(), torch.no_grad():
             # The smallest sizes are torch's own assumption (a map of one pixel); the graph itself holds for all.
-            program = torch.export.export(whole.eval(), (torch.rand(2, 1, 90, 131),), dynamic_shapes={"gray": free})
+            program = torch.export.export(
+                whole.eval(),
+                (torch.rand(2, 1, 90, 131),),
+                dynamic_shapes={"gray": free},
+                prefer_deferred_runtime_asserts_over_guards=True,
+            )
             made = torch.onnx.export(program, dynamo=True, input_names=["gray"], output_names=["rgb"], verbose=False)
     except Exception as error:  # of any kind: encoders of timm hold what its authors wrote
         raise ExportError(f"this network cannot be exported: {str(error).strip().splitlines()[0]}") from error
@@ -205,17 +211,37 @@ def _crop(image: Tensor, like: Tensor) -> Tensor:
     return image.index_select(2, torch.arange(height)).index_select(3, torch.arange(width))
 
 
-def _fix_same_padding(network: nn.Module) -> None:
-    """Replace TensorFlow's padding, computed from the size, by what it is for maps that its stride divides."""
+def _replace_layers(network: nn.Module) -> None:
+    """Replace layers, in place, by others that compute the same and can be exported."""
     from timm.layers import Conv2dSame
 
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, Conv2dSame):
                 setattr(module, name, _with_fixed_padding(child))
+            elif isinstance(child, SelfAttention):
+                setattr(module, name, _Attention(child))
+
+
+class _Attention(nn.Module):
+    """Self-attention with a dimension for heads, which ONNX wants."""
+
+    def __init__(self, layer: SelfAttention) -> None:
+        super().__init__()
+        self.layer, self.over_query = layer, isinstance(layer, DeOldifyAttention)
+
+    def forward(self, features: Tensor) -> Tensor:
+        flat, layer = features.flatten(2), self.layer
+        query, key, value = (
+            part(flat).transpose(1, 2).unsqueeze(1) for part in (layer.query, layer.key, layer.value)
+        )
+        query, key = (key, query) if self.over_query else (query, key)  # see `DeOldifyAttention`
+        attended = F.scaled_dot_product_attention(query, key, value, scale=1.0).squeeze(1)
+        return layer.gamma * attended.transpose(1, 2).reshape(features.shape) + features
 
 
 def _with_fixed_padding(conv: nn.Conv2d) -> nn.Sequential:
+    """Fix TensorFlow's padding, computed from the size, to what it is for maps that the stride divides."""
     lacking = [
         max(0, (kernel - 1) * dilation + 1 - stride)
         for kernel, dilation, stride in zip(conv.kernel_size, conv.dilation, conv.stride, strict=True)
