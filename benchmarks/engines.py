@@ -3,8 +3,8 @@
     python benchmarks/engines.py CHECKPOINT PHOTOS [--count 200] [--size 256] [--batches 1 8] [--rounds 5]
 
 Parity: the photos, evenly spaced in the order of their names, turned gray, shorter side at `--size`, each whole. Speed:
-squares of that size, engines interleaved, the median of all rounds (--rounds 0 leaves it out). `as loaded` is the generator
-without any preparation. Nothing is read from or written to the cache of conversions.
+squares of that size, engines interleaved, the median of all rounds (--rounds 0 leaves it out). `as loaded` is the
+generator without any preparation. Nothing is read from or written to the cache of conversions.
 """
 
 import argparse
@@ -105,7 +105,9 @@ def print_table(
     for column in ("engine", *columns, "mean", "99.9 %", "worst", "PSNR", "colorfulness", "refused"):
         table.add_column(column, justify="left" if column == "engine" else "right")
     for name, speed in speeds.items():
-        values = [f"{value:.1f} ({value / plain:.1f}x)" for value, plain in zip(speed, speeds["as loaded"], strict=True)]
+        values = [
+            f"{value:.1f} ({value / plain:.1f}x)" for value, plain in zip(speed, speeds["as loaded"], strict=True)
+        ]
         found = differences.get(name)
         if found is not None:
             levels = [f"{value:.2g}" for value in (found.mean, found.high, found.worst)]

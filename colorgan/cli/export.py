@@ -28,7 +28,9 @@ def export(
         raise ValueError(f"--format must be one of {', '.join(_FORMATS)}, got {format!r}")
     ending, precisions = _FORMATS[format]
     if precision not in precisions:
-        raise ValueError(f"--precision with --format {format} must be one of {', '.join(precisions)}, got {precision!r}")
+        raise ValueError(
+            f"--precision with --format {format} must be one of {', '.join(precisions)}, got {precision!r}"
+        )
     from colorgan.checkpoint import find_checkpoint
     from colorgan.colorize.export import export_checkpoint
 

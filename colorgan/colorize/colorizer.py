@@ -228,7 +228,8 @@ def _bring_up_frame(gray: Tensor, rgb: Tensor) -> np.ndarray:
     room = torch.where(offset > 0, 1 - luma, luma)  # see `recombine`
     scale = room.div_(offset.abs().clamp_min_(1e-6)).amin(dim=0, keepdim=True).clamp_(max=1)
     levels = offset.mul_(scale).add_(luma).mul_(255).round_().clamp_(0, 255).to(torch.uint8)
-    return cv2.merge(list(levels.numpy()))
+    frame: np.ndarray = cv2.merge(list(levels.numpy()))
+    return frame
 
 
 def to_array(rgb: Tensor) -> np.ndarray:

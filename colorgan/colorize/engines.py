@@ -63,7 +63,7 @@ class TorchEngine(nn.Module):
 
 
 class OpenVINOEngine(nn.Module):
-    """A graph that OpenVINO runs on the CPU.
+    """A graph that OpenVINO runs on the CPU, one call after the other.
 
     Args:
         path: an `.onnx` or `.xml` file.
@@ -76,8 +76,10 @@ class OpenVINOEngine(nn.Module):
         import openvino
 
         core = openvino.Core()
-        hint = "bf16" if precision == "bf16" and has_bf16() else "f32"
-        self.gray_rule, self.name = gray_rule, f"openvino {precision if hint == 'bf16' or precision != 'bf16' else 'fp32'}"
+        if precision == "bf16" and not has_bf16():  # an exported file, from another machine
+            precision = "fp32"
+        hint = "bf16" if precision == "bf16" else "f32"
+        self.gray_rule, self.name = gray_rule, f"openvino {precision}"
         settings = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
         self._request = core.compile_model(core.read_model(path), "CPU", settings).create_infer_request()
 
@@ -160,7 +162,7 @@ def _open_torch(generator: nn.Module, checkpoint: Path, device: str) -> nn.Modul
         return exact
     dtype = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     low = TorchEngine(generator, device, dtype)
-    difference = _Checks(checkpoint).difference(low.name, lambda: (low, exact), device)
+    difference = _Checks(checkpoint).difference(low.name, low, exact)
     return exact if _refused(low.name, difference) else low
 
 
@@ -174,9 +176,10 @@ def _open_fastest(generator: nn.Module, checkpoint: Path, engine: str, pictures:
         try:
             made = make_engine(candidate, checks.make_graph(generator), exact.gray_rule)
         except ExportError as error:
+            logger.warning("%s", error)
             refusals.append(str(error))
-            break
-        difference = checks.difference(str(candidate), lambda made=made: (made, exact), "cpu")  # type: ignore[misc]
+            continue
+        difference = checks.difference(str(candidate), made, exact)
         if (refusal := _refused(str(candidate), difference)) is None:
             return made
         refusals.append(refusal)
@@ -245,17 +248,20 @@ class _Checks:
             write_onnx(to_onnx(generator, facts_of(self.checkpoint, self.digest, "fp32")), self.graph)
         return self.graph
 
-    def difference(self, name: str, networks: Any, device: str) -> Difference:
-        """Compare two networks on the check's pictures, unless that was done before with these versions and CPU."""
+    def difference(self, name: str, network: nn.Module, exact: nn.Module) -> Difference:
+        """Compare a network with torch on the check's pictures, once for these versions and this processor."""
         packages = [package for package in ("torch", *_PACKAGES.values()) if find_spec(package) is not None]
-        machine = torch.cuda.get_device_name() if device != "cpu" else torch.backends.cpu.get_cpu_capability()
+        device = next(exact.parameters()).device
+        machine = (
+            torch.backends.cpu.get_cpu_capability() if device.type == "cpu" else torch.cuda.get_device_name(device)
+        )
         where = json.dumps([name, machine, package_versions(*packages)], sort_keys=True)
         known = read_json_lines(self.log, {"where": str, "difference": dict})
         for record in known:
             if record["where"] == where:
                 return Difference(**record["difference"])
         size = 2 * int(read_header(self.checkpoint)["image_size"])
-        difference = compare(*networks(), (gray.to(device) for gray in check_pictures(size)))
+        difference = compare(network, exact, (gray.to(device) for gray in check_pictures(size)))
         known.append({"where": where, "difference": difference.describe()})
         write_text(self.log, "".join(f"{json.dumps(record)}\n" for record in known))
         return difference

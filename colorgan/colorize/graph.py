@@ -9,7 +9,7 @@ from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -36,7 +36,7 @@ class ExportError(ValueError):
 
 
 def fold_norms(generator: nn.Module) -> nn.Module:
-    """Copy a generator with spectral and weight norms computed once: the same weights, without the work in each pass."""
+    """Copy a generator with spectral and weight norms computed once: the same weights, less work in each pass."""
     folded = copy.deepcopy(generator).eval()
     for module in folded.modules():
         if parametrize.is_parametrized(module):
@@ -63,9 +63,13 @@ def to_onnx(generator: nn.Module, facts: Mapping[str, Any], *, half: bool = Fals
     if not isinstance(generator, UNetGenerator | DeOldifyGenerator):
         raise ExportError(f"a {type(generator).__name__} cannot be exported; UNetGenerator and DeOldifyGenerator can")
     require("onnx", "onnxscript")
-    network = fold_norms(generator).to("cpu", torch.float32, memory_format=torch.contiguous_format)
+    network = fold_norms(generator).to("cpu", torch.float32).to(memory_format=torch.contiguous_format)
     _replace_layers(network)
-    whole = (_AnySizeUNet if isinstance(network, UNetGenerator) else _AnySizeDeOldify)(network, half=half)
+    whole: nn.Module
+    if isinstance(network, UNetGenerator):
+        whole = _AnySizeUNet(network, half=half)
+    else:
+        whole = _AnySizeDeOldify(cast(DeOldifyGenerator, network), half=half)
     free = {axis: torch.export.Dim(name, min=2 if axis == 0 else 33) for axis, name in ((0, "n"), (2, "h"), (3, "w"))}
     try:
         with _quiet(), torch.no_grad():
@@ -123,7 +127,9 @@ def read_facts(path: Path) -> dict[str, Any]:
     except ExportError:
         raise
     except Exception as error:  # each library has its own errors for a damaged file
-        raise ExportError(f"{path} was not written by `colorgan export`, or is damaged ({type(error).__name__})") from error
+        raise ExportError(
+            f"{path} was not written by `colorgan export`, or is damaged ({type(error).__name__})"
+        ) from error
 
 
 def _onnx_metadata(path: Path) -> str:
@@ -131,7 +137,7 @@ def _onnx_metadata(path: Path) -> str:
     import onnx
 
     model = onnx.load(path, load_external_data=False)
-    return next(entry.value for entry in model.metadata_props if entry.key == KEY)
+    return next(str(entry.value) for entry in model.metadata_props if entry.key == KEY)
 
 
 def _openvino_metadata(path: Path) -> str:
@@ -170,6 +176,9 @@ class _AnySizeUNet(nn.Module):
 
 class _AnySizeDeOldify(nn.Module):
     """`DeOldifyGenerator.forward` without a decision that depends on the size."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, network: DeOldifyGenerator, *, half: bool) -> None:
         super().__init__()
@@ -213,7 +222,7 @@ def _crop(image: Tensor, like: Tensor) -> Tensor:
 
 def _replace_layers(network: nn.Module) -> None:
     """Replace layers, in place, by others that compute the same and can be exported."""
-    from timm.layers import Conv2dSame
+    from timm.layers.conv2d_same import Conv2dSame
 
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
@@ -232,9 +241,7 @@ class _Attention(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         flat, layer = features.flatten(2), self.layer
-        query, key, value = (
-            part(flat).transpose(1, 2).unsqueeze(1) for part in (layer.query, layer.key, layer.value)
-        )
+        query, key, value = (part(flat).transpose(1, 2).unsqueeze(1) for part in (layer.query, layer.key, layer.value))
         query, key = (key, query) if self.over_query else (query, key)  # see `DeOldifyAttention`
         attended = F.scaled_dot_product_attention(query, key, value, scale=1.0).squeeze(1)
         return layer.gamma * attended.transpose(1, 2).reshape(features.shape) + features
