@@ -59,11 +59,12 @@ def open_all(checkpoint: Path, folder: Path) -> Iterator[tuple[str, Engine]]:
     """Make each engine in each precision that there is here."""
     facts, generator = facts_of(checkpoint, file_hash(checkpoint), "fp32"), load_generator(checkpoint)
     rule = str(facts["gray_rule"])
-    for precision in ("fp32", "fp16"):
+    exact = to_onnx(generator, facts)
+    for precision, model in (("fp32", exact), ("fp16", to_onnx(generator, facts, half=True))):
         graph, pair = folder / f"{precision}.onnx", folder / f"{precision}.xml"
-        write_onnx(to_onnx(generator, facts, half=precision == "fp16"), graph)
+        write_onnx(model, graph)
         yield f"onnx {precision}", make_engine(Candidate("onnx", precision), graph, rule)
-        write_openvino(to_onnx(generator, facts), pair, half=precision == "fp16")
+        write_openvino(exact, pair, half=precision == "fp16")
         yield f"openvino {precision}", make_engine(Candidate("openvino", precision), pair, rule)
     if has_bf16():
         yield "openvino bf16", make_engine(Candidate("openvino", "bf16"), folder / "fp32.onnx", rule)

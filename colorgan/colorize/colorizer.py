@@ -164,15 +164,20 @@ class Colorizer:
             return [to_array(rgb) for rgb in self.generator(torch.cat(grays)).split(1)]
         small = torch.cat([_shrink(gray, working) for gray in grays])
         proposals = self.generator(small).split(1)
-        simple = self.device == "cpu" and self.gray_rule == "luma601"
-        bring_up = _bring_up_frame if simple else lambda gray, rgb: to_array(self._bring_up(gray, rgb))
-        return [bring_up(gray, rgb) for gray, rgb in zip(grays, proposals, strict=True)]
+        pairs = list(zip(grays, proposals, strict=True))
+        if self.device == "cpu" and self.gray_rule == "luma601":
+            return [_bring_up_frame(gray, rgb) for gray, rgb in pairs]
+        levels = torch.cat([to_uint8(self._bring_up(gray, rgb)) for gray, rgb in pairs])
+        return list(levels.permute(0, 2, 3, 1).contiguous().cpu().numpy())  # one copy from the device, not one a frame
 
     def _gray(self, frame: np.ndarray) -> Tensor:
         """Convert (H, W, 3) or (H, W) uint8 or uint16 to gray, (1, 1, H, W) in [0, 1]."""
         top = np.iinfo(frame.dtype).max
         frame = frame if frame.dtype == np.uint8 else frame.astype(np.int32)  # torch computes with no other uint
-        values = torch.tensor(np.ascontiguousarray(frame), device=self.device)[None].float() / top
+        levels = torch.tensor(np.ascontiguousarray(frame))
+        if self.device.startswith("cuda"):
+            levels = levels.pin_memory()  # so that nothing waits for the copy
+        values = levels.to(self.device, non_blocking=True)[None].float() / top
         if frame.ndim == 3:
             return rgb_to_gray(values.permute(0, 3, 1, 2), self.gray_rule)
         gray = values[None]
