@@ -83,7 +83,12 @@ class ColorizationDataModule(pl.LightningDataModule):
         self.skipped_file: Path | None = None  # where photos are listed that could not be read in training
 
     def examine(self, min_size: int) -> PhotoLibrary:
-        """Examine and split the photos; those smaller than `min_size` pixels are left out."""
+        """Examine and split the photos.
+
+        Args:
+            min_size: photos smaller than so many pixels are left out; a stage leaves those out that are smaller than
+                its own pictures.
+        """
         self.library = build_library(
             self.source,
             min_size=min_size,
@@ -125,9 +130,9 @@ class ColorizationDataModule(pl.LightningDataModule):
         self.share, self.degrade = share, degrade
 
     def training_photos(self) -> Sequence[int]:
-        """List the photos that this stage draws from, by index: all of the split, or a seeded share of it."""
+        """List the photos that this stage draws from, by index: all that are large enough, or a seeded share."""
         assert self.library is not None
-        photos = self.library.splits["train"]
+        photos = self.library.large_enough("train", self.image_size)
         if self.share == 1:
             return photos
         chosen = np.random.default_rng([self.stage_seed, len(photos)]).permutation(len(photos))
@@ -281,7 +286,7 @@ class ValidationViews(Dataset[Batch]):
     """Centre crops of validation photos, from the originals: the same pictures that `evaluate.py` measures."""
 
     def __init__(self, library: PhotoLibrary, image_size: int, gray_rule: str, limit: int | None) -> None:
-        self.library, self.indices = library, library.drawn(library.splits["val"], limit)
+        self.library, self.indices = library, library.drawn(library.large_enough("val", image_size), limit)
         self.image_size, self.gray_rule = image_size, gray_rule
         self._views: dict[int, np.ndarray] = {}
 

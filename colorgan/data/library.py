@@ -97,6 +97,13 @@ class PhotoLibrary:
     def _open(self, index: int) -> Image.Image:
         return self.source.open(self.listing[self.table["position"][index]]).convert("RGB")
 
+    def large_enough(self, split: str, size: int) -> Sequence[int]:
+        """List the rows of a split whose photos have at least `size` pixels on their shorter side."""
+        rows = self.splits[split]
+        sides = read_columns(self.table, "width", "height")
+        enough = np.minimum(sides["width"], sides["height"]) >= size
+        return rows if enough[rows].all() else array("q", (row for row in rows if enough[row]))
+
     def drawn(self, rows: Iterable[int], count: int | None = None) -> list[int]:
         """Draw so many rows, or bring all into the order in which they are drawn: by the hash of their content.
 
@@ -152,10 +159,6 @@ def build_library(
     Raises:
         ValueError: fewer than two groups of photos are left; the message counts the reasons.
     """
-    if store_size is not None and store_size < min_size:
-        raise ValueError(
-            f"store_size={store_size} is smaller than the pictures trained on, {min_size} (data.store_size)"
-        )
     listing = source.listing()
     examined = examine_all(listing, source, store_size, cache_dir)
     keep, dropped = _select(examined, min_size, min_colorfulness)
