@@ -1,6 +1,7 @@
 """Load photos as batches of gray and colour, for training and validation."""
 
 import logging
+import math
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
@@ -226,6 +227,7 @@ class TrainingViews(Dataset[Batch]):
     def __init__(self, library: PhotoLibrary, module: ColorizationDataModule) -> None:
         self.library, self.indices = library, module.training_photos()
         self.seed, self.options = module.stage_seed, module.view_options()
+        self._least_side = math.ceil(module.image_size / module.min_crop)  # so that no view is enlarged
         self.skipped_file, self._skipped = module.skipped_file, set[int]()
 
     def __len__(self) -> int:
@@ -244,7 +246,7 @@ class TrainingViews(Dataset[Batch]):
         for position in (key[1], *others):
             index = self.indices[int(position)]
             try:
-                return self.library.pixels(index)
+                return self.library.pixels(index, self._least_side)
             except (UnreadablePhotoError, OSError) as error:
                 self._list_skipped(index, error)
                 last = error

@@ -74,10 +74,18 @@ class PhotoLibrary:
     dropped: dict[str, int]
     store_size: int | None
 
-    def pixels(self, index: int) -> np.ndarray:
-        """Read the photo of a row as it is kept for training, (H, W, 3) uint8."""
+    def pixels(self, index: int, least_side: int | None = None) -> np.ndarray:
+        """Read the photo of a row as it is kept for training, (H, W, 3) uint8.
+
+        Args:
+            index: of the row.
+            least_side: pixels on the shorter side that are enough where photos are decoded anew each time; None: all.
+        """
         if self.store_size is None:
-            return self.original(index)
+            if least_side is None:
+                return self.original(index)
+            row = self.listing[self.table["position"][index]]
+            return np.asarray(self.source.open_reduced(row, least_side).convert("RGB"))
         row = self._mapped[index]
         pixels = row["pixels"][0].as_buffer()
         if checksum(pixels) != row["checksum"][0].as_py():

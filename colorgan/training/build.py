@@ -16,6 +16,7 @@ from colorgan.callbacks import (
     PruneTrial,
     Records,
     ResumeCheckpoint,
+    ResumeFile,
     StageHealth,
     StageProgressBar,
     StopRequest,
@@ -100,6 +101,7 @@ def build_stage_trainer(
     return build_trainer(
         trainer,
         callbacks=callbacks,
+        plugins=[*(build(plugin) for plugin in trainer.get("plugins") or ()), ResumeFile()],
         logger=run_logger,
         default_root_dir=str(stage.folder),
         max_epochs=1,

@@ -287,9 +287,9 @@ class Schedule:
             raise ValueError(f"{saved} is no file of this run, and is not opened: {reason}; delete it") from error
         except DivergedError as error:
             where = f"schedule.stages.{stage.name}.module"
-            names = ", ".join(self.datamodule.names_of_step(module.steps))
+            names = ", ".join(self.datamodule.names_of_step(error.step - 1))
             raise ValueError(
-                f"{stage.folder.name} diverged in step {module.steps + 1}: {error}; "
+                f"{stage.folder.name} diverged in step {error.step}: {error}; "
                 f"{f'its photos: {names}; ' if names else ''}what was saved before is finite and stays; "
                 f"try a smaller rate ({', '.join(_rates(where, stage.entry.module))}) or {where}.gradient_clip=1, with "
                 "another name="
