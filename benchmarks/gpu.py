@@ -62,7 +62,13 @@ def equal_bits(folder: Path) -> bool:
     """Train twice with `trainer.deterministic=true`, and compare the networks that come out."""
     ends = []
     for name in ("first", "second"):
-        words = ("experiment=smoke", "trainer.deterministic=true", f"runs_dir={folder}", f"name={name}")
+        words = (
+            "experiment=smoke",
+            "trainer.enable_progress_bar=false",
+            "trainer.deterministic=true",
+            f"runs_dir={folder}",
+            f"name={name}",
+        )
         ends.append(read_tensors(Schedule(compose("train", *words)).run(), "generator"))
     return all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
 

@@ -106,8 +106,8 @@ def test_where_steps_are_not_waited_for_the_first_bad_one_is_told_before_anythin
     loss_of, stage.weighted_sum = stage.weighted_sum, lambda *a: loss_of(*a) + (torch.nan if stage.steps >= 3 else 0)
     checked, stage._check_finite = stage._check_finite, lambda: None  # as on a GPU between two looks
     fit(stage, batches(8))
+    stage._check_finite = checked
     with pytest.raises(DivergedError) as diverged:
-        stage._check_finite = checked
         stage.on_save_checkpoint({})
     assert diverged.value.step == 4
 
