@@ -4,7 +4,7 @@ from colorgan.callbacks.ema import GeneratorEMA
 from colorgan.callbacks.health import StageHealth, warn_of_result
 from colorgan.callbacks.progress import StageProgressBar
 from colorgan.callbacks.pruning import PruneTrial
-from colorgan.callbacks.resume import ResumeCheckpoint, StopRequest
+from colorgan.callbacks.resume import ResumeCheckpoint, ResumeFile, StopRequest
 from colorgan.callbacks.validation import Records, ValidationMetrics, ValidationPictures, save_grid
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "PruneTrial",
     "Records",
     "ResumeCheckpoint",
+    "ResumeFile",
     "StageHealth",
     "StageProgressBar",
     "StopRequest",

@@ -30,6 +30,7 @@ class GeneratorEMA(pl.Callback):
         self.decay = decay
         self._generator_steps = 0
         self._average: nn.Module = nn.Identity()
+        self._pairs: list[tuple[Tensor, Tensor]] = []  # of the average and the generator
 
     def setup(self, trainer: pl.Trainer, pl_module: Stage, stage: str) -> None:
         """Copy the generator."""
@@ -80,13 +81,14 @@ class GeneratorEMA(pl.Callback):
 
     @torch.no_grad()
     def _update(self, generator: nn.Module, *, decay: float) -> None:
-        derived = {id(vector) for vector in spectral_vectors(self._average)}
-        for average, current in zip(_tensors(self._average), _tensors(generator), strict=True):
-            if id(average) in derived:
-                continue
-            if average.is_floating_point():
-                average.lerp_(current, 1 - decay)
-            else:
+        if not self._pairs:
+            derived = {id(vector) for vector in spectral_vectors(self._average)}
+            pairs = zip(_tensors(self._average), _tensors(generator), strict=True)
+            self._pairs = [pair for pair in pairs if id(pair[0]) not in derived]
+        quantities = [pair for pair in self._pairs if pair[0].is_floating_point()]
+        torch._foreach_lerp_([pair[0] for pair in quantities], [pair[1] for pair in quantities], 1 - decay)
+        for average, current in self._pairs:
+            if not average.is_floating_point():
                 average.copy_(current)  # the number of batches that batch norm has seen
 
     @torch.no_grad()

@@ -1,5 +1,6 @@
 """Show the progress of a stage in the terminal."""
 
+import math
 import sys
 import time
 from typing import Any
@@ -20,8 +21,9 @@ class StageProgressBar(TQDMProgressBar):
     """
 
     def __init__(self, title: str, batch_size: int) -> None:
-        interactive = sys.stderr.isatty()
-        super().__init__(refresh_rate=1 if interactive else 50, leave=True)
+        super().__init__(refresh_rate=1, leave=True)
+        self._seconds_between = 0.5 if sys.stderr.isatty() else 10.0
+        self._shown_at = -math.inf
         self.title, self.batch_size = title, batch_size
         self._clock: tuple[float, int] | None = None
         self._images_per_second = 0.0
@@ -52,14 +54,16 @@ class StageProgressBar(TQDMProgressBar):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Stage, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Measure images/s and refresh the bar."""
+        """Measure images/s; refresh the bar now and then, as the losses on it have to be waited for."""
         now = time.monotonic()
         if self._clock is None:
             self._clock = (now, pl_module.steps)
         elif now - self._clock[0] > 2:
             self._images_per_second = (pl_module.steps - self._clock[1]) * self.batch_size / (now - self._clock[0])
             self._clock = (now, pl_module.steps)
-        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        if now - self._shown_at >= self._seconds_between or pl_module.steps >= pl_module.num_steps:
+            self._shown_at = now
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: Stage) -> dict[str, Any]:
         """List images/s first, then what is logged under short names."""

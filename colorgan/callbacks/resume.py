@@ -2,17 +2,61 @@
 
 import signal
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_utilities.core.apply_func import apply_to_collection
 from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from colorgan.errors import StoppedError
 from colorgan.files import atomic
 from colorgan.stages.base import Stage
+
+_ASK_EVERY = 10  # steps between two questions to the other processes whether to stop
+
+
+class ResumeFile(TorchCheckpointIO):
+    """Write Lightning's checkpoint in a thread, under a temporary name, then rename; training goes on meanwhile.
+
+    What is written is a copy of that moment. The file before is kept as `previous.ckpt`, should this one be damaged.
+    (Lightning's `AsyncCheckpointIO` writes in place, and lets saves pile up.)
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._writing: Future[None] | None = None
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Copy the checkpoint and begin to write it, when the one before is written."""
+        self.wait()
+        copied = apply_to_collection(checkpoint, torch.Tensor, lambda tensor: tensor.detach().clone())
+        self._writing = self._thread.submit(self._write, copied, Path(path))
+
+    def _write(self, checkpoint: dict[str, Any], path: Path) -> None:
+        with atomic(path) as temporary:
+            super().save_checkpoint(checkpoint, temporary)
+            if path.exists():
+                path.replace(path.with_name("previous.ckpt"))
+
+    def wait(self) -> None:
+        """Wait for the file that is being written.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def teardown(self) -> None:
+        """Wait, at the end of a stage."""
+        self.wait()
 
 
 class StopRequest:
@@ -45,7 +89,7 @@ class StopRequest:
             print("\nstopping at the end of this step; press again to stop at once", file=sys.stderr)
 
     def agreed(self, trainer: pl.Trainer) -> int:
-        """Return the signal that any of the processes has got; 0 for none."""
+        """Return the signal that any of the processes has got; 0 for none. All of them must ask."""
         if trainer.world_size == 1:
             return self.signum
         signum = torch.tensor(self.signum, device=trainer.strategy.root_device)
@@ -72,16 +116,16 @@ class StopRequest:
         self.signum = 0
         self._requeue(signal.SIGUSR1, None)
         if trainer.is_global_zero:
+            trainer.strategy.checkpoint_io.teardown()
             for file in Path(trainer.default_root_dir).glob("hpc_ckpt_*.ckpt"):
                 file.unlink()
 
 
 class ResumeCheckpoint(Checkpoint):
-    """Write Lightning's checkpoint of the stage every few steps, under a temporary name, then rename.
+    """Write Lightning's checkpoint of the stage every few steps, through `ResumeFile`.
 
-    The one before is kept as `previous.ckpt`, should this one be damaged. At a step with a validation it is written
-    after it, so that a resumed run neither skips nor repeats one. The last step of a stage is not saved: its hand-over
-    follows at once.
+    At a step with a validation it is written after it, so that a resumed run neither skips nor repeats one. The last
+    step of a stage is not saved: its hand-over follows at once.
 
     Args:
         path: the file.
@@ -108,8 +152,10 @@ class ResumeCheckpoint(Checkpoint):
         """Save at a step without validation."""
         steps = pl_module.steps
         if steps % self.validate_every and steps < pl_module.num_steps:
-            signum = self.stop.agreed(trainer)
-            if signum or steps % self.every == 0:
+            save = steps % self.every == 0
+            alone = trainer.world_size == 1
+            signum = self.stop.agreed(trainer) if alone or save or steps % _ASK_EVERY == 0 else 0
+            if signum or save:
                 self._save(trainer)
             self._obey(signum, trainer)
 
@@ -121,15 +167,10 @@ class ResumeCheckpoint(Checkpoint):
             self._obey(signum, trainer)
 
     def _obey(self, signum: int, trainer: pl.Trainer) -> None:
+        if signum and isinstance(writer := trainer.strategy.checkpoint_io, ResumeFile):
+            writer.wait()
         self.stop.obey(signum, trainer, f"step {self.saved_step} of {self.path.parent.name} is saved")
 
     def _save(self, trainer: pl.Trainer) -> None:
-        if trainer.is_global_zero:
-            with atomic(self.path) as temporary:
-                trainer.save_checkpoint(temporary)
-                if self.path.exists():
-                    self.path.replace(self.path.with_name("previous.ckpt"))
-        else:
-            trainer.save_checkpoint(self.path)  # all processes gather what the first one writes
-        trainer.strategy.barrier("resume checkpoint")
+        trainer.save_checkpoint(self.path)  # all processes gather what the first one writes, and wait for one another
         self.saved_step = int(trainer.lightning_module.steps)  # type: ignore[arg-type]  # a `Stage`

@@ -7,7 +7,7 @@ import typer
 
 _FORMATS = {"onnx": (".onnx", ("fp32", "fp16")), "openvino": (".xml", ("fp32", "fp16", "bf16"))}
 _CHECKPOINT = "A .safetensors file or a run folder."
-_OUT = "An .onnx file, or for OpenVINO an .xml (its weights go beside it, as .bin); default: beside the checkpoint."
+_OUT = "An .onnx file, or for OpenVINO an .xml (its weights go beside it, as .bin); default: here, named like the checkpoint."
 _PRECISION = "Of the network: fp32, fp16, or with openvino bf16, in which CPUs that have it compute."
 
 
@@ -35,7 +35,7 @@ def export(
     from colorgan.colorize.export import export_checkpoint
 
     file = find_checkpoint(checkpoint)
-    target = out or file.with_name(f"{file.stem}-{precision}{ending}")
+    target = out or Path(f"{file.stem}-{precision}{ending}")
     if target.suffix != ending:
         raise ValueError(f"--out must end in {ending} with --format {format}, got {target}")
     if target.exists() and not overwrite:

@@ -8,6 +8,7 @@ from colorgan.cli.colorize import colorize
 from colorgan.cli.export import export
 from colorgan.cli.import_deoldify import import_deoldify
 from colorgan.cli.inspect import inspect
+from colorgan.cli.push import push
 from colorgan.cli.runs import runs
 from colorgan.errors import one_line_errors
 
@@ -27,7 +28,7 @@ def evaluate(context: typer.Context) -> None:
     evaluate_command.main(context.args)
 
 
-for command in (colorize, export, inspect, runs, import_deoldify):
+for command in (colorize, export, inspect, runs, push, import_deoldify):
     app.command()(command)
 
 

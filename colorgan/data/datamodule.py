@@ -1,6 +1,7 @@
 """Load photos as batches of gray and colour, for training and validation."""
 
 import logging
+import math
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
@@ -83,7 +84,12 @@ class ColorizationDataModule(pl.LightningDataModule):
         self.skipped_file: Path | None = None  # where photos are listed that could not be read in training
 
     def examine(self, min_size: int) -> PhotoLibrary:
-        """Examine and split the photos; those smaller than `min_size` pixels are left out."""
+        """Examine and split the photos.
+
+        Args:
+            min_size: photos smaller than so many pixels are left out; a stage leaves those out that are smaller than
+                its own pictures.
+        """
         self.library = build_library(
             self.source,
             min_size=min_size,
@@ -125,9 +131,9 @@ class ColorizationDataModule(pl.LightningDataModule):
         self.share, self.degrade = share, degrade
 
     def training_photos(self) -> Sequence[int]:
-        """List the photos that this stage draws from, by index: all of the split, or a seeded share of it."""
+        """List the photos that this stage draws from, by index: all that are large enough, or a seeded share."""
         assert self.library is not None
-        photos = self.library.splits["train"]
+        photos = self.library.large_enough("train", self.image_size)
         if self.share == 1:
             return photos
         chosen = np.random.default_rng([self.stage_seed, len(photos)]).permutation(len(photos))
@@ -221,6 +227,7 @@ class TrainingViews(Dataset[Batch]):
     def __init__(self, library: PhotoLibrary, module: ColorizationDataModule) -> None:
         self.library, self.indices = library, module.training_photos()
         self.seed, self.options = module.stage_seed, module.view_options()
+        self._least_side = math.ceil(module.image_size / module.min_crop)  # so that no view is enlarged
         self.skipped_file, self._skipped = module.skipped_file, set[int]()
 
     def __len__(self) -> int:
@@ -239,7 +246,7 @@ class TrainingViews(Dataset[Batch]):
         for position in (key[1], *others):
             index = self.indices[int(position)]
             try:
-                return self.library.pixels(index)
+                return self.library.pixels(index, self._least_side)
             except (UnreadablePhotoError, OSError) as error:
                 self._list_skipped(index, error)
                 last = error
@@ -281,7 +288,7 @@ class ValidationViews(Dataset[Batch]):
     """Centre crops of validation photos, from the originals: the same pictures that `evaluate.py` measures."""
 
     def __init__(self, library: PhotoLibrary, image_size: int, gray_rule: str, limit: int | None) -> None:
-        self.library, self.indices = library, library.drawn(library.splits["val"], limit)
+        self.library, self.indices = library, library.drawn(library.large_enough("val", image_size), limit)
         self.image_size, self.gray_rule = image_size, gray_rule
         self._views: dict[int, np.ndarray] = {}
 

@@ -12,7 +12,7 @@ import datasets
 from PIL import Image
 
 from colorgan.data.sources import Row, Source
-from colorgan.media.photo import PHOTO_ENDINGS, read_photo
+from colorgan.media.photo import PHOTO_ENDINGS, read_photo, read_reduced_photo
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,10 @@ class FolderSource(Source):
     def open(self, row: Row) -> Image.Image:
         """Read the file."""
         return read_photo(self.path / row["name"])
+
+    def open_reduced(self, row: Row, least_side: int) -> Image.Image:
+        """Read the file, a JPEG no larger than needed."""
+        return read_reduced_photo(self.path / row["name"], least_side)
 
     def describe(self) -> dict[str, Any]:
         """Kind and path."""

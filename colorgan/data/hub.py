@@ -1,6 +1,7 @@
 """Take photos from data sets of the Hugging Face hub, or local ones in one of its formats."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -8,7 +9,7 @@ from PIL import Image
 
 from colorgan.data.own_files import OwnFiles, check_card
 from colorgan.data.sources import Row, Source
-from colorgan.media.photo import UnreadablePhotoError, read_photo
+from colorgan.media.photo import UnreadablePhotoError, read_photo, read_reduced_photo
 
 
 class HubSource(Source):
@@ -85,10 +86,17 @@ class HubSource(Source):
 
     def open(self, row: Row) -> Image.Image:
         """Decode the image."""
+        return read_photo(self._content(row))
+
+    def open_reduced(self, row: Row, least_side: int) -> Image.Image:
+        """Decode the image, a JPEG no larger than needed."""
+        return read_reduced_photo(self._content(row), least_side)
+
+    def _content(self, row: Row) -> Path | bytes:
         image = row["image"]
         if image is None or (image["bytes"] is None and image["path"] is None):
             raise UnreadablePhotoError(f"{row['name']} has no image")
-        return read_photo(self.files.content(image))
+        return self.files.content(image)
 
     def describe(self) -> dict[str, Any]:
         """Kind, name, configuration, split, and hosts if any are allowed: more photos can be read then."""

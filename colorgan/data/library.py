@@ -74,10 +74,18 @@ class PhotoLibrary:
     dropped: dict[str, int]
     store_size: int | None
 
-    def pixels(self, index: int) -> np.ndarray:
-        """Read the photo of a row as it is kept for training, (H, W, 3) uint8."""
+    def pixels(self, index: int, least_side: int | None = None) -> np.ndarray:
+        """Read the photo of a row as it is kept for training, (H, W, 3) uint8.
+
+        Args:
+            index: of the row.
+            least_side: pixels on the shorter side that are enough where photos are decoded anew each time; None: all.
+        """
         if self.store_size is None:
-            return self.original(index)
+            if least_side is None:
+                return self.original(index)
+            row = self.listing[self.table["position"][index]]
+            return np.asarray(self.source.open_reduced(row, least_side).convert("RGB"))
         row = self._mapped[index]
         pixels = row["pixels"][0].as_buffer()
         if checksum(pixels) != row["checksum"][0].as_py():
@@ -96,6 +104,13 @@ class PhotoLibrary:
 
     def _open(self, index: int) -> Image.Image:
         return self.source.open(self.listing[self.table["position"][index]]).convert("RGB")
+
+    def large_enough(self, split: str, size: int) -> Sequence[int]:
+        """List the rows of a split whose photos have at least `size` pixels on their shorter side."""
+        rows = self.splits[split]
+        sides = read_columns(self.table, "width", "height")
+        enough = np.minimum(sides["width"], sides["height"]) >= size
+        return rows if enough[rows].all() else array("q", (row for row in rows if enough[row]))
 
     def drawn(self, rows: Iterable[int], count: int | None = None) -> list[int]:
         """Draw so many rows, or bring all into the order in which they are drawn: by the hash of their content.
@@ -152,10 +167,6 @@ def build_library(
     Raises:
         ValueError: fewer than two groups of photos are left; the message counts the reasons.
     """
-    if store_size is not None and store_size < min_size:
-        raise ValueError(
-            f"store_size={store_size} is smaller than the pictures trained on, {min_size} (data.store_size)"
-        )
     listing = source.listing()
     examined = examine_all(listing, source, store_size, cache_dir)
     keep, dropped = _select(examined, min_size, min_colorfulness)

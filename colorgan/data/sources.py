@@ -37,6 +37,10 @@ class Source(Protocol):
             UnreadablePhotoError: it is damaged.
         """
 
+    def open_reduced(self, row: Row, least_side: int) -> Image.Image:
+        """The same, or smaller with at least so many pixels on the shorter side, where that is faster."""
+        return self.open(row)
+
     def describe(self) -> dict[str, Any]:
         """What identifies the set in a record."""
 

@@ -193,7 +193,7 @@ class StreamingDataModule(ColorizationDataModule):
             cache_dir=self.cache_dir,
         )
         self.library = replace(self.library, split=split, store_size=self.store_size)
-        self._min_size, self._panels = min_size, {}
+        self._panels = {}
         return self.library
 
     def _held_out(self, split: Split, min_size: int) -> Iterator[dict[str, Any]]:
@@ -243,7 +243,7 @@ class StreamingDataModule(ColorizationDataModule):
             place=self._places[rank] if self._places else None,
         )
         return DataLoader(
-            StreamViews(self, self.library.split, self._min_size),
+            StreamViews(self, self.library.split, self.image_size),
             batch_sampler=self._sampler,
             collate_fn=_as_it_is,
             num_workers=self.num_workers,

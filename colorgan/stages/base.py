@@ -1,5 +1,6 @@
 """The base of all stages: counts steps, resumes exactly, weighs losses and takes optimizer steps."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -17,8 +18,19 @@ from colorgan.ranges import Count, NotNegative, Positive
 Batch = dict[str, Tensor]
 
 
+_CHECK_EVERY = 10  # steps, where to look at a value means to wait for it: on a GPU, or between processes
+
+
 class DivergedError(ArithmeticError):
-    """Raised when a loss or its gradient is not finite, before the networks are stepped with it."""
+    """Raised when a loss or its gradient is not finite, before anything is saved that was stepped with it.
+
+    Attributes:
+        step: the first such step of the stage, from 1.
+    """
+
+    def __init__(self, step: int, loss: float, norm: float) -> None:
+        super().__init__(f"loss {loss:.4g}, norm of its gradient {norm:.4g}")
+        self.step = step
 
 
 class Stage(pl.LightningModule):
@@ -42,6 +54,7 @@ class Stage(pl.LightningModule):
         gradient_clip: largest norm of the gradient of one step; None for no clipping.
         accumulate: split each batch into so many parts, one after the other, to save memory.
         channels_last: memory layout of networks and images.
+        compiled: whether `torch.compile` makes the training steps of the networks.
 
     Attributes:
         trains: names of the networks that this kind of stage trains.
@@ -68,6 +81,7 @@ class Stage(pl.LightningModule):
         gradient_clip: Positive | None = None,
         accumulate: Count = 1,
         channels_last: bool = False,
+        compiled: bool = False,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -79,11 +93,13 @@ class Stage(pl.LightningModule):
         self.check_losses({name: type(losses[name]) for name in loss_weights})
         self.num_steps, self.first_step, self.index, self.seed = num_steps, first_step, index, seed
         self.gradient_clip, self.accumulate = gradient_clip, accumulate
-        self.freeze_encoder = freeze_encoder
+        self.freeze_encoder, self.compiled = freeze_encoder, compiled
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.steps = self.generator_steps = self.discriminator_steps = 0
         self._training_vectors: list[tuple[Tensor, Tensor]] = []
-        self._step_loss = torch.zeros(())  # of the step that is being taken, the mean over processes
+        self._step_loss = torch.zeros(())  # of the step that is being taken
+        self._unchecked: list[tuple[int, Tensor]] = []  # loss and norm of the gradient of the last steps
+        self._noted: dict[str, Tensor | float] = {}  # what the next line of the logs says
         for name in ("generator", "discriminator"):
             if (network := getattr(self, name)) is not None:
                 network.requires_grad_(name in self.trains)
@@ -143,6 +159,11 @@ class Stage(pl.LightningModule):
         """Move the losses, which Lightning does not know of, to the device and into the memory layout."""
         for module in self._losses.values():
             module.to(self.device).to(memory_format=self.memory_format)
+        if self.compiled:
+            self.training_picture = torch.compile(self.training_picture)  # type: ignore[method-assign]
+            for network in (self.discriminator, *self._losses.values()):
+                if network is not None:
+                    network.compile()
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Bring images into the memory layout."""
@@ -155,15 +176,21 @@ class Stage(pl.LightningModule):
 
     def set_modes(self, training: tuple[str, ...]) -> None:
         """Set train mode for the named networks, eval mode for the others and for a frozen encoder."""
-        self.generator.train("generator" in training)
-        if self.discriminator is not None:
-            self.discriminator.train("discriminator" in training)
-        if self.freeze_encoder is True:
+        for name in ("generator", "discriminator"):
+            network = getattr(self, name)
+            if network is not None and network.training != (name in training):  # to set it takes a while
+                network.train(name in training)
+        if self.freeze_encoder is True and self._encoder().training:
             self._encoder().eval()
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """End the stage after its last step; a validation follows."""
-        if self.steps >= self.num_steps:
+        """Log what was noted, every few steps; end the stage after its last step, a validation follows."""
+        last = self.steps >= self.num_steps
+        if last or self.steps % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]  # when loggers write
+            self.log_step()
+            for name, value in self._noted.items():
+                self.log(name, value, prog_bar=name.startswith("train/loss_"), batch_size=1)
+        if last:
             self.trainer.should_stop = True
 
     def on_validation_start(self) -> None:
@@ -171,6 +198,7 @@ class Stage(pl.LightningModule):
 
         In training one power iteration a step follows weights that move; eval mode takes what it has left.
         """
+        self._check_finite()
         vectors = [vector for name in self.trains for vector in spectral_vectors(getattr(self, name))]
         self._training_vectors = [(vector, vector.clone()) for vector in vectors]
         self._renew()
@@ -195,7 +223,8 @@ class Stage(pl.LightningModule):
             return {"fake_rgb": self.generator(batch["gray"])}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store the counts."""
+        """Store the counts, of weights that are finite."""
+        self._check_finite()
         checkpoint["counts"] = self.counts()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -221,8 +250,12 @@ class Stage(pl.LightningModule):
         """Log the step of the whole schedule, the x axis of what is logged beside it."""
         self.log("step", float(self.first_step + self.steps), batch_size=1)
 
+    def note(self, name: str, value: Tensor | float) -> None:
+        """Keep a value of this step for the logs, which take the last one every few steps: none is waited for."""
+        self._noted[name] = value
+
     def weighted_sum(self, player: str, step: Mapping[str, Any]) -> Tensor:
-        """Add up the weighted losses of one network; each is logged, unweighted, as `train/loss_<name>`.
+        """Add up the weighted losses of one network; each is noted, unweighted, as `train/loss_<name>`.
 
         Args:
             player: the network that the step trains.
@@ -235,7 +268,7 @@ class Stage(pl.LightningModule):
             weight = self.loss_weights[name]
             with torch.set_grad_enabled(weight != 0):
                 value = self.loss_value(name, step)
-            self.log(f"train/loss_{name}", value.detach(), prog_bar=True, batch_size=step["rgb"].shape[0])
+            self.note(f"train/loss_{name}", value.detach())
             if weight:
                 total = total + weight * value
         return total
@@ -270,14 +303,12 @@ class Stage(pl.LightningModule):
             self.manual_backward(loss)
             total += loss.detach()
         self._step_loss = total
-        if self.trainer.world_size > 1:  # one that is not finite stops all: the others would wait for its process
-            self._step_loss = self.trainer.strategy.reduce(total.clone(), reduce_op="mean")
         optimizer.step()
         self.steps += 1
         return total
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Refuse to step with a loss or gradient that is not finite; bound the gradient, if so wanted.
+        """Bound the gradient, if so wanted; look whether the loss and its norm are finite.
 
         Under fp16 a gradient may overflow: its scaler then leaves the step out, and tries a smaller scale.
         """
@@ -288,10 +319,26 @@ class Stage(pl.LightningModule):
         norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
         if self.gradient_clip is not None:
             nn.utils.clip_grads_with_norm_(parameters, self.gradient_clip, norm)
-        if not torch.isfinite(self._step_loss + norm):
-            may_overflow = scaler is not None and scaler.get_scale() > 1
-            if not (may_overflow and torch.isfinite(self._step_loss)):
-                raise DivergedError(f"loss {self._step_loss.item():.4g}, norm of its gradient {norm.item():.4g}")
+        if scaler is not None and scaler.get_scale() > 1:
+            norm = torch.zeros_like(norm)
+        self._unchecked.append((self.steps + 1, torch.stack([self._step_loss, norm.to(self._step_loss)])))
+        waits = self.device.type != "cpu" or self.trainer.world_size > 1
+        if not waits or (self.steps + 1) % _CHECK_EVERY == 0:
+            self._check_finite()
+
+    def _check_finite(self) -> None:
+        """Stop at the first of the last steps whose loss or gradient is not finite, in all processes alike.
+
+        On a CPU each step is looked at before it is taken. Elsewhere up to `_CHECK_EVERY` have been taken by then, but
+        none is saved: this comes before every validation and every save.
+        """
+        values = torch.stack([pair for _, pair in self._unchecked]) if self._unchecked else torch.zeros(1, 2)
+        if self.trainer.world_size > 1:  # one that is not finite stops all: the others would wait for its process
+            values = self.trainer.strategy.reduce(values.to(self.device), reduce_op="mean")
+        steps, self._unchecked = [step for step, _ in self._unchecked], []
+        for step, (loss, norm) in zip(steps, values.tolist(), strict=False):
+            if not math.isfinite(loss + norm):
+                raise DivergedError(step, loss, norm)
 
     def step_scheduler(self) -> None:
         """Advance the learning rate of a stage that has one scheduler."""

@@ -41,7 +41,6 @@ class CriticPretrainStage(Stage):
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Take a step of the discriminator."""
-        self.log_step()
         self.take_step(self.optimizers(), batch, self._loss)  # type: ignore[arg-type]
         self.step_scheduler()
         self.discriminator_steps += 1

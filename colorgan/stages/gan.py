@@ -64,7 +64,6 @@ class GANStage(Stage):
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Take a step of the network whose turn it is."""
-        self.log_step()
         optimizer_generator, optimizer_discriminator = self.optimizers()  # type: ignore[attr-defined]
         player, self.discriminator_loss = self.turns.player, None
         self.set_modes((player,))
@@ -81,7 +80,7 @@ class GANStage(Stage):
             raw_loss = loss / self.loss_weights["discriminator"]
             self.discriminator_loss = self.trainer.strategy.reduce(raw_loss, reduce_op="mean").item()
             self.turns.advance(self.discriminator_loss)
-        self.log("train/generator_turn", float(player == "generator"), batch_size=1)
+        self.note("train/generator_turn", float(player == "generator"))
 
     def step_losses(self) -> dict[str, Callable[[Batch], Tensor]]:
         """See `Stage`."""

@@ -40,7 +40,6 @@ class GeneratorPretrainStage(Stage):
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Take a step of the generator."""
-        self.log_step()
         self.take_step(self.optimizers(), batch, self._loss)  # type: ignore[arg-type]
         self.step_scheduler()
         self.generator_steps += 1

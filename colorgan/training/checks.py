@@ -110,6 +110,28 @@ def check_held_out(library: PhotoLibrary, splits: Sequence[Mapping[str, Any]], c
         )
 
 
+def check_sizes(library: PhotoLibrary, plan: Sequence[PlannedStage]) -> None:
+    """Refuse stages whose pictures are larger than the photos, or than these are kept.
+
+    Args:
+        library: the photos of the run.
+        plan: its stages.
+
+    Raises:
+        ValueError: names the keys.
+    """
+    for stage in plan:
+        size, key = stage.entry.image_size, f"schedule.stages.{stage.name}.image_size"
+        if library.store_size is not None and library.store_size < size:
+            raise ValueError(
+                f"store_size={library.store_size} is smaller than the pictures trained on, {size} "
+                f"(data.store_size, {key})"
+            )
+        for split, rows in library.splits.items():
+            if len(rows) and not len(library.large_enough(split, size)):
+                raise ValueError(f"none of {len(rows)} photos of the split {split} has {size} px ({key}, data.path)")
+
+
 def check_test(photos: PhotoSet, metrics: MetricCollection, objective: str) -> None:
     """Refuse a trial of a search whose final table would be too small for the objective.
 

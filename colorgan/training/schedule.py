@@ -43,6 +43,7 @@ from colorgan.training.checks import (
     check_objective,
     check_precision,
     check_processes,
+    check_sizes,
     check_stage,
     check_test,
 )
@@ -117,7 +118,8 @@ class Schedule:
                 raise
 
     def _examine(self) -> PhotoLibrary:
-        library = self.datamodule.examine(min_size=self.largest_size)
+        library = self.datamodule.examine(min_size=min(self.image_sizes))
+        check_sizes(library, self.plan)
         check_held_out(library, self.splits(), self.config)
         if "objective" in self.config.get("trial", {}):  # a search that needs the value
             check_test(self.test_photos(self.test_size, GRAY_RULES[0]), self.metrics, self.config.objective)
@@ -175,7 +177,7 @@ class Schedule:
         library = self.datamodule.library
         assert library is not None
         assert library.split is not None
-        limits = {"min_size": self.largest_size, "min_colorfulness": self.datamodule.min_colorfulness}
+        limits = {"min_size": min(self.image_sizes), "min_colorfulness": self.datamodule.min_colorfulness}
         facts = self.datamodule.source.describe()
         # clips and photos have nothing in common
         kind: dict[str, Any] = {key: facts[key] for key in ("kind", "identity") if key in facts}
@@ -205,9 +207,9 @@ class Schedule:
         return self.motion.over(self.test_photos(image_size, gray_rule), ClipProtocol()) if self.motion else None
 
     @property
-    def largest_size(self) -> int:
-        """Height and width of the largest training pictures, in pixels."""
-        return max(stage.entry.image_size for stage in self.plan)
+    def image_sizes(self) -> list[int]:
+        """List the heights and widths of the stages' pictures, in pixels."""
+        return [stage.entry.image_size for stage in self.plan]
 
     @property
     def test_size(self) -> int:
@@ -227,7 +229,7 @@ class Schedule:
         wanted = self.config.plan
         if wanted is not True:
             return int(wanted)
-        self.datamodule.examine(min_size=self.largest_size)
+        self.datamodule.examine(min_size=min(self.image_sizes))
         num_photos = self.datamodule.num_training()
         if num_photos is None:
             raise ValueError("plan=true: nobody knows how many photos a stream holds; give plan=NUMBER")
@@ -285,9 +287,9 @@ class Schedule:
             raise ValueError(f"{saved} is no file of this run, and is not opened: {reason}; delete it") from error
         except DivergedError as error:
             where = f"schedule.stages.{stage.name}.module"
-            names = ", ".join(self.datamodule.names_of_step(module.steps))
+            names = ", ".join(self.datamodule.names_of_step(error.step - 1))
             raise ValueError(
-                f"{stage.folder.name} diverged in step {module.steps + 1}: {error}; "
+                f"{stage.folder.name} diverged in step {error.step}: {error}; "
                 f"{f'its photos: {names}; ' if names else ''}what was saved before is finite and stays; "
                 f"try a smaller rate ({', '.join(_rates(where, stage.entry.module))}) or {where}.gradient_clip=1, with "
                 "another name="

@@ -101,6 +101,23 @@ def test_batches_do_not_depend_on_store_unless_it_shrinks(workspace):
     assert same(batches(workspace), batches(workspace, store_size=32))
 
 
+def test_a_photo_that_is_too_small_for_a_stage_is_left_out_of_that_stage_alone(workspace, tmp_path):
+    for path in (workspace / "photos").iterdir():
+        image = Image.open(path)
+        (image.resize((24, 24)) if int(path.stem) % 2 else image).save(tmp_path / path.name)
+    module = ColorizationDataModule(
+        FolderSource(str(tmp_path)), validation_share=0.5, cache_dir=str(workspace / "cache")
+    )
+    library = module.examine(min_size=16)
+    seen = {}
+    for size in (16, 32):
+        module.begin_stage(**STAGE | {"image_size": size})
+        panel = ValidationViews(library, size, "luma601", None).indices
+        seen[size] = {library.table[row]["name"] for row in (*module.training_photos(), *panel)}
+    assert len(seen[16]) == 12
+    assert seen[32] == {name for name in seen[16] if int(name[:2]) % 2 == 0}
+
+
 def test_loading_goes_on_exactly_at_the_step_of_the_stage(workspace):
     whole = batches(workspace, degradation=PixelNoise())
     assert same(batches(workspace, degradation=PixelNoise(), steps=4), whole[4:])

@@ -75,11 +75,6 @@ def test_a_single_photo_is_refused(tmp_path, examine, crops):
         examine(FolderSource(str(tmp_path)))
 
 
-def test_store_size_below_the_training_size_is_refused(folder, examine):
-    with pytest.raises(ValueError, match=r"store_size=8 is smaller than .* 16 \(data\.store_size\)"):
-        examine(FolderSource(str(folder)), store_size=8)
-
-
 def test_equal_content_under_two_names_stays_in_one_split(folder, examine, crops):
     for index, crop in enumerate(crops):
         Image.fromarray(crop).save(folder / f"copy{index:02d}.bmp")  # another format, the same pixels

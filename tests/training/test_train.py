@@ -89,6 +89,10 @@ def test_train_and_evaluate_from_the_command_line(command, tmp_path, places, pho
         (["data.min_crop=2"], ["data.min_crop=2 must be a number above 0 and at most 1"]),
         (["data.store_size=16"], ["store_size=16 is smaller than the pictures trained on, 32"]),
         (
+            ["schedule.stages.gan.image_size=64", "data.store_size=64", "data.size=32"],
+            ["none of 20 photos of the split train has 64 px", "schedule.stages.gan.image_size"],
+        ),
+        (
             ["schedule.stages.gan.batch_size=0"],
             ["schedule.stages.gan.batch_size=0 must be a whole number of at least 1"],
         ),
