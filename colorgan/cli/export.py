@@ -7,7 +7,7 @@ import typer
 
 _FORMATS = {"onnx": (".onnx", ("fp32", "fp16")), "openvino": (".xml", ("fp32", "fp16", "bf16"))}
 _CHECKPOINT = "A .safetensors file or a run folder."
-_OUT = "An .onnx file, or for OpenVINO an .xml (its weights go beside it, as .bin); default: here, named like the checkpoint."
+_OUT = "An .onnx file, or for OpenVINO an .xml (its weights go beside it, as .bin); default: here."
 _PRECISION = "Of the network: fp32, fp16, or with openvino bf16, in which CPUs that have it compute."
 
 

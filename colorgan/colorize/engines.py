@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 ENGINES = ("auto", "torch", "onnx", "openvino")
 EXPORTED = (".onnx", ".xml")
-# Conversion and check take 10 to 20 s on 2 cores, and then save 14 ms a picture of 256 px (docs/speed.md).
+# Conversion and check take about 15 s, and then save 14 ms a picture of 256 px (docs/speed.md).
 WORTH_CONVERTING = 1000
 _CACHE_FORMAT = 1  # of the graphs there: another one makes them anew
 _PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}

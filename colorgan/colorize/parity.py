@@ -48,8 +48,8 @@ class Difference:
         return {name: round(value, 5) for name, value in asdict(self).items()}
 
 
-# Twice what bf16 shows on 200 photos and two networks (docs/speed.md), and far below what is seen: a level is 1/255.
-LIMITS = {"mean": 0.6, "high": 6.0, "worst": 40.0, "psnr": 46.0, "colorfulness": 0.5}
+# Somewhat beyond what OpenVINO's bf16 shows on 200 photos (docs/speed.md).
+LIMITS = {"mean": 0.5, "high": 10.0, "worst": 100.0, "psnr": 48.0, "colorfulness": 1.0}
 _WORDS = {
     "mean": "the mean difference in levels",
     "high": "the 99.9th percentile of the difference in levels",
