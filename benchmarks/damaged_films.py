@@ -79,7 +79,7 @@ def colorize(film: Path, out: Path, checkpoint: Path) -> tuple[int, str]:
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         try:
-            colorize_film(film, out, lambda: Colorizer(Red(), working_size=16), checkpoint, options)
+            colorize_film(film, out, lambda _: Colorizer(Red(), working_size=16), checkpoint, options)
         except (ValueError, FileNotFoundError) as error:
             return 2, str(error)
     return 0, said.getvalue()

@@ -123,7 +123,9 @@ def colorize(film: Film, source: Path, out: Path) -> tuple[int, str]:
     (source.parent / "checkpoint").write_text("none")
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
         try:
-            colorize_film(source, out, lambda: Colorizer(Red(), working_size=16), source.parent / "checkpoint", options)
+            colorize_film(
+                source, out, lambda _: Colorizer(Red(), working_size=16), source.parent / "checkpoint", options
+            )
         except ValueError as error:
             return 2, said.getvalue() + str(error)
     return 0, said.getvalue()

@@ -44,6 +44,8 @@ _Recolor = Annotated[
 _Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what exists.")]
 _MaxMegapixels = Annotated[float, typer.Option(help="Photos: larger ones are skipped, as an attack may be.")]
 _Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps; default: cuda if there is one.")]
+_ENGINE = "torch, onnx, openvino, or auto: the fastest installed one that keeps the colours."
+_Engine = Annotated[str, typer.Option(help=_ENGINE)]
 
 
 def colorize(
@@ -63,6 +65,7 @@ def colorize(
     overwrite: _Overwrite = False,
     max_megapixels: _MaxMegapixels = 500,
     device: _Device = None,
+    engine: _Engine = "auto",
 ) -> None:
     """Colorize photos and films at full resolution; what is in colour is turned gray first.
 
@@ -71,10 +74,21 @@ def colorize(
     exit code 1. A film keeps sound, subtitles, chapters, time stamps, rotation, aspect, fields, depth and colour tags;
     its shots in colour are left so. What is missing of a damaged one is told, with exit code 2. A folder of frames is
     taken as a film if --out is one, or with --smooth or --fps.
+
+    On a CPU, --engine auto converts a checkpoint once for the fastest engine that is installed, if 1000 pictures or
+    more are due; fewer take what was converted before, or torch. The last line says which engine it was.
     """
     from colorgan.checkpoint import find_checkpoint
 
-    load = partial(_load_colorizer, checkpoint, size=size, render_factor=render_factor, squash=squash, device=device)
+    load = partial(
+        _load_colorizer,
+        checkpoint,
+        size=size,
+        render_factor=render_factor,
+        squash=squash,
+        device=device,
+        engine=engine,
+    )
     film_flags = {"--batch": batch is not None, "--smooth": bool(smooth), "--fps": fps is not None, "--resume": resume}
     film_flags |= {"--deinterlace": deinterlace, "--recolor": recolor}
     if _is_film(source, out, as_frames=bool(smooth) or fps is not None):
@@ -110,9 +124,16 @@ def _is_film(source: Path, out: Path, *, as_frames: bool) -> bool:
 
 
 def _load_colorizer(
-    checkpoint: str, *, size: int | None, render_factor: int | None, squash: bool, device: str | None
+    checkpoint: str,
+    pictures: int,
+    *,
+    size: int | None,
+    render_factor: int | None,
+    squash: bool,
+    device: str | None,
+    engine: str,
 ) -> "Colorizer":
-    """Load a checkpoint into a colorizer: DeOldify's way with `--squash`, else ours."""
+    """Load a checkpoint into a colorizer for so many pictures: DeOldify's way with `--squash`, else ours."""
     from colorgan.colorize.colorizer import Colorizer
     from colorgan.colorize.deoldify import DEFAULT_RENDER_FACTOR, RENDER_UNIT, SquashColorizer
 
@@ -123,4 +144,6 @@ def _load_colorizer(
     if squash and render_factor is None:
         render_factor = DEFAULT_RENDER_FACTOR
     working_size = size if render_factor is None else RENDER_UNIT * render_factor
-    return (SquashColorizer if squash else Colorizer).load(checkpoint, working_size=working_size, device=device)
+    return (SquashColorizer if squash else Colorizer).load(
+        checkpoint, working_size=working_size, device=device, engine=engine, pictures=pictures
+    )

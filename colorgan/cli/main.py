@@ -5,6 +5,7 @@ import typer
 from colorgan.cli import evaluate as evaluate_command
 from colorgan.cli import train as train_command
 from colorgan.cli.colorize import colorize
+from colorgan.cli.export import export
 from colorgan.cli.import_deoldify import import_deoldify
 from colorgan.cli.inspect import inspect
 from colorgan.cli.push import push
@@ -27,7 +28,7 @@ def evaluate(context: typer.Context) -> None:
     evaluate_command.main(context.args)
 
 
-for command in (colorize, inspect, runs, push, import_deoldify):
+for command in (colorize, export, inspect, runs, push, import_deoldify):
     app.command()(command)
 
 

@@ -6,14 +6,17 @@ from dataclasses import replace
 from itertools import groupby, islice
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from colorgan.checkpoint import find_checkpoint, load_generator, read_header
+from colorgan.checkpoint import find_checkpoint, read_header
 from colorgan.color import recombine, rgb_to_gray, to_uint8
+from colorgan.colorize.engines import EXPORTED, open_engine
+from colorgan.colorize.graph import read_facts
 from colorgan.colorize.strips import Enlarged, shrink
 from colorgan.media.photo import read_scan
 from colorgan.media.samples import row_strips
@@ -47,21 +50,36 @@ class Colorizer:
         self.generator = generator.eval().to(device)
         self.gray_rule = str(generator.gray_rule) if gray_rule is None else gray_rule
         self.working_size, self.device = working_size, device
+        self.engine = str(getattr(generator, "name", "torch fp32"))
 
     @classmethod
-    def load(cls, checkpoint: str | Path, *, working_size: int | None = None, device: str | None = None) -> "Colorizer":
-        """Load a checkpoint file or the final checkpoint of a run folder.
+    def load(
+        cls,
+        checkpoint: str | Path,
+        *,
+        working_size: int | None = None,
+        device: str | None = None,
+        engine: str = "auto",
+        pictures: int = 1,
+    ) -> "Colorizer":
+        """Load a checkpoint file, the final checkpoint of a run folder, or what `colorgan export` wrote.
 
         Args:
             checkpoint: the file or folder.
             working_size: see the class; by default twice the size of the training pictures.
             device: by default CUDA where there is one.
+            engine: `torch`, `onnx`, `openvino`, or `auto` for the fastest that is installed and keeps the colours.
+            pictures: how many are to be colorized at least; for less than 1000 `auto` takes what was converted before,
+                or torch, since a conversion takes longer than it saves.
         """
-        header = read_header(find_checkpoint(checkpoint))
+        file = find_checkpoint(checkpoint)
+        facts = (read_facts if file.suffix in EXPORTED else read_header)(file)
+        on_cpu = device is None and (engine in ("onnx", "openvino") or file.suffix in EXPORTED)
+        device = choose_device("cpu" if on_cpu else device)
         return cls(
-            load_generator(checkpoint),
-            working_size=2 * header["image_size"] if working_size is None else working_size,
-            device=choose_device(device),
+            open_engine(file, engine, device=device, pictures=pictures),
+            working_size=2 * facts["image_size"] if working_size is None else working_size,
+            device=device,
         )
 
     def colorize(self, photo: Image.Image | Path | str) -> Image.Image:
@@ -146,13 +164,20 @@ class Colorizer:
             return [to_array(rgb) for rgb in self.generator(torch.cat(grays)).split(1)]
         small = torch.cat([_shrink(gray, working) for gray in grays])
         proposals = self.generator(small).split(1)
-        return [to_array(self._bring_up(gray, rgb)) for gray, rgb in zip(grays, proposals, strict=True)]
+        pairs = list(zip(grays, proposals, strict=True))
+        if self.device == "cpu" and self.gray_rule == "luma601":
+            return [_bring_up_frame(gray, rgb) for gray, rgb in pairs]
+        levels = torch.cat([to_uint8(self._bring_up(gray, rgb)) for gray, rgb in pairs])
+        return list(levels.permute(0, 2, 3, 1).contiguous().cpu().numpy())  # one copy from the device, not one a frame
 
     def _gray(self, frame: np.ndarray) -> Tensor:
         """Convert (H, W, 3) or (H, W) uint8 or uint16 to gray, (1, 1, H, W) in [0, 1]."""
         top = np.iinfo(frame.dtype).max
         frame = frame if frame.dtype == np.uint8 else frame.astype(np.int32)  # torch computes with no other uint
-        values = torch.tensor(np.ascontiguousarray(frame), device=self.device)[None].float() / top
+        levels = torch.tensor(np.ascontiguousarray(frame))
+        if self.device.startswith("cuda"):
+            levels = levels.pin_memory()  # so that nothing waits for the copy
+        values = levels.to(self.device, non_blocking=True)[None].float() / top
         if frame.ndim == 3:
             return rgb_to_gray(values.permute(0, 3, 1, 2), self.gray_rule)
         gray = values[None]
@@ -193,6 +218,23 @@ class Colorizer:
 def _shrink(gray: Tensor, size: tuple[int, int]) -> Tensor:
     small = F.interpolate(gray, size=size, mode="bilinear", antialias=True, align_corners=False)
     return small.clamp(0, 1)
+
+
+def _bring_up_frame(gray: Tensor, rgb: Tensor) -> np.ndarray:
+    """Do `_bring_up` and `to_array` for luma601 on one core of a CPU, in an eighth of the time.
+
+    The same formulas; OpenCV's cubic is torch's. In 6 of 100,000 values rounding differs by a level.
+    """
+    height, width = gray.shape[-2:]
+    planes = np.empty((3, height, width), np.float32)
+    for small, large in zip((rgb.float() - rgb_to_gray(rgb.float()))[0].numpy(), planes, strict=True):
+        cv2.resize(small, (width, height), dst=large, interpolation=cv2.INTER_CUBIC)
+    offset, luma = torch.from_numpy(planes), gray[0]
+    room = torch.where(offset > 0, 1 - luma, luma)  # see `recombine`
+    scale = room.div_(offset.abs().clamp_min_(1e-6)).amin(dim=0, keepdim=True).clamp_(max=1)
+    levels = offset.mul_(scale).add_(luma).mul_(255).round_().clamp_(0, 255).to(torch.uint8)
+    frame: np.ndarray = cv2.merge(list(levels.numpy()))
+    return frame
 
 
 def to_array(rgb: Tensor) -> np.ndarray:

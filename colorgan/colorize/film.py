@@ -17,7 +17,7 @@ from rich.text import Text
 
 from colorgan.colorize.colorizer import Colorizer
 from colorgan.colorize.film_job import FilmJob
-from colorgan.colorize.pipeline import leave_a_core
+from colorgan.colorize.pipeline import leave_cores
 from colorgan.console import make_console
 from colorgan.files import file_hash
 from colorgan.media.film_reader import FilmReader
@@ -66,14 +66,14 @@ class FilmOptions:
 
 
 def colorize_film(
-    source: Path, out: Path, load: Callable[[], Colorizer], checkpoint: Path, options: FilmOptions
+    source: Path, out: Path, load: Callable[[int], Colorizer], checkpoint: Path, options: FilmOptions
 ) -> None:
     """Colorize a film or a folder of frames; the progress is shown.
 
     Args:
         source: the film or the folder.
         out: the film to write, or a folder for numbered frames.
-        load: makes the colorizer; called once source and options are known to be usable.
+        load: makes the colorizer for about so many frames; called once source and options are known to be usable.
         checkpoint: the file that `load` reads; a run goes on with the same only.
         options: how.
 
@@ -84,7 +84,7 @@ def colorize_film(
     reader = _open_source(source, options)
     if out.resolve() == source.resolve():
         raise ValueError(f"--out {out} would replace the original")
-    colorizer = load()
+    colorizer = load(reader.facts.frames or 1)
     job = FilmJob(reader, out, _identity(checkpoint, colorizer, options))
     if options.resume and job.writer.is_finished() and not job.folder.exists():
         sys.stdout.write(f"{out} is finished already\n")
@@ -92,7 +92,7 @@ def colorize_film(
     job.prepare(resume=options.resume, overwrite=options.overwrite)
     _say_before(reader, job)
     started, before = time.monotonic(), job.frames_done()
-    with leave_a_core(colorizer.device), _stoppable(job), _progress(reader.facts.frames, before) as track:
+    with leave_cores(colorizer.engine), _stoppable(job), _progress(reader.facts.frames, before) as track:
         try:
             count = job.run(colorizer, batch=options.batch, smooth=options.smooth, compare=options.compare, track=track)
         except av.FFmpegError as error:  # a full disk, for one
@@ -102,7 +102,7 @@ def colorize_film(
     if reader.damage:
         raise ValueError(f"{source} is damaged: {reader.damage}; {count} frames could be decoded and are in {out}")
     speed = f"{(count - before) / seconds:.1f} frames/s" if count > before else "only joined"
-    sys.stdout.write(f"{count} frames colorized ({speed}): {out}\n")
+    sys.stdout.write(f"{count} frames colorized ({speed}, {colorizer.engine}): {out}\n")
 
 
 def _identity(checkpoint: Path, colorizer: Colorizer, options: FilmOptions) -> dict[str, object]:
@@ -117,6 +117,7 @@ def _identity(checkpoint: Path, colorizer: Colorizer, options: FilmOptions) -> d
         "--deinterlace": options.deinterlace,
         "--recolor": options.recolor,
         "--device": colorizer.device,
+        "--engine": colorizer.engine,
     }
 
 

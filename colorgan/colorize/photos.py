@@ -51,14 +51,14 @@ class Plan:
 
 
 def colorize_photos(
-    source: Path, out: Path, load: Callable[[], Colorizer], checkpoint: Path, options: PhotoOptions
+    source: Path, out: Path, load: Callable[[int], Colorizer], checkpoint: Path, options: PhotoOptions
 ) -> bool:
     """Colorize a photo or a folder of them; at the end say what was done, and what was skipped with the reason.
 
     Args:
         source: the file or the folder.
         out: a file, for one photo, or a folder.
-        load: makes the colorizer; called once the plan is known to be good.
+        load: makes the colorizer for so many photos; called once the plan is known to be good.
         checkpoint: the file that `load` reads; it is named in the metadata of the pictures.
         options: how.
 
@@ -70,7 +70,7 @@ def colorize_photos(
     """
     plan = plan_photos(source, out, overwrite=options.overwrite)
     skipped = {file: f"{file}: {reason}" for file, reason in plan.skipped.items()}
-    colorizer = load() if plan.jobs else None
+    colorizer = load(len(plan.jobs)) if plan.jobs else None
     console = make_console(stderr=True)
     jobs = track(
         plan.jobs.items(), "colorizing", console=console, disable=len(plan.jobs) < 2 or not console.is_terminal
@@ -89,8 +89,9 @@ def colorize_photos(
     if not done:
         raise ValueError(f"none of the {len(skipped)} photos in {source} could be colorized")
     place = plan.jobs.get(source, out)
+    by = f" ({colorizer.engine})" if colorizer is not None else ""
     others = f", {plan.others} files that are neither photo nor film left alone" if plan.others else ""
-    sys.stdout.write(f"{done} colorized, {len(skipped)} skipped{others}: {place}\n")
+    sys.stdout.write(f"{done} colorized, {len(skipped)} skipped{others}: {place}{by}\n")
     return not skipped
 
 
@@ -179,7 +180,7 @@ def _colorized(photo: Path, colorizer: Colorizer, checkpoint: Path, options: Pho
     """Colorize the pages of a photo one by one."""
     of_run = checkpoint.stem in ("final", "handover")  # these names say nothing without their folder's
     name = f"{checkpoint.resolve().parent.name}/{checkpoint.name}" if of_run else checkpoint.name
-    made_by = f"{name} (sha256 {file_hash(checkpoint)[:16]})"
+    made_by = f"{name} (sha256 {file_hash(checkpoint)[:16]}), {colorizer.engine}"
     for scan in read_pages(photo, max_megapixels=options.max_megapixels):
         colored = colorizer.colorize_scan(scan)
         if options.compare:

@@ -152,13 +152,13 @@ def ahead(items: Iterator[T], *, count: int) -> Generator[T, None, None]:
 
 
 @contextmanager
-def leave_a_core(device: str) -> Iterator[None]:
-    """Give a network on the CPU all cores but one: decoder and encoder need it, and OpenMP's threads wait by spinning.
+def leave_cores(engine: str) -> Iterator[None]:
+    """Give torch one thread beside an engine that has its own: what is left for it is small, and its threads spin.
 
     Behind it the process has its threads back: what trains there next rounds as it would have done.
     """
     threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, threads - 1) if device == "cpu" else threads)
+    torch.set_num_threads(threads if engine.startswith("torch") else 1)
     try:
         yield
     finally:

@@ -44,6 +44,7 @@ class EvaluateOptions:
     objective: str | None
     truth: bool
     device: str | None
+    engine: str
     motion: MotionPanel | None = None
 
 
@@ -79,6 +80,7 @@ def compare(config: Config) -> list[tuple[Table, MeasuredSet]]:
             missing=missing,
             objective=config.objective,
             device=device,
+            engine=config.engine,
             num_workers=config.data.get("num_workers", 0),
             with_truth=config.truth,
         )

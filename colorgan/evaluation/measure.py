@@ -14,6 +14,7 @@ from torchmetrics import MetricCollection
 
 from colorgan.checkpoint import load_generator, read_header
 from colorgan.color import chroma_to_rgb, recombine, rgb_to_chroma
+from colorgan.colorize.engines import WORTH_CONVERTING, open_engine
 from colorgan.data.sources import Source
 from colorgan.evaluation.exposure import exposure
 from colorgan.evaluation.photos import Batch, MeasuredSet, PhotoSet
@@ -124,6 +125,7 @@ def evaluate_checkpoints(
     results: Results,
     *,
     device: str = "cpu",
+    engine: str = "torch",
     num_workers: int = 0,
     with_truth: bool = True,
     track: Track = lambda batches, name: batches,
@@ -136,6 +138,7 @@ def evaluate_checkpoints(
         metrics: `PictureMetric`s by name.
         results: where records are read from and added to.
         device: where networks run.
+        engine: which runs the generator (`colorize.engines`); another than torch is named in the protocol.
         num_workers: processes that read photos.
         with_truth: False for black-and-white photos: only metrics that need no photo, no baseline but gray.
         track: wraps the batches of a row that is measured, with its name: a progress bar.
@@ -155,7 +158,16 @@ def evaluate_checkpoints(
     metrics.to(device)
     simple = baselines(photos)
     before = [name for name in simple if name != "truth"] if with_truth else ["gray"]
-    rows = _Rows(photos, chosen, results, device=device, num_workers=num_workers, with_truth=with_truth, track=track)
+    rows = _Rows(
+        photos,
+        chosen,
+        results,
+        device=device,
+        engine=engine,
+        num_workers=num_workers,
+        with_truth=with_truth,
+        track=track,
+    )
     records = [rows.of_baseline(name, simple[name]) for name in before]
     records += [rows.of_checkpoint(name, path) for name, path in checkpoints.items()]
     return records + ([rows.of_baseline("truth", simple["truth"])] if with_truth else [])
@@ -171,11 +183,13 @@ class _Rows:
         results: Results,
         *,
         device: str,
+        engine: str,
         num_workers: int,
         with_truth: bool,
         track: Track,
     ) -> None:
         self.photos, self.metrics, self.results, self.device = photos, metrics, results, device
+        self.engine = engine
         self.num_workers, self.track = num_workers, track
         self.protocol = _stated(photos, with_truth=with_truth)
 
@@ -190,18 +204,31 @@ class _Rows:
         digest = file_hash(checkpoint)
         header = read_header(checkpoint)
         facts = {"checkpoint": _facts_of(checkpoint, digest, header)}
-        record = self._record(
-            name, digest, facts, lambda: _colorize_with(load_generator(checkpoint).to(self.device), self.photos)
-        )
+        if self.engine == "torch":
+            record = self._record(
+                name, digest, facts, lambda: _colorize_with(load_generator(checkpoint).to(self.device), self.photos)
+            )
+        else:
+            made = open_engine(checkpoint, self.engine, device=self.device, pictures=WORTH_CONVERTING)
+            protocol = {**self.protocol, "engine": str(made.name)}
+            record = self._record(name, digest, facts, lambda: _colorize_with(made, self.photos), protocol)
         record["checkpoint"] = {**record["checkpoint"], "path": str(checkpoint)}
         through = record["checkpoint"]["trained_through"]
         record["judged_by_its_teacher"] = [name for name, m in self.metrics.items() if m.judge() in through]
         record["trained_on"] = exposure(checkpoint, header, self.photos.photos).note if self.photos.photos else None
         return record
 
-    def _record(self, name: str, identity: str, facts: Record, make_method: Callable[[], Method]) -> Record:
-        """Complete what is known of a row by what is not."""
-        decisive = {k: v for k, v in self.protocol.items() if k != "name"}
+    def _record(
+        self,
+        name: str,
+        identity: str,
+        facts: Record,
+        make_method: Callable[[], Method],
+        protocol: Mapping[str, Any] | None = None,
+    ) -> Record:
+        """Complete what is known of a row, under the table's protocol or another, by what is not."""
+        protocol = self.protocol if protocol is None else protocol
+        decisive = {k: v for k, v in protocol.items() if k != "name"}
         key = measurement_key(identity, {**decisive, "groups": self.photos.group_numbers()})
         known = self.results.records().get(key, {"metric_protocols": {}})
         measured = known["metric_protocols"] if self.results.arrays(key) else {}
@@ -209,7 +236,7 @@ class _Rows:
         if missing:
             batches = self.track(self.photos.loader(self.num_workers), name)
             values, arrays = _measured(self.photos, batches, make_method(), missing, self.device)
-            stated = {"key": key, "name": name, "data": self.photos.data, "protocol": self.protocol}
+            stated = {"key": key, "name": name, "data": self.photos.data, "protocol": protocol}
             self.results.add({**stated, **facts, **values}, arrays)
             known = self.results.records()[key]
         wanted = {part: {m: known[part][m] for m in self.metrics} for part in ("metrics", "intervals")}

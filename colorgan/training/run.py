@@ -114,7 +114,7 @@ def _colorize_film(film: str, checkpoint: Path, photos: PhotoSet, out: Path) -> 
             for number, frame in enumerate(grainy_pan(photos)):
                 frame.save(source / f"{number:05d}.png")
         options = FilmOptions(compare=True, overwrite=True, recolor=True)
-        colorize_film(source, out, lambda: Colorizer.load(checkpoint), checkpoint, options)
+        colorize_film(source, out, lambda _: Colorizer.load(checkpoint, engine="torch"), checkpoint, options)
 
 
 def _print_costs(schedule: Schedule) -> None:

@@ -41,6 +41,14 @@ def test_frames_do_not_depend_on_the_batch(run):
         assert np.abs(a.astype(int) - b.astype(int)).max() <= 1  # other order of float sums, then rounding
 
 
+@pytest.mark.parametrize("rule", ["luma601", "lightness"])
+def test_frames_are_what_photos_are(run, rule):
+    frame = astronaut()[::3, ::2]
+    colorizer = Colorizer(load_generator(run), gray_rule=rule, working_size=64)
+    made = next(colorizer.colorize_frames([frame])).astype(int)
+    assert np.abs(made - np.asarray(colorizer.colorize(Image.fromarray(frame)))).max() <= 1
+
+
 def test_the_gray_rule_is_the_generator_s(run):
     generator = load_generator(run)
     generator.gray_rule = "lightness"

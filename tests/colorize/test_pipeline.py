@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from colorgan.colorize import Colorizer, pipeline
-from colorgan.colorize.pipeline import leave_a_core
+from colorgan.colorize.pipeline import leave_cores
 from colorgan.media.film_facts import FULL, FilmFacts, Frame
 
 FACTS = FilmFacts(20, 16, Fraction(1, 25), Fraction(25), color_range=FULL)
@@ -88,9 +88,9 @@ def test_frames_with_colours_keep_them_and_fields_are_woven(monkeypatch):
     assert generator.batches == [3, 1, 3, 1]  # two fields of a frame, over its end too, but not over a shot's
 
 
-def test_a_core_is_left_for_a_while_only():
+def test_cores_are_left_to_an_engine_for_a_while_only():
     before = torch.get_num_threads()
-    for device, inside in (("cpu", max(1, before - 1)), ("cuda", before)):
-        with leave_a_core(device):
+    for engine, inside in (("openvino bf16", 1), ("torch fp32", before)):
+        with leave_cores(engine):
             assert torch.get_num_threads() == inside
         assert torch.get_num_threads() == before

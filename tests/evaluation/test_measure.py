@@ -189,6 +189,18 @@ def test_a_row_of_a_checkpoint_equals_what_the_generator_scores(measure_run, pho
     assert rows["run"]["checkpoint"]["path"] == str(run / "final.safetensors")
 
 
+@pytest.mark.slow
+def test_another_engine_is_another_row_and_named(measure_run, tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path))
+    by_torch, _ = measure_run({"psnr": PSNR()})
+    by_onnx, measured = measure_run({"psnr": PSNR()}, engine="onnx")
+    assert measured == ["run"]
+    assert by_onnx["run"]["protocol"] == {**by_torch["run"]["protocol"], "engine": "onnx fp32"}
+    assert by_onnx["run"]["metrics"]["psnr"] == pytest.approx(by_torch["run"]["metrics"]["psnr"], abs=1e-3)
+    assert measure_run({"psnr": PSNR()}) == (by_torch, [])
+
+
 def test_without_truth_only_gray_and_checkpoints_are_measured(measure_run):
     rows, _ = measure_run({"psnr": PSNR(), "colorfulness": Colorfulness()}, with_truth=False)
     assert list(rows) == ["gray", "run"]
