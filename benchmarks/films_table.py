@@ -24,6 +24,7 @@ from film_fixture import lumas, make_clip, packets
 from colorgan.colorize import Colorizer
 from colorgan.colorize.film import FilmOptions, colorize_film
 from colorgan.media.film_facts import FilmFacts
+from colorgan.media.mp4 import open_film
 
 FRAMES = 24
 _HDR10 = "log-level=none:master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50):hdr10=1"
@@ -154,8 +155,12 @@ def row(number: int, film: Film, folder: Path) -> list[str]:
 
 def seconds(path: Path) -> list[float]:
     """Read the time of each picture."""
-    with av.open(str(path)) as container:
-        return [float(picture.pts * picture.time_base) for picture in container.decode(video=0)]
+    found: list[av.VideoFrame] = []
+    with open_film(path) as container:
+        for packet in container.demux(video=0):
+            with contextlib.suppress(av.FFmpegError):  # damaged
+                found.extend(packet.decode())
+    return [picture.time for picture in found]
 
 
 def tags(facts: FilmFacts) -> str:
@@ -180,7 +185,7 @@ def sound(source: Path, out: Path) -> str:
 
 def samples(path: Path) -> np.ndarray:
     """Decode sound to 24 bits."""
-    with av.open(str(path)) as container:
+    with open_film(path) as container:
         resampler = av.AudioResampler(format="s32p", layout="stereo")
         found = [piece.to_ndarray() for frame in container.decode(audio=0) for piece in resampler.resample(frame)]
     whole: np.ndarray = np.concatenate(found, axis=1) >> 8

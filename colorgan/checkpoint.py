@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from colorgan.files import atomic
+from colorgan.hub import fetch, is_address
 
 FORMAT = "colorgan/1"
 _NETWORKS = "colorgan.networks"
@@ -62,11 +63,13 @@ def save_checkpoint(
 
 
 def find_checkpoint(run_or_file: str | Path) -> Path:
-    """Find the checkpoint that a user means: a file, or the `final.safetensors` of a run folder.
+    """Find the checkpoint that a user means: a file, the `final.safetensors` of a run folder, or one on the hub.
 
     Raises:
         FileNotFoundError: there is none; says what was looked for.
     """
+    if is_address(run_or_file):
+        return fetch(run_or_file)
     path = Path(run_or_file).expanduser()
     if path.is_dir():
         final = path / "final.safetensors"
@@ -86,8 +89,12 @@ def find_checkpoints(patterns: Sequence[str]) -> dict[str, Path]:
     Raises:
         FileNotFoundError: one of them finds nothing.
     """
-    files = list(dict.fromkeys(file for pattern in patterns for file in _matching(pattern)))
-    names = [_short_name(file) for file in files]
+    named = {
+        file: pattern.rpartition("/")[2] if is_address(pattern) else _short_name(file)
+        for pattern in patterns
+        for file in _matching(pattern)
+    }
+    files, names = list(named), list(named.values())
     if len(set(names)) < len(names):
         shared = os.path.commonpath([file.parent for file in files])
         names = [os.path.relpath(file.with_suffix(""), shared) for file in files]

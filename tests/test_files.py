@@ -43,6 +43,14 @@ def test_content_and_name_change_together(tmp_path):
     assert (tmp_path / "file").read_text() == "new"
 
 
+def test_a_file_may_be_read_by_whom_the_user_lets_whoever_writes_it(tmp_path):
+    with atomic(tmp_path / "weights") as temporary:
+        temporary.unlink()
+        os.close(os.open(temporary, os.O_CREAT | os.O_WRONLY, 0o600))  # as safetensors does
+    (tmp_path / "other").touch()
+    assert (tmp_path / "weights").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 def test_a_write_that_fails_leaves_the_old_content_and_nothing_else(tmp_path):
     (tmp_path / "file").write_text("old")
 

@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "colorgan"
 FLOORS = {
     0: {"color", "errors", "files", "ranges", "console"},
-    1: {"networks", "losses", "metrics", "media", "flow", "checkpoint", "config", "values"},
+    1: {"networks", "losses", "metrics", "media", "flow", "checkpoint", "config", "values", "hub"},
     2: {"stages", "callbacks", "data"},
     3: {"evaluation", "colorize"},
     4: {"training"},
@@ -23,6 +23,7 @@ ARROWS = {
     ("losses", "networks"),  # feature networks
     ("metrics", "flow"),  # flicker is measured along the motion
     ("metrics", "networks"),  # judges
+    ("checkpoint", "hub"),  # `hf://owner/name` wherever a checkpoint is named
     ("config", "metrics"),  # what a metric's yaml builds
     ("config", "networks"),  # weights that a metric lacks
     ("callbacks", "stages"),  # hooks of a stage

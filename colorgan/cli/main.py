@@ -7,6 +7,7 @@ from colorgan.cli import train as train_command
 from colorgan.cli.colorize import colorize
 from colorgan.cli.import_deoldify import import_deoldify
 from colorgan.cli.inspect import inspect
+from colorgan.cli.push import push
 from colorgan.cli.runs import runs
 from colorgan.errors import one_line_errors
 
@@ -26,7 +27,7 @@ def evaluate(context: typer.Context) -> None:
     evaluate_command.main(context.args)
 
 
-for command in (colorize, inspect, runs, import_deoldify):
+for command in (colorize, inspect, runs, push, import_deoldify):
     app.command()(command)
 
 

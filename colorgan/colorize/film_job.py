@@ -16,7 +16,7 @@ from colorgan.colorize.smoothing import ChromaSmoother
 from colorgan.files import atomic, write_json, write_text
 from colorgan.media.film_reader import FilmReader
 from colorgan.media.film_writer import FilmWriter, open_writer
-from colorgan.media.frame_folder import FolderReader
+from colorgan.media.frame_folder import FolderReader, FrameFolderWriter
 
 
 class FilmJob:
@@ -50,7 +50,7 @@ class FilmJob:
         """
         log = self.folder / "job.json"
         if resume and log.exists():
-            before = json.loads(log.read_text())
+            before = _read(log)
             other = [key for key in self.identity if before.get(key) != self.identity[key]]
             if other:
                 was = ", ".join(f"{key} was {before.get(key)}, is {self.identity[key]}" for key in other)
@@ -94,6 +94,8 @@ class FilmJob:
                 done, count = done + segment["frames"], count + 1
         segments = self._segments()
         self.writer.join([segment["first_time"] for segment in segments])
+        if isinstance(self.writer, FrameFolderWriter):
+            self.writer.cut(done)
         self.in_color = _merged((shot for segment in segments for shot in segment["in_color"]), self._step)
         shutil.rmtree(self.folder)
         return done
@@ -128,10 +130,22 @@ class FilmJob:
         return {"frames": len(times), "first_time": times[0], "in_color": _merged(in_color, self._step)}
 
     def _segments(self) -> list[dict[str, Any]]:
-        return [json.loads(file.read_text()) for file in sorted(self.folder.glob("[0-9]*.json"))]
+        return [_read(file) for file in sorted(self.folder.glob("[0-9]*.json"))]
 
     def _path(self, number: int, suffix: str) -> Path:
         return self.folder / f"{number:05d}{suffix}"
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """Read what an interrupted run left.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    try:
+        return dict(json.loads(file.read_text()))
+    except ValueError as error:
+        raise ValueError(f"{file} is damaged, so --resume cannot go on; --overwrite starts anew") from error
 
 
 def _merged(shots: Iterable[Sequence[int]], step: int) -> list[tuple[int, int]]:

@@ -242,14 +242,17 @@ class TrainingViews(Dataset[Batch]):
 
     def _pixels(self, key: SampleKey) -> np.ndarray:
         """Read the photo of a sample, or in place of one that became unreadable another, chosen by the sample alone."""
-        others = np.random.default_rng([self.seed, *key, 1]).integers(len(self), size=_TRIES - 1)
-        for position in (key[1], *others):
+        others = None
+        for attempt in range(_TRIES):
+            position = key[1] if others is None else others[attempt - 1]
             index = self.indices[int(position)]
             try:
                 return self.library.pixels(index, self._least_side)
             except (UnreadablePhotoError, OSError) as error:
                 self._list_skipped(index, error)
                 last = error
+            if others is None:
+                others = np.random.default_rng([self.seed, *key, 1]).integers(len(self), size=_TRIES - 1)
         raise ValueError(f"{_TRIES} photos in a row cannot be read, the last one: {last} (data.path)")
 
     def _list_skipped(self, index: int, error: Exception) -> None:

@@ -88,10 +88,17 @@ class PhotoLibrary:
             return np.asarray(self.source.open_reduced(row, least_side).convert("RGB"))
         row = self._mapped[index]
         pixels = row["pixels"][0].as_buffer()
-        if checksum(pixels) != row["checksum"][0].as_py():
-            logger.warning("the kept pixels of %s are damaged; it is decoded anew", row["name"][0])
-            return np.asarray(shrink(self._open(index), self.store_size))
+        if index not in self._checked:
+            if checksum(pixels) != row["checksum"][0].as_py():
+                logger.warning("the kept pixels of %s are damaged; it is decoded anew", row["name"][0])
+                return np.asarray(shrink(self._open(index), self.store_size))
+            self._checked.add(index)
         return np.frombuffer(pixels, dtype=np.uint8).reshape(*row["shape"][0].as_py(), 3)
+
+    @cached_property
+    def _checked(self) -> set[int]:
+        """The rows whose kept pixels were found whole since the program began."""
+        return set()
 
     @cached_property
     def _mapped(self) -> datasets.Dataset:

@@ -12,8 +12,9 @@ from av.video.stream import VideoStream
 PROGRESSIVE, UPPER_FIRST, LOWER_FIRST = 1, 2, 3
 _SETFIELD = {PROGRESSIVE: "prog", UPPER_FIRST: "tff", LOWER_FIRST: "bff"}
 _STORED_UPPER_FIRST = (2, 4)  # both ways in which AVFieldOrder says that the upper field is shown first
-# Codecs whose pictures bear no mark: what the container says counts
-_UNMARKED = ("huffyuv", "ffvhuff", "utvideo", "magicyuv")
+# Codecs whose pictures say themselves whether they are interlaced; of others what the container says counts
+_MARKED = ("mpeg1video", "mpeg2video", "mpeg4", "h264", "hevc", "vc1", "wmv3", "prores", "dnxhd", "ffv1", "dvvideo")
+_ADAM7 = ("png", "apng")  # whose decoder marks pictures that are stored in passes, which says nothing of fields
 
 
 class OrderReader:
@@ -26,13 +27,14 @@ class OrderReader:
     def __init__(self, stream: VideoStream) -> None:
         context = stream.codec_context
         self._stated = PROGRESSIVE
-        if context.name in _UNMARKED and context.field_order > PROGRESSIVE:
+        self._marks = context.name not in _ADAM7
+        if context.name not in _MARKED and context.field_order > PROGRESSIVE:
             self._stated = UPPER_FIRST if context.field_order in _STORED_UPPER_FIRST else LOWER_FIRST
         self._graph: Graph | None = None
 
     def scan(self, picture: av.VideoFrame) -> int:
         """Return 1 for a progressive picture, 2 or 3 for one whose upper or lower field comes first."""
-        if not picture.interlaced_frame:
+        if not (self._marks and picture.interlaced_frame):
             return self._stated
         if self._graph is None:
             self._graph = _graph(picture, ("select", "eq(interlace_type,TOPFIRST)"))
@@ -57,23 +59,28 @@ class ScanMarker:
             graph = self._graphs[scan] = _graph(picture, ("setfield", _SETFIELD[scan]))
         graph.push(picture)
         marked = graph.vpull()
-        marked.time_base = picture.time_base
+        marked.time_base = picture.time_base or marked.time_base  # the last ones that a decoder gives bear none
         return marked
 
 
 class Deinterlacer:
-    """Make progressive pictures of interlaced ones with FFmpeg's bwdif, one of each."""
+    """Make progressive pictures of interlaced ones with FFmpeg's bwdif, one of each.
 
-    def __init__(self) -> None:
+    Args:
+        everything: also pictures that say that they are progressive.
+    """
+
+    def __init__(self, *, everything: bool) -> None:
+        self._options = f"mode=send_frame:parity=auto:deint={'all' if everything else 'interlaced'}"
         self._graph: Graph | None = None
         self._unit: Fraction | None = None
 
     def push(self, picture: av.VideoFrame | None) -> list[av.VideoFrame]:
-        """Give the next picture, or None at the end; returns those that are ready."""
+        """Give the next picture, marked, or None at the end; returns those that are ready."""
         if self._graph is None:
             if picture is None:
                 return []
-            self._graph = _graph(picture, ("bwdif", "mode=send_frame:parity=auto:deint=all"))
+            self._graph = _graph(picture, ("bwdif", self._options))
         self._unit = self._unit or (picture.time_base if picture is not None else None)
         self._graph.push(picture)
         ready: list[av.VideoFrame] = []
@@ -83,7 +90,10 @@ class Deinterlacer:
             except (BlockingIOError, av.error.EOFError):
                 return ready
             if self._unit and progressive.time_base and progressive.pts is not None:  # bwdif counts in halves
-                progressive.pts = round(progressive.pts * progressive.time_base / self._unit)
+                factor = progressive.time_base / self._unit
+                progressive.pts, progressive.duration = (
+                    round(time * factor) for time in (progressive.pts, progressive.duration)
+                )
                 progressive.time_base = self._unit
             ready.append(progressive)
 

@@ -1,11 +1,11 @@
 """Hold what a coloured film shares with its source: sizes, times, colour tags, depth, fields, light levels."""
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple, cast
 
 import av
@@ -18,11 +18,12 @@ from av.video.stream import VideoStream
 from colorgan.media import fields
 
 # Numbers of ITU-T H.273 that every container uses for colour tags
-BT709, UNSPECIFIED, SMPTE170M = 1, 2, 6
+_RGB, BT709, UNSPECIFIED, SMPTE170M = 0, 1, 2, 6
 SWSCALE_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}  # H.273 matrix to swscale's own number; others it cannot use
 LIMITED, FULL = 1, 2
 HD_HEIGHT = 720  # untagged films are BT.709 from this height on, BT.601 below, as players assume
 _DEPTHS = (8, 9, 10, 12, 14, 16)  # bits that FFmpeg has planar formats for
+_LATER_PLACES = 8
 _PROBED_FRAMES = 12  # fields, captions and light levels may not be in the first picture
 # Side data of pictures that no encoder here writes; timecodes stand in the container, MPEG's pan and scan nobody uses
 _LOST = {
@@ -135,6 +136,7 @@ def probe(container: InputContainer, stream: VideoStream) -> FilmFacts:
     side_data = {data.type.name: bytes(data) for data in found}
     turned = first.side_data.get("DISPLAYMATRIX")
     order = fields.OrderReader(stream)
+    alpha = {"alpha"} if any(_is_transparent(picture) for picture in pictures) else set()
     return FilmFacts(
         first.width,
         first.height,
@@ -148,20 +150,41 @@ def probe(container: InputContainer, stream: VideoStream) -> FilmFacts:
         display_matrix=tuple(np.frombuffer(bytes(turned), np.int32).tolist()) if isinstance(turned, Buffer) else None,
         frames=stream.frames or round(seconds * rate) or None,
         depth=min((depth for depth in _DEPTHS if depth >= first.format.components[0].bits), default=16),
-        scan=max(order.scan(picture) for picture in pictures),
+        scan=max(order.scan(picture) for picture in chain(pictures, _later_pictures(container, stream))),
         mastering=_mastering(side_data.get("MASTERING_DISPLAY_METADATA", b"")),
         light=_light(side_data.get("CONTENT_LIGHT_LEVEL", b"")),
-        lost=tuple(sorted({name for key, name in _LOST.items() if key in side_data})),
+        lost=tuple(sorted({name for key, name in _LOST.items() if key in side_data} | alpha)),
     )
 
 
 def _first_pictures(container: InputContainer, stream: VideoStream) -> list[av.VideoFrame]:
     pictures: list[av.VideoFrame] = []
-    with contextlib.suppress(av.error.EOFError, av.error.InvalidDataError):
+    with contextlib.suppress(av.error.EOFError, av.error.InvalidDataError, IndexError):
         pictures.extend(islice(container.decode(stream), _PROBED_FRAMES))
     if not pictures:
         raise ValueError(f"{container.name} holds no picture that can be decoded")
     return pictures
+
+
+def _later_pictures(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
+    """Look into a film at places spread over it: titles may be progressive, and what follows not."""
+    for place in range(1, _LATER_PLACES):
+        with contextlib.suppress(av.FFmpegError, IndexError):  # PyAV (18.1), where damage shows as another stream
+            container.seek((container.start_time or 0) + (container.duration or 0) * place // _LATER_PLACES)
+            yield from islice(container.decode(stream), 2)
+
+
+def use_known_matrix(picture: av.VideoFrame, matrix: int) -> av.VideoFrame:
+    """Replace a matrix that swscale cannot convert from; the luma stays what it is."""
+    if int(picture.colorspace) not in (_RGB, UNSPECIFIED, *SWSCALE_MATRIX):
+        picture.colorspace = matrix
+    return picture
+
+
+def _is_transparent(picture: av.VideoFrame) -> bool:
+    if not any(component.is_alpha for component in picture.format.components):
+        return False
+    return bool(picture.to_ndarray(format="rgba")[..., 3].min() < 255)
 
 
 def _mastering(data: bytes) -> tuple[Fraction, ...] | None:

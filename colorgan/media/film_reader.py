@@ -11,17 +11,19 @@ import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from colorgan.media.fields import PROGRESSIVE, Deinterlacer, OrderReader, TelecineDetector
-from colorgan.media.film_facts import SWSCALE_MATRIX, FilmFacts, Frame, probe
+from colorgan.media.ffv1 import SliceChecker
+from colorgan.media.fields import PROGRESSIVE, Deinterlacer, OrderReader, ScanMarker, TelecineDetector
+from colorgan.media.film_facts import SWSCALE_MATRIX, FilmFacts, Frame, probe, use_known_matrix
 from colorgan.media.losses import Losses, lacks_bytes
-from colorgan.media.packets import read_packets
+from colorgan.media.mp4 import open_film
+from colorgan.media.packets import Read, read_packets
 from colorgan.media.shots import ColorDetector
 
 FILM_ENDINGS = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".divx", ".mpg", ".mpeg", ".m2v", ".vob", ".ts", ".mts", ".m2ts"}
     | {".dv", ".wmv", ".asf", ".flv", ".ogv", ".3gp", ".mxf"}
 )
-_ATTACHED_PICTURE = 1 << 10  # disposition of cover art
+ATTACHED_PICTURE = 1 << 10  # disposition of cover art
 
 
 class FilmReader:
@@ -49,11 +51,13 @@ class FilmReader:
         self.damage: str | None = None
         self.telecined = False
         try:
-            with av.open(str(path)) as container:
+            with open_film(path) as container:
                 self.facts = probe(container, film_stream(container, path))
         except av.FFmpegError as error:
-            cut = "; bytes are missing, and with them the way to its index" if lacks_bytes(path) else ""
+            cut = "; bytes are missing, and with them its index: copy it anew, or mend it first (untrunc)"
+            cut = cut if lacks_bytes(path) else ""
             raise ValueError(f"{path} cannot be read as a film: {error.strerror}{cut}") from error
+        self._scan = self.facts.scan
         if deinterlace:
             self.facts = replace(self.facts, scan=PROGRESSIVE)
 
@@ -87,25 +91,28 @@ class FilmReader:
 
     def _pictures(self) -> Iterator[tuple[av.VideoFrame, int]]:
         """Decode all pictures, each with its order of fields."""
-        with av.open(str(self.path)) as container:
+        with open_film(self.path) as container:
             stream = film_stream(container, self.path)
             order = OrderReader(stream)
             if not self._deinterlace:
                 yield from ((picture, order.scan(picture)) for picture in self._decoded(container, stream))
                 return
-            filter_, _unit = Deinterlacer(), self.facts.time_base
+            filter_, marker = Deinterlacer(everything=self._scan == PROGRESSIVE), ScanMarker()
             for picture in chain(self._decoded(container, stream), [None]):
-                for progressive in filter_.push(picture):
+                marked = marker.mark(picture, order.scan(picture)) if picture is not None else None
+                for progressive in filter_.push(marked):
                     yield progressive, PROGRESSIVE
 
     def _decoded(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
         self.damage = None
         stream.thread_type = "AUTO"
         losses = Losses(container, stream, self.path, float(self.facts.rate))
-        for read in read_packets(container):
-            losses.read(read)
-            packet = read.packet
-            if packet is not None and packet.stream_index == stream.index and packet.size:
+        slices = SliceChecker() if stream.codec_context.name == "ffv1" else None
+        for packet, broken in read_packets(container):
+            if packet is None or packet.stream_index != stream.index or not packet.size:
+                losses.read(Read(packet, broken))
+            else:
+                losses.read(Read(packet, broken or (slices is not None and slices.is_damaged(bytes(packet)))))
                 try:
                     pictures = stream.decode(packet)
                 except av.FFmpegError:
@@ -113,11 +120,11 @@ class FilmReader:
                     continue
                 for picture in pictures:
                     losses.picture(picture)
-                    yield picture
+                    yield use_known_matrix(picture, self.facts.matrix)
         with suppress(av.FFmpegError):
             for picture in stream.decode(None):  # what the decoder still holds
                 losses.picture(picture)
-                yield picture
+                yield use_known_matrix(picture, self.facts.matrix)
         self.damage = losses.report()
 
 
@@ -128,7 +135,7 @@ def film_stream(container: InputContainer, path: Path) -> VideoStream:
         ValueError: there is none.
     """
     for stream in container.streams.video:
-        if not stream.disposition & _ATTACHED_PICTURE:
+        if not stream.disposition & ATTACHED_PICTURE:
             if stream.codec_context is None:
                 raise ValueError(f"{path} holds film in a format that cannot be decoded here")
             return stream

@@ -21,6 +21,8 @@ from colorgan.media.film_facts import SWSCALE_MATRIX, FilmFacts, Frame
 from colorgan.media.film_reader import FilmReader, film_stream, plane_values
 from colorgan.media.film_streams import TRIAL_PACKETS, OtherStreams, container_format, describe, mux
 from colorgan.media.frame_folder import FolderReader, FrameFolderWriter
+from colorgan.media.mp4 import open_film
+from colorgan.media.packets import move_packet
 
 
 class FilmWriter:
@@ -67,6 +69,7 @@ class FilmWriter:
                 with self.segment(0, 0):
                     self.write(Frame(0, 1, luma, self.facts.scan), np.zeros((*size, 3), np.uint8))
                 self._join([0], most=TRIAL_PACKETS)
+                self.left_out += self._others.lost_tags(self.out) if self._others else []
             except av.FFmpegError as error:
                 raise ValueError(f"{out.name} cannot be written: {error.strerror}; give another --out") from error
             finally:
@@ -116,14 +119,14 @@ class FilmWriter:
         picture = self._picture(_to_depth(luma, self.facts.depth, self._codec.depth), rgb, frame.scan)
         picture.pts, picture.time_base = frame.time - self._start, self.facts.time_base
         picture.duration = frame.duration
-        if self.facts.scan != PROGRESSIVE:
-            picture = self._marker.mark(picture, frame.scan)
+        if self.facts.scan != PROGRESSIVE or (frame.scan != PROGRESSIVE and self._codec.name == "ffv1"):
+            picture = self._marker.mark(picture, self._codec.marked(frame.scan, self.facts.scan))
         self._container.mux(self._stream.encode(picture))
 
     def _picture(self, luma: np.ndarray, rgb: np.ndarray, scan: int) -> av.VideoFrame:
         """Put luma and chroma together; in 4:2:0 the chroma of interlaced pictures is made field by field."""
         layout, depth = self._codec.layout, self._codec.depth
-        by_field = scan != PROGRESSIVE and layout.startswith("yuv420")
+        by_field = PROGRESSIVE not in (scan, self.facts.scan) and layout.startswith("yuv420")
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24").reformat(
             format=layout.replace("420", "422") if by_field else layout,
             interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND,
@@ -179,14 +182,16 @@ class FilmWriter:
         """Copy all packets in the order of their times; return the film's title if Matroska is to tell more of it."""
         more = self.out.suffix.lower() == ".mkv" and matroska.has_more(self.facts)
         packets, title = self._film_packets(film, first_times), ""
-        with av.open(str(self.source)) if self.source is not None else nullcontext() as container:
+        with open_film(self.source) if self.source is not None else nullcontext() as container:
             if container is not None and self._others is not None:
                 describe(film, film_stream(container, self.out))
                 title = film.metadata.get("title", "")
                 packets = heapq.merge(packets, self._others.packets(container, target, most=most), key=_seconds)
             if more:
                 film.metadata["title"] = matroska.ROOM
-            mux(target, packets)
+            # MP4 hides what is before 0; Matroska's players do not
+            late = 0 if self.out.suffix.lower() == ".mkv" else max(0.0, -float(first_times[0] * self.facts.time_base))
+            mux(target, (move_packet(packet, late) for packet in packets))
         return title if more else None
 
     def _film_packets(self, film: av.VideoStream, first_times: Sequence[int]) -> "Iterator[Packet[Any]]":

@@ -2,6 +2,7 @@
 
 import heapq
 from collections import Counter, deque
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,12 +15,16 @@ from colorgan.media.packets import Read
 
 _NOTICED = 1.5  # frame durations: a longer distance between two pictures is a gap
 _RARE = 0.02  # share of gaps up to which a film without any other sign of damage was meant to have a constant rate
+_MANY = 0.25  # share of gaps from which on a film has no constant rate, damaged or not
+_FEW = 0.05  # share of gaps up to which those in one place were not meant
 _RARE_IN_MPEG = 0.1  # of transport and program streams, which are broadcast and DVD
 _MISCOUNTED = 2  # pictures: headers of whole AVIs promise so many too much
 _EARLY_END_S = 0.5  # a film that ends this much before its stated duration was cut off
 _LATE_S = 60.0  # no film begins so much later than its sound
 _NEAR_S = 2.0  # a gap this close to a broken place comes of it
 _SHOWN_PLACES = 8
+_ROUNDED_MS = 2  # distances that differ by no more are the same, as Matroska rounds them
+_PADDING_BYTES = 4096
 _MOST_KEPT = 10_000  # places in memory, of a film that is all gaps
 
 
@@ -41,8 +46,11 @@ class Losses:
         self._index = stream.index
         self._unit = float(stream.time_base or 0) or 1 / av.time_base
         self._hides_pictures = stream.codec_context.name in ("vp8", "vp9", "libdav1d", "av1")  # only referred to
-        self._has_durations = "mov" in container.format.name
+        self._has_durations = "mov" in container.format.name and stream.frames > 0  # else it comes in fragments
         self._promised = stream.frames if self._has_durations or container.format.name == "avi" else 0
+        self._has_times = not self._promised
+        if container.format.name == "mxf" and stream.time_base and stream.time_base * (stream.guessed_rate or 0) == 1:
+            self._promised = stream.duration or 0  # in pictures
         self._start_s = (container.start_time or 0) / av.time_base
         guessed = container.format.name.startswith("mpeg")  # these state no duration, it is read from the last times
         self._rare = _RARE_IN_MPEG if guessed else _RARE
@@ -58,6 +66,7 @@ class Losses:
         self._packets = self._pictures = self._held = self._undecodable = 0
         self._end_s = self._film_s = self._start_s
         self._last: float | None = None
+        self._longest, self._constant = 0.0, False  # found at the end
         self._stopped = False  # the last read brought nothing
         self._last_duration = self._step_s
 
@@ -102,30 +111,34 @@ class Losses:
             self._broken.append(now)
         before = self._start_s - self._step_s if self._last is None else self._last
         self._note(before, now, lost)
-        self._last = self._film_s = now
+        self._last = self._film_s = max(now, before)  # a damaged time may lie far ahead
         self._last_duration = picture.duration * self._unit or self._step_s
 
     def _note(self, before: float, now: float, lost: int) -> None:
         if self._last is not None and len(self._intervals) < _MOST_KEPT:
             self._intervals[round(1000 * (now - before))] += 1
-        if (lost or now - before > _NOTICED * self._step_s) and len(self._gaps) < _MOST_KEPT:
+        # 3:2 pulldown by flags shows every second picture for three fields, as its duration says
+        shown = max(self._last_duration, self._step_s)
+        if (lost or now - before > shown + (_NOTICED - 1) * self._step_s) and len(self._gaps) < _MOST_KEPT:
             self._gaps.append((before, now, lost))
 
     def report(self) -> str | None:
         """Say what is missing and where; None if nothing is."""
         step = self._usual_step()
         self._end(step)
+        self._longest, self._constant = self._usual_longest(step), self._is_constant()
         missing = [(a, b, count) for a, b, lost in self._gaps if (count := self._missing(a, b, lost, step))]
         number = sum(count for *_, count in missing)
         unplaced = 0
         if self._promised:
-            in_gaps = sum(self._frames_between(a, b, step) for a, b, _ in self._gaps)
+            in_gaps = sum(self._frames_between(a, b, step) for a, b, _ in self._gaps if a >= self._start_s)
             unplaced = max(0, self._promised - self._pictures - self._held - max(in_gaps, number))
-            number += unplaced if self._shows_damage or (unplaced > _MISCOUNTED and not self._has_durations) else 0
+            tolerated = _MISCOUNTED if not self._has_times else 0
+            number += unplaced if self._shows_damage or (unplaced > tolerated and not self._has_durations) else 0
         words = []
         if self._is_cut_off(step, unplaced):
             stated = max(self._stated_s, self._start_s + self._promised * step)
-            words.append(f"it is cut off after {self._end_s:.1f} s of {stated:.1f} s")
+            words.append(f"it is cut off after {self._end_s:.1f} s" + (f" of {stated:.1f} s" if stated else ""))
         if number:
             of = f" of {self._promised}" if self._promised else ""
             verb = "frame is" if number == 1 and not of else "frames is" if number == 1 else "frames are"
@@ -133,9 +146,10 @@ class Losses:
         if self._undecodable and not words:
             words.append(f"{self._undecodable} of its packets are damaged")
         elif self._broken and not words:
-            words.append(f"it is broken near {self._broken[0] - self._start_s:.2f} s, though no frame is missing")
+            place = f"{self._broken[0] - self._start_s:.2f} s"
+            words.append(f"it is broken near {place}, though no frame is known to be missing")
         elif self._bytes_lack and not words:
-            words.append("it is shorter than its header says")
+            words.append("some of its bytes are missing or broken")
         return "; ".join(words) or None
 
     def _is_cut_off(self, step: float, unplaced: int) -> bool:
@@ -158,6 +172,13 @@ class Losses:
         usual = self._intervals.most_common(1)
         return max(usual[0][0] / 1000, self._step_s) if usual else self._step_s
 
+    def _usual_longest(self, step: float) -> float:
+        """Find what nine of ten distances do not exceed, in a film without a constant rate; 0 for one that has it."""
+        ordered, usual = sorted(self._intervals.elements()), self._intervals.most_common(1)
+        if not ordered or sum(abs(ms - usual[0][0]) <= _ROUNDED_MS for ms in ordered) > len(ordered) / 2:
+            return 0.0
+        return ordered[int(0.9 * len(ordered))] / 1000 + step / 4
+
     def _end(self, step: float) -> None:
         """Note the gap at the end: between the last picture and what the container has or says of the film."""
         if self._last is None:
@@ -177,19 +198,25 @@ class Losses:
             return max(lost, self._frames_between(before, now, step)) if early else 0
         if self._has_durations:
             return lost
-        if now - before <= _NOTICED * step:
+        if now - before <= max(_NOTICED * step, self._longest):
             return 0
-        reach = 2 * step if self._promised else _NEAR_S
+        reach = _NEAR_S if self._has_times else 2 * step
         near = any(before - reach < place < now + reach for place in self._broken)
-        inside = sum(start >= self._start_s for start, *_ in self._gaps)
-        constant = inside <= max(1, self._rare * self._pictures) and not self._promised
         at_end = now >= self._film_end_s > 0 and before == self._last
-        return self._frames_between(before, now, step) if constant or near or at_end or self._is_suspect else 0
+        counts = self._constant or near or at_end or self._is_suspect
+        return self._frames_between(before, now, step) if counts else 0
+
+    def _is_constant(self) -> bool:
+        """Whether the film was meant to have a constant rate: gaps are rare, or few and close together."""
+        inside = sorted(start for start, *_ in self._gaps if start >= self._start_s)
+        places = sum(b - a > _NEAR_S for a, b in pairwise(inside)) + 1  # a hole among B frames shows as several gaps
+        rare = max(1, self._rare * self._pictures)
+        return self._has_times and (len(inside) <= rare or (places <= rare and len(inside) <= _FEW * self._pictures))
 
     @property
     def _is_suspect(self) -> bool:
-        """Whether any gap comes of damage."""
-        return self._is_broken and not self._promised
+        """Whether any gap comes of damage: in a damaged film, unless it is full of gaps."""
+        return self._is_broken and self._has_times and len(self._gaps) <= min(_MOST_KEPT - 1, _MANY * self._pictures)
 
     @staticmethod
     def _frames_between(before: float, now: float, step: float) -> int:
@@ -226,20 +253,22 @@ def lacks_bytes(path: Path) -> bool:
             claimed = int.from_bytes(head[start + 4 : start + 4 + width], "big") & ((1 << 7 * width) - 1)
             known = width <= 8 and claimed != (1 << 7 * width) - 1
             return known and start + 4 + width + claimed > size
-        return head[4:8] == b"ftyp" and not _has_index(file, size)
+        return head[4:8] == b"ftyp" and not _has_whole_boxes(file, size)
 
 
-def _has_index(file: BinaryIO, size: int) -> bool:
-    """Whether a walk from box to box through an MP4 meets its index."""
-    position = 0
-    while position < size:
+def _has_whole_boxes(file: BinaryIO, size: int) -> bool:
+    """Whether a walk from box to box through an MP4 meets its index and ends at the end."""
+    position, has_index = 0, False
+    while position + 8 <= size:
         file.seek(position)
         head = file.read(16)
-        if head[4:8] in (b"moov", b"moof"):
-            return True
+        has_index |= head[4:8] in (b"moov", b"moof")
         step = int.from_bytes(head[:4], "big")
+        if step == 0:  # to the end, or padding
+            file.seek(max(position, size - _PADDING_BYTES))
+            return has_index and (head[4:8] == b"mdat" or not any(file.read()))
         step = int.from_bytes(head[8:16], "big") if step == 1 else step
         if step < 8 or not head[4:8].isalnum():
             return False
         position += step
-    return False
+    return has_index and position <= size

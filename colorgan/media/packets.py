@@ -16,6 +16,8 @@ _AHEAD = 48  # packets of a stream that tell whether a time is far off: a cluste
 _FAR_S = 0.1  # a time stepped back by more is wrong
 _REORDERED_S = 1.0  # pictures that are shown in another order than they are stored step back by less
 _HEADER_BYTES = 9  # of a chunk of an AVI, with what pads the one before
+# Between packets lie only their heads; FFmpeg looks for the next whole one without a word where there is more
+_BETWEEN_BYTES = {"matroska,webm": 128, "flv": 32}
 _EVEN = ("video", "audio")  # subtitles come when they come
 _USUAL, _MOST_PLACES = 3, 1000  # distances of chunks in an AVI that come so often are those of a whole one
 
@@ -52,12 +54,16 @@ def read_packets(container: InputContainer, streams: Sequence[Stream] = ()) -> I
 
 def _read(container: InputContainer, streams: Sequence[Stream]) -> Iterator[Read]:
     failures, chosen = 0, list(streams) or list(container.streams)
+    most, end = 0 if streams else _BETWEEN_BYTES.get(container.format.name, 0), 0
     while failures < _MOST_FAILURES:
         try:
             for packet in container.demux(chosen):
                 if packet.size or packet.dts is not None:  # else it marks the end
-                    yield Read(packet, failures > 0 or packet.is_corrupt)
+                    skipped = 0 < most < (packet.pos or 0) - end and end > 0
+                    yield Read(packet, failures > 0 or packet.is_corrupt or skipped)
                     failures = 0
+                    holds_more = packet.has_sidedata("matroska_block_additional")  # lies behind the packet
+                    end = 0 if packet.pos is None or holds_more else packet.pos + packet.size
         except av.FFmpegError:
             failures += 1
         except IndexError:  # PyAV (18.1) at the end, where damage has shown as a stream that there is not
@@ -145,20 +151,22 @@ def _lacking(path: Path, _size: int, _modified_ns: int) -> tuple[int, float]:
                     places.setdefault(packet.pos - last, packet.pos)
                 last = packet.pos + packet.size
         lacking = film.frames - counts[film.index]
+        lacking_s = float(lacking * film.time_base)  # the stream is gone once its container is closed
     odd = (d for d, count in distances.items() if count < _USUAL and not 0 <= d <= _HEADER_BYTES)
     place = min((places[distance] for distance in odd), default=0)
     with path.open("rb") as file:
         file.seek(last)
         goes_to_its_end = b"idx1" in file.read(64)  # else it was cut off, and lacks nothing before
-    return (place, float(lacking * film.time_base)) if lacking > 0 and place and goes_to_its_end else (0, 0.0)
+    return (place, lacking_s) if lacking > 0 and place and goes_to_its_end else (0, 0.0)
 
 
-def move_packet(packet: "Packet[Any]", seconds: float) -> None:
-    """Move the times of a packet."""
+def move_packet(packet: "Packet[Any]", seconds: float) -> "Packet[Any]":
+    """Move the times of a packet; returns it."""
     ticks = round(seconds / float(packet.time_base))
     if ticks:
         packet.pts = None if packet.pts is None else packet.pts + ticks
         packet.dts = None if packet.dts is None else packet.dts + ticks
+    return packet
 
 
 def _seconds(packet: "Packet[Any]") -> float:

@@ -54,6 +54,7 @@ class Stage(pl.LightningModule):
         gradient_clip: largest norm of the gradient of one step; None for no clipping.
         accumulate: split each batch into so many parts, one after the other, to save memory.
         channels_last: memory layout of networks and images.
+        compiled: whether `torch.compile` makes the training steps of the networks.
 
     Attributes:
         trains: names of the networks that this kind of stage trains.
@@ -80,6 +81,7 @@ class Stage(pl.LightningModule):
         gradient_clip: Positive | None = None,
         accumulate: Count = 1,
         channels_last: bool = False,
+        compiled: bool = False,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -91,7 +93,7 @@ class Stage(pl.LightningModule):
         self.check_losses({name: type(losses[name]) for name in loss_weights})
         self.num_steps, self.first_step, self.index, self.seed = num_steps, first_step, index, seed
         self.gradient_clip, self.accumulate = gradient_clip, accumulate
-        self.freeze_encoder = freeze_encoder
+        self.freeze_encoder, self.compiled = freeze_encoder, compiled
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.steps = self.generator_steps = self.discriminator_steps = 0
         self._training_vectors: list[tuple[Tensor, Tensor]] = []
@@ -157,6 +159,11 @@ class Stage(pl.LightningModule):
         """Move the losses, which Lightning does not know of, to the device and into the memory layout."""
         for module in self._losses.values():
             module.to(self.device).to(memory_format=self.memory_format)
+        if self.compiled:
+            self.training_picture = torch.compile(self.training_picture)  # type: ignore[method-assign]
+            for network in (self.discriminator, *self._losses.values()):
+                if network is not None:
+                    network.compile()
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Bring images into the memory layout."""

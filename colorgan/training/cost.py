@@ -1,9 +1,6 @@
 """Estimate what a schedule costs without training: operations and time of every stage."""
 
 import time
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,23 +118,15 @@ def _batch(size: int, image_size: int, device: str) -> dict[str, Tensor]:
     return {"rgb": rgb, "gray": rgb.mean(dim=1, keepdim=True)}
 
 
-@contextmanager
-def _no_logging() -> Iterator[None]:
-    with warnings.catch_warnings():  # a stage outside of a trainer says that it logs nowhere
-        warnings.filterwarnings("ignore", message="You are trying to `self.log")
-        yield
-
-
 def _step(module: Stage, player: str, batch: dict[str, Tensor], precision: str = "32-true") -> None:
     module.set_modes((player,))
     frozen = [p for name in module.trains if name != player for p in trainable(getattr(module, name))]
     for parameter in frozen:
         parameter.requires_grad_(False)
-    with _no_logging():
-        device = batch["rgb"].device.type
-        with torch.autocast("cpu" if device == "meta" else device, torch.bfloat16, enabled="bf16" in precision):
-            loss = module.step_losses()[player](batch)
-        torch.autograd.backward(loss)
+    device = batch["rgb"].device.type
+    with torch.autocast("cpu" if device == "meta" else device, torch.bfloat16, enabled="bf16" in precision):
+        loss = module.step_losses()[player](batch)
+    torch.autograd.backward(loss)
     module.zero_grad(set_to_none=True)
     for parameter in frozen:
         parameter.requires_grad_(True)

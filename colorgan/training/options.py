@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pytorch_lightning import LightningDataModule, Trainer
 from pytorch_lightning.loggers import Logger
@@ -46,6 +46,7 @@ class TrainOptions:
     film: str | None
     save_every: Count
     channels_last: bool
+    compile: bool | Literal["auto"]
     objective: str
     test_size: Count | None
     scale: str | None

@@ -7,7 +7,7 @@ import pytest
 import torch
 from stopping import run_and_stop, stop_at, words
 
-from colorgan.callbacks import ResumeCheckpoint
+from colorgan.callbacks import ResumeCheckpoint, ResumeFile
 from colorgan.training.schedule import Schedule
 
 
@@ -40,6 +40,24 @@ def test_the_requeue_signal_of_slurm_requeues_the_job_and_loses_no_step(command,
     assert (tmp_path / "requeued").read_text() == "requeue 7\n"
     assert (tmp_path / "runs/run/final.safetensors").read_bytes() == whole
     assert not list((tmp_path / "runs/run").rglob("hpc_ckpt*"))
+
+
+def test_what_is_saved_is_the_moment_of_the_save_and_the_one_before_stays(tmp_path):
+    writer, weight = ResumeFile(), torch.zeros(2)
+    for step in (1, 2):
+        writer.save_checkpoint({"weight": weight, "step": step}, tmp_path / "last.ckpt")
+        weight += 1  # training goes on while the file is written
+    writer.teardown()
+    saved = [torch.load(tmp_path / f"{name}.ckpt", weights_only=True) for name in ("previous", "last")]
+    assert [(file["step"], file["weight"].tolist()) for file in saved] == [(1, [0, 0]), (2, [1, 1])]
+
+
+def test_a_save_that_fails_in_its_thread_is_told_at_the_latest_at_the_end(tmp_path):
+    (tmp_path / "stage").write_text("a file where a folder is wanted")
+    writer = ResumeFile()
+    writer.save_checkpoint({"step": 1}, tmp_path / "stage" / "last.ckpt")
+    with pytest.raises(OSError, match="stage"):
+        writer.teardown()
 
 
 def test_a_second_interrupt_stops_at_once(command, monkeypatch, tmp_path):

@@ -361,3 +361,17 @@ def test_killed_in_the_middle_and_resumed_gives_the_same_frames(vivid, tmp_path,
         assert t == u
         assert np.array_equal(a, b)
     assert packets(tmp_path / "out.mp4", "audio") == packets(source, "audio")
+
+
+@pytest.mark.parametrize("name", ["job.json", "00000.json"])
+def test_a_damaged_record_of_an_interrupted_film_is_told_in_one_line(colorize, tmp_path, monkeypatch, name):
+    source, out = make_clip(tmp_path / "a.mkv", codec="ffv1"), tmp_path / "out.mkv"
+    stopped = FilmWriter.join
+    monkeypatch.setattr(FilmWriter, "join", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert colorize(source, out)[0] == 130
+    monkeypatch.setattr(FilmWriter, "join", stopped)
+    (tmp_path / "out.mkv.parts" / name).write_text("{")
+    code, _, err = colorize(source, out, "--resume")
+    assert (code, err.count("\n")) == (2, 1)
+    assert f"{name} is damaged, so --resume cannot go on; --overwrite starts anew" in err
+    assert colorize(source, out, "--overwrite")[0] == 0

@@ -5,6 +5,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from av.codec.context import Flags
 from film_fixture import make_clip, photo, pictures
 
 from colorgan.media.film_reader import FilmReader
@@ -105,3 +106,52 @@ def test_a_deinterlaced_film_keeps_count_and_times_and_loses_the_comb(tmp_path):
         return np.abs(2 * luma[1:-1] - luma[:-2] - luma[2:]).mean()
 
     assert comb(plain[5]) < 0.8 * comb(woven[5])
+
+
+def test_deinterlacing_leaves_progressive_pictures_and_the_last_duration(tmp_path):
+    source = make_clip(tmp_path / "a.mkv", codec="ffv1", scan=[1] * 6 + [2] * 14, gray=True)
+    woven, plain = (list(FilmReader(source, deinterlace=choice).frames()) for choice in (False, True))
+    same = [np.array_equal(a.luma, b.luma) for a, b in zip(woven, plain, strict=True)]
+    assert same == [True] * 6 + [False] * 14
+    assert [frame.duration for frame in plain] == [frame.duration for frame in woven]
+
+
+@pytest.mark.parametrize("scan", [2, 3])
+@pytest.mark.parametrize(("codec", "layout"), [("magicyuv", "yuv422p"), ("qtrle", "rgb24")])
+def test_of_codecs_without_marks_the_container_says_which_field_comes_first(tmp_path, codec, layout, scan):
+    words = {"codec": codec, "layout": layout, "scan": scan, "gray": True, "frames": 4}
+    source = make_clip(tmp_path / "a.mov", **words)
+    marked = make_clip(tmp_path / "b.mkv", **words | {"codec": "ffv1", "layout": "yuv422p"})
+    assert {frame.scan for frame in FilmReader(source).frames()} == {scan}
+    if layout == "yuv422p":  # deinterlaced alike, so by the right field
+        plain = [list(FilmReader(film, deinterlace=True).frames()) for film in (source, marked)]
+        assert all(np.array_equal(a.luma, b.luma) for a, b in zip(*plain, strict=True))
+
+
+def test_png_that_is_stored_in_passes_has_no_fields(tmp_path):
+    source = make_clip(tmp_path / "a.mov", codec="png", layout="rgb24", scan=1, frames=2)
+    with av.open(str(tmp_path / "b.mov"), "w") as film:
+        stream = film.add_stream("png", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "rgb24"
+        stream.codec_context.flags |= Flags.interlaced_dct  # Adam7
+        with av.open(str(source)) as container:
+            for picture in container.decode(video=0):
+                film.mux(stream.encode(picture))
+        film.mux(stream.encode(None))
+    assert FilmReader(tmp_path / "b.mov").facts.scan == 1
+
+
+def test_a_matrix_that_cannot_be_converted_keeps_its_luma(tmp_path):
+    source = make_clip(tmp_path / "a.mkv", layout="yuv420p10le", tags={"colorspace": 10, "color_trc": 14}, frames=3)
+    assert [frame.rgb is None for frame in FilmReader(source, keep_color=True).frames()] == [False] * 3
+
+
+def test_transparency_is_named_as_lost_where_there_is_some(tmp_path):
+    for alpha, lost in ((255, ()), (100, ("alpha",))):
+        with av.open(str(tmp_path / f"{alpha}.mkv"), "w") as film:
+            stream = film.add_stream("ffv1", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 8, 8, "bgra"
+            pixels = np.full((8, 8, 4), 90, np.uint8)
+            pixels[..., 3] = alpha
+            film.mux([*stream.encode(av.VideoFrame.from_ndarray(pixels, format="bgra")), *stream.encode(None)])
+        assert FilmReader(tmp_path / f"{alpha}.mkv").facts.lost == lost

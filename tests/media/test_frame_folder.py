@@ -2,10 +2,12 @@
 
 from fractions import Fraction
 
+import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
-from colorgan.media.frame_folder import FolderReader
+from colorgan.media.frame_folder import FolderReader, FrameFolderWriter
 
 
 def test_frames_of_a_folder_come_in_the_order_of_their_numbers(tmp_path):
@@ -57,3 +59,36 @@ def test_names_that_are_no_count_follow_one_another(tmp_path):
     reader = write_frames(tmp_path, [5, 9])
     assert [frame.time for frame in reader.frames()] == [0, 1, 2]
     assert reader.gaps is None
+
+
+@pytest.mark.parametrize("mode", ["gray", "rgb"])
+def test_frames_of_16_bits_are_read_in_all_of_them(tmp_path, mode):
+    levels = np.linspace(0, 65535, 48).astype(np.uint16).reshape(6, 8)
+    pixels = levels if mode == "gray" else np.repeat(levels[..., None], 3, axis=2)
+    tifffile.imwrite(tmp_path / "1.tif", pixels, photometric="minisblack" if mode == "gray" else "rgb")
+    reader = FolderReader(tmp_path, Fraction(25))
+    luma = next(reader.frames()).luma
+    assert (reader.facts.depth, luma.dtype) == (16, np.uint16)
+    assert np.array_equal(luma, np.rint(4096 + levels * (219 * 256 / 65535)))
+
+
+def test_a_frame_that_cannot_be_read_is_left_out_and_named(tmp_path):
+    for number in range(1, 5):
+        Image.new("L", (6, 4), number).save(tmp_path / f"{number}.png")
+    for number in (1, 3):
+        (tmp_path / f"{number}.png").write_bytes(b"\x89PNG\r\n")
+    reader = FolderReader(tmp_path, Fraction(25))
+    assert [frame.time for frame in reader.frames()] == [1, 3]
+    assert reader.damage == "2 of 4 frames cannot be read (1.png, 3.png)"
+
+
+def test_bits_that_frames_cannot_hold_are_named_and_frames_of_a_longer_film_go(tmp_path):
+    Image.fromarray(np.full((4, 6), 300, np.uint16)).save(tmp_path / "1.png")
+    out = tmp_path / "out"
+    writer = FrameFolderWriter(FolderReader(tmp_path, Fraction(25)), out)
+    assert writer.left_out == ["8 of 16 bits (.mkv keeps all)"]
+    out.mkdir()
+    for name in ("00001.png", "00002.png", "00010.png", "title.png", "7.png"):
+        (out / name).touch()
+    writer.cut(2)
+    assert sorted(path.name for path in out.iterdir()) == ["00001.png", "00002.png", "7.png", "title.png"]

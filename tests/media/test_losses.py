@@ -1,6 +1,7 @@
 """What a damaged film lacks, by times, counts and bytes."""
 
 import itertools
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -123,9 +124,60 @@ def test_after_a_hole_in_an_avi_pictures_and_sound_come_when_they_are_due(tmp_pa
     assert reader.damage == "5 of 60 frames are missing (0.88-1.08 s)"
 
 
-def test_a_hole_that_hides_the_index_is_told(tmp_path):
-    source = make_clip(tmp_path / "a.mp4", frames=60)
+@pytest.mark.parametrize("name", ["a.mpg", "a.vob", "a.ts", "a.mkv"])
+def test_a_film_whose_flags_show_every_second_picture_for_three_fields_lacks_nothing(tmp_path, name):
+    source = make_clip(tmp_path / "a.m2v", codec="mpeg2video", options={"g": "12", "bf": "0"}, rate=30, frames=40)
+    flagged = bytearray(source.read_bytes())
+    place = number = 0
+    while (place := flagged.find(b"\0\0\1\xb5", place + 1)) >= 0:  # H.262, 6.2.2.3 and 6.2.3.1
+        if flagged[place + 4] >> 4 == 1:
+            flagged[place + 5] &= ~0x08  # no progressive sequence
+        elif flagged[place + 4] >> 4 == 8:
+            upper_first, repeat = number % 4 in (0, 3), number % 2 == 0
+            flagged[place + 7] = flagged[place + 7] & ~0x82 | upper_first << 7 | repeat << 1
+            flagged[place + 8] |= 0x80  # a progressive picture
+            number += 1
+    source.write_bytes(flagged)
+    with av.open(str(source)) as a, av.open(str(tmp_path / name), "w") as b:
+        copy, time = b.add_stream_from_template(a.streams.video[0]), 0
+        for number, packet in enumerate(packet for packet in a.demux(video=0) if packet.size):
+            packet.stream, packet.time_base, packet.duration = copy, Fraction(1, 60), 3 - number % 2
+            packet.pts = packet.dts = time + 60
+            time += packet.duration
+            b.mux(packet)
+    reader = FilmReader(tmp_path / name)
+    times = [float(frame.time * reader.facts.time_base) for frame in reader.frames()]
+    assert {round(60 * (b - a), 1) for a, b in itertools.pairwise(times)} == {2, 3}
+    assert (len(times), reader.damage) == (40, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "audio", "harm"),
+    [
+        ("a.flv", "libx264", "aac", "cut"),
+        ("a.mxf", "mpeg2video", "pcm_s16le", "cut"),
+        ("a.mp4", "libx264", "aac", "cut"),  # in fragments
+        ("a.mp4", "libx264", "aac", "zeroed"),
+        ("a.mkv", "ffv1", "flac", "zeroed"),  # of variable rate
+    ],
+)
+def test_no_hole_ends_without_a_word(tmp_path, name, codec, audio, harm):
+    words = {"codec": codec, "audio": audio, "frames": 100, "options": {"g": "12"}, "gray": True}
+    if name == "a.mkv":
+        uneven = [int(t) for t in np.cumsum([0] + [30 + 17 * (n % 4) for n in range(99)])]
+        words |= {"times": uneven, "time_base": Fraction(1, 1000)}
+    source = make_clip(tmp_path / name, **words)
+    if name == "a.mp4":
+        source = remuxed(source, tmp_path / "b.mp4", options={"movflags": "frag_keyframe+empty_moov"})
+    assert damage_of(source) == (100, None)
     data = source.read_bytes()
-    source.write_bytes(data[:1500] + data[1600:])
-    with pytest.raises(ValueError, match="bytes are missing, and with them the way to its index"):
-        FilmReader(source)
+    silent = []
+    for start in range(15, 85, 7):
+        a, b = len(data) * start // 100, len(data) * (start + 5) // 100
+        source.write_bytes(data[:a] + (bytes(b - a) if harm == "zeroed" else b"") + data[b:])
+        try:
+            count, damage = damage_of(source)
+        except ValueError:  # refused
+            continue
+        silent += [(start, count)] if count < 100 and damage is None else []
+    assert not silent

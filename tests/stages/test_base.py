@@ -101,6 +101,29 @@ def test_fp16_hides_neither_an_infinite_loss_nor_a_gradient_that_is_infinite_at_
         fit_in_fp16(stage, batches(1), scale)
 
 
+def test_where_steps_are_not_waited_for_the_first_bad_one_is_told_before_anything_is_saved():
+    stage = pretrain(num_steps=8, optimizer=adam)
+    loss_of, stage.weighted_sum = stage.weighted_sum, lambda *a: loss_of(*a) + (torch.nan if stage.steps >= 3 else 0)
+    checked, stage._check_finite = stage._check_finite, lambda: None  # as on a GPU between two looks
+    fit(stage, batches(8))
+    stage._check_finite = checked
+    with pytest.raises(DivergedError) as diverged:
+        stage.on_save_checkpoint({})
+    assert diverged.value.step == 4
+
+
+def test_compiled_steps_are_those_of_python(monkeypatch):
+    eagerly = partial(torch.compile, backend="aot_eager")  # the same graphs, and no minutes in a C++ compiler
+    monkeypatch.setattr(torch, "compile", eagerly)
+    results = []
+    for compiled in (False, True):
+        stage = fit(gan(num_steps=4, turns=FixedTurns(), compiled=compiled), batches(4))
+        results.append(weights(stage))
+    assert results[0].keys() == results[1].keys()
+    for name, tensor in results[0].items():
+        torch.testing.assert_close(results[1][name], tensor, rtol=1e-4, atol=1e-5)
+
+
 def test_chance_in_a_step_depends_on_seed_and_step_alone():
     def draw(seed, step):
         stage = pretrain(num_steps=5, seed=seed)

@@ -1,0 +1,122 @@
+"""Everything that docs/speed.md says of training on a GPU, in one command of at most six minutes.
+
+    python benchmarks/gpu.py [--photos FOLDER] [--small]
+
+Printed are the measured bound of convolutions, the loop of `train.py` beside its bare step (stage 1 and GAN, lite0
+U-Net, 128 px, batch 32), the step of 64 px and batch 16 compiled beside eager, DeOldify's Deep as DeOldify ran it
+beside ours (192 px, batch 8), and whether two runs with `trainer.deterministic=true` end in equal bits. Both sides of
+each ratio are measured in this one call. `--small` is the same on whatever is here, a CPU too, in sizes that only show
+that it runs.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from deoldify_step import measure as measure_deep
+from steps import bare_steps, seconds
+from torch import nn
+from training_speed import in_its_own_process
+
+from colorgan.checkpoint import read_tensors
+from colorgan.config import compose
+from colorgan.stages.base import Stage
+from colorgan.training.build import build_stage
+from colorgan.training.plan import plan_stages
+from colorgan.training.schedule import Schedule
+
+STAGES = ("generator_pretrain", "gan")
+
+
+def convolution_peak(device: str, size: int) -> float:
+    """Measure TFLOP/s of a 3x3 convolution, 256 to 256 channels, bfloat16, channels last."""
+    conv = nn.Conv2d(256, 256, 3, padding=1, device=device, dtype=torch.bfloat16).to(memory_format=torch.channels_last)
+    images = torch.randn(8, 256, size, size, device=device, dtype=torch.bfloat16)
+    images = images.to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        taken, _ = seconds({"conv": lambda: conv(images)}, device, repeats=20, warmup=5)["conv"]
+    return 2 * 8 * size**2 * 256 * 256 * 9 / taken / 1e12
+
+
+def step_of_64_px(device: str, *, compiled: bool, repeats: int) -> dict[str, float]:
+    """Time the bare steps of the GAN stage at laptop scale, bf16: milliseconds by player."""
+    config = compose("train", "experiment=nogan_image", "schedule.first=[]", "schedule.repeat=[gan]")
+    [planned] = plan_stages(config.schedule, Path("unused"), num_photos=1)
+    stage: Stage = build_stage(config, planned, None).to(device)
+    stage.to(memory_format=stage.memory_format)
+    for loss in stage._losses.values():
+        loss.to(device)
+    if compiled:
+        stage.training_picture = torch.compile(stage.training_picture)  # type: ignore[method-assign]
+        for network in (stage.discriminator, *stage._losses.values()):
+            network.compile()
+    rgb = torch.rand(16, 3, 64, 64, device=device)
+    steps = bare_steps(stage, {"rgb": rgb, "gray": rgb.mean(dim=1, keepdim=True)}, bf16=device == "cuda")
+    return {name: 1000 * t for name, (t, _) in seconds(steps, device, repeats=repeats, warmup=5).items()}
+
+
+def equal_bits(folder: Path) -> bool:
+    """Train twice with `trainer.deterministic=true`, and compare the networks that come out."""
+    ends = []
+    for name in ("first", "second"):
+        words = (
+            "experiment=smoke",
+            "trainer.enable_progress_bar=false",
+            "trainer.deterministic=true",
+            f"runs_dir={folder}",
+            f"name={name}",
+        )
+        ends.append(read_tensors(Schedule(compose("train", *words)).run(), "generator"))
+    return all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=Path, help="a folder to train on; by default the built-in photos")
+    parser.add_argument("--small", action="store_true", help="tiny sizes, on whatever device there is")
+    arguments = parser.parse_args()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cpu" and not arguments.small:
+        sys.exit("error: there is no GPU here; --small shows that the script runs")
+    small, started = arguments.small, time.monotonic()
+    print(f"{torch.cuda.get_device_name() if device == 'cuda' else 'CPU'}, torch {torch.__version__}", flush=True)
+    print(f"convolution, bf16: {convolution_peak(device, 16 if small else 64):.1f} TFLOP/s", flush=True)
+    pixels, batch, steps = (32, 4, 4) if small else (128, 32, 100)
+    data = ["data=folder", f"data.path={arguments.photos}"] if arguments.photos else []
+    workers = 0 if small else 8
+    for stage in STAGES:
+        sizes = [f"schedule.stages.{stage}.image_size={pixels}", f"schedule.stages.{stage}.batch_size={batch}"]
+        options = ["trainer.precision=bf16-mixed", f"data.num_workers={workers}", "save_every=500", *data, *sizes]
+        row = in_its_own_process(stage, steps, options)
+        speed = f"loop {row['images/s']:.0f} images/s, bare step {row['bare']:.0f}"
+        share = f"share {row['images/s'] / row['bare']:.2f}, waiting {row['waiting %']:.1f} %"
+        print(f"{stage}, {pixels} px, batch {batch}: {speed}, {share}, {row['peak MiB']:.0f} MiB", flush=True)
+    if not small:
+        found = {compiled: step_of_64_px(device, compiled=compiled, repeats=30) for compiled in (False, True)}
+        for player, eager in found[False].items():
+            fast = found[True][player]
+            print(
+                f"64 px, batch 16, {player}: eager {eager:.1f} ms, compiled {fast:.1f} ms, {eager / fast:.2f}",
+                flush=True,
+            )
+    deep = measure_deep(
+        device,
+        batch=2 if small else 8,
+        size=64 if small else 192,
+        critic_width=16 if small else 256,
+        repeats=1 if small else 10,
+    )
+    for name, sides in deep.items():
+        theirs, ours = sides["as DeOldify"][0], sides["ours"][0]
+        print(f"Deep, {name}: as DeOldify {theirs:.4f} s, ours {ours:.4f} s, {theirs / ours:.2f}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        print(f"equal bits with trainer.deterministic=true: {equal_bits(Path(folder))}")
+    print(f"{time.monotonic() - started:.0f} s in all")
+
+
+if __name__ == "__main__":
+    main()
