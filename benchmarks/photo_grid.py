@@ -90,7 +90,12 @@ MODES = [
     Mode("WEBP", "rgb", "u1", alpha=True),
     Mode("JPEG2000", "gray", "u2"),
     Mode("JPEG2000", "rgb", "u2"),
+    Mode("JPEG2000", "gray", "u2", 4095, bits=12),
+    Mode("JXL", "rgb", "u1"),
+    Mode("JXL", "gray", "u2", 1023, bits=10),
     Mode("JXL", "rgb", "u2"),
+    Mode("AVIF", "gray", "u2", 4095, bits=12),
+    Mode("AVIF", "rgb", "u2", 1023, bits=10),
     Mode("PPM", "gray", "u2"),
     Mode("PPM", "rgb", "u2"),
     Mode("TIFF", "gray", "u1", 1, bits=1),
@@ -126,12 +131,13 @@ MODES = [
 def fits(mode: Mode, name: str) -> bool:
     """Whether the format has the property."""
     tiff, plain_space = mode.container == "TIFF", mode.space in ("gray", "rgb")
+    linear = mode.container == "JXL" and mode.dtype == "u2"  # as imagecodecs states of such samples
     return {
-        "plain": True,
+        "plain": not linear,
         "min is white": tiff and mode.space == "gray" and not mode.alpha,
         "premultiplied": tiff and mode.alpha,
         "sRGB": plain_space and mode.container in ("PNG", "JPEG", "WEBP", "TIFF"),
-        "linear": plain_space and mode.container in ("PNG", "JPEG", "WEBP", "TIFF"),
+        "linear": linear or (plain_space and mode.container in ("PNG", "JPEG", "WEBP", "TIFF")),
         "gamma 2.2": mode.space == "gray" and mode.container in ("PNG", "JPEG", "TIFF"),
         "Adobe RGB": mode.space == "rgb" and mode.container in ("PNG", "WEBP", "TIFF"),
         "orientation 1-8": mode.container in ("PNG", "JPEG", "WEBP", "TIFF"),
@@ -270,9 +276,12 @@ def _file(mode: Mode, name: str, stored: Pixels, colors: Pixels, turn: int) -> b
         kind = 5 if mode.channels == 1 else 6
         return f"P{kind}\n# a comment\n{WIDTH} {HEIGHT}\n65535\n".encode() + flat.astype(">u2").tobytes()
     if mode.container == "JPEG2000":
-        return bytes(imagecodecs.jpeg2k_encode(flat, level=0, codecformat="jp2", reversible=True))
+        bits = mode.bits or None
+        return bytes(imagecodecs.jpeg2k_encode(flat, level=0, codecformat="jp2", reversible=True, bitspersample=bits))
     if mode.container == "JXL":
-        return bytes(imagecodecs.jpegxl_encode(flat, lossless=True))
+        return bytes(imagecodecs.jpegxl_encode(flat, lossless=True, bitspersample=mode.bits or None))
+    if mode.container == "AVIF":
+        return bytes(imagecodecs.avif_encode(flat, level=100, bitspersample=mode.bits))
     if mode.bits == 1:
         image = Image.fromarray(flat.astype(bool))
     elif mode.space == "palette":
@@ -325,7 +334,7 @@ def main() -> None:
     print("| --- |", " | ".join(["---:"] * len(PROPERTIES)), "|")
     for mode in MODES:
         cells = [str(largest_error(mode, name)) if fits(mode, name) else "" for name in PROPERTIES]
-        print(f"| {mode} |", " | ".join(cells), "|")
+        print(f"| {mode} |", *(f"{cell} |" if cell else "|" for cell in cells))
 
 
 if __name__ == "__main__":

@@ -112,6 +112,7 @@ def _is_film(source: Path, out: Path, *, as_frames: bool) -> bool:
     """Tell film from photo by what is inside; frames and animations are a film where --out is one."""
     from colorgan.media.film_reader import FILM_ENDINGS
     from colorgan.media.formats import look_inside
+    from colorgan.media.signatures import head_of, is_avif, is_webp
 
     into_film = out.suffix.lower() in FILM_ENDINGS and not out.is_dir()
     if source.is_dir():
@@ -119,6 +120,8 @@ def _is_film(source: Path, out: Path, *, as_frames: bool) -> bool:
     if not source.is_file():
         return source.suffix.lower() in FILM_ENDINGS
     inside = look_inside(source)
+    if inside.animated and into_film and (is_webp(head := head_of(source)) or is_avif(head)):
+        raise ValueError(f"{source}: FFmpeg does not read animated WebP and AVIF; --out can end in .png, .webp or .gif")
     damaged_film = inside.kind is None and source.suffix.lower() in FILM_ENDINGS
     return inside.kind == "film" or damaged_film or (inside.animated and into_film)
 

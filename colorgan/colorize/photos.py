@@ -1,7 +1,9 @@
 """Colorize a photo or a folder of them: what is taken, where it goes, what is skipped and why."""
 
 import mimetypes
+import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -17,9 +19,11 @@ from colorgan.media.film_reader import FILM_ENDINGS
 from colorgan.media.formats import Inside, has_photo_or_film_name, look_inside
 from colorgan.media.photo import UnreadablePhotoError, read_pages
 from colorgan.media.provenance import mark_colorized
-from colorgan.media.samples import to_8bit
+from colorgan.media.samples import TooLargeError, to_8bit
 from colorgan.media.save import ANIMATED, OUT_ENDINGS, PAGED, write_scans
 from colorgan.media.scan import Scan
+
+_CLOSED, _LINK = "it cannot be read", "it is a link to a folder, which is not followed"  # named, whatever their names
 
 
 @dataclass(frozen=True)
@@ -80,9 +84,10 @@ def colorize_photos(
         try:
             write_scans(_colorized(photo, colorizer, checkpoint, options), target)
         except UnreadablePhotoError as error:
+            reason = f"{error} (--max-megapixels)" if isinstance(error.__cause__, TooLargeError) else str(error)
             if source == photo:
-                raise
-            skipped[photo] = str(error)
+                raise UnreadablePhotoError(reason) from error
+            skipped[photo] = reason
     for line in skipped.values():
         sys.stderr.write(f"skipped: {line}\n")
     done = len(plan.jobs) - len(skipped.keys() & plan.jobs.keys())
@@ -110,6 +115,10 @@ def plan_photos(source: Path, out: Path, *, overwrite: bool) -> Plan:
         raise FileNotFoundError(f"no photo or folder {source}")
     if any(target.resolve() == photo.resolve() for photo, target in plan.jobs.items()):
         raise ValueError(f"--out {out} would replace the original photos; choose another folder")
+    for folder in {target.parent for target in plan.jobs.values()}:
+        blocking = next(place for place in (folder, *folder.parents) if place.exists())
+        if not blocking.is_dir():
+            raise ValueError(f"--out {out}: {blocking} is a file, not a folder; choose another --out")
     existing = [target for target in plan.jobs.values() if target.exists()]
     if existing and not overwrite:
         raise ValueError(
@@ -119,25 +128,51 @@ def plan_photos(source: Path, out: Path, *, overwrite: bool) -> Plan:
 
 
 def _plan_folder(source: Path, out: Path) -> Plan:
-    files = [file for file in sorted(source.rglob("*")) if file.is_file() and not _is_hidden(file.relative_to(source))]
-    found = {file: look_inside(file) for file in files}
+    found = {file: _look_inside(file) for file in _files_in(source, out)}
     photos = {file: inside for file, inside in found.items() if inside.kind == "photo"}
     skipped = {
         file: inside.reason if inside.kind is None else f"it is a film; colorgan colorize {file} --out FILM.mp4"
         for file, inside in found.items()
-        if inside.kind == "film" or (inside.kind is None and has_photo_or_film_name(file))
+        if inside.kind == "film"
+        or (inside.kind is None and (has_photo_or_film_name(file) or inside.reason.startswith((_CLOSED, _LINK))))
     }
     others = len(found) - len(photos) - len(skipped)
     if not photos and not skipped:
         raise FileNotFoundError(f"no photos in {source}" + (f", only {others} other files" if others else ""))
     if _is_file_name(out):
         raise ValueError(f"{source} is a folder, so --out must be a folder, got {out}")
-    stems = [photo.with_suffix("") for photo in photos]
+    stems = Counter(photo.with_suffix("") for photo in photos)
     jobs = {}
-    for (photo, inside), stem in zip(photos.items(), stems, strict=True):
-        name = photo.name if stems.count(stem) > 1 else photo.stem  # a.jpg beside a.png
+    for photo, inside in photos.items():
+        stem = photo.with_suffix("")
+        name = photo.name if stems[stem] > 1 or stem in photos else photo.stem  # a.jpg beside a.png; a beside a.jpg
         jobs[photo] = out / photo.relative_to(source).with_name(f"{name}{_ending_of(inside)}")
     return Plan(jobs, skipped, others)
+
+
+def _files_in(source: Path, out: Path) -> list[Path]:
+    """List what is to be looked at: files, and what cannot be entered; not hidden ones, nor outputs of a run before."""
+    found: list[Path] = []
+    blocked: list[OSError] = []
+    outputs = None if out.resolve() == source.resolve() else out.resolve()
+    for folder, below, names in os.walk(source, onerror=blocked.append):
+        here = Path(folder)
+        linked = [name for name in below if (here / name).is_symlink()]  # not entered: they may lead in a circle
+        found += [here / name for name in (*names, *linked) if not name.startswith(".")]
+        below[:] = [name for name in below if not name.startswith(".") and (here / name).resolve() != outputs]
+    return sorted(found + [Path(error.filename) for error in blocked])
+
+
+def _look_inside(file: Path) -> Inside:
+    """Look inside a file of a folder, whose other files go on where it cannot be read."""
+    try:
+        if file.is_symlink() and file.is_dir():
+            return Inside(None, _LINK)
+        if not file.is_file() and not file.is_dir():
+            return Inside(None, "it is a dead link" if file.is_symlink() else "it is no regular file")
+        return look_inside(file)
+    except OSError as error:
+        return Inside(None, f"{_CLOSED}: {error.strerror or error}")
 
 
 def _target_of(source: Path, out: Path, inside: Inside) -> Path:
@@ -170,10 +205,6 @@ def _is_file_name(out: Path) -> bool:
 def _ending_of(inside: Inside) -> str:
     """Choose the format of a folder's outputs: lossless, with room for all pages; PNG also holds animations."""
     return ".tif" if inside.pages > 1 and not inside.animated else ".png"
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
 
 
 def _colorized(photo: Path, colorizer: Colorizer, checkpoint: Path, options: PhotoOptions) -> Iterator[Scan]:

@@ -7,10 +7,11 @@ from typing import Any
 
 from PIL import Image
 
-from colorgan.media.deep import decode_deep_png, decode_jpeg2000, decode_jxl, decode_pnm, decode_raw
+from colorgan.media.boxed import decode_avif, decode_heif, decode_jpeg2000, decode_jxl
+from colorgan.media.deep import decode_deep_png, decode_pnm, decode_raw
 from colorgan.media.pillow import decode_with_pil, open_image, page_of
 from colorgan.media.samples import Check, Page, TooLargeError
-from colorgan.media.signatures import head_of, is_deep_png, is_jpeg2000, is_jxl, is_raw, is_tiff
+from colorgan.media.signatures import head_of, is_avif, is_deep_png, is_heif, is_jpeg2000, is_jxl, is_raw, is_tiff
 from colorgan.media.tiff import is_camera_raw, open_tiff, read_page
 
 File = Path | bytes | Image.Image
@@ -47,6 +48,8 @@ def _decoder_of(file: Path | bytes) -> Decoder:
         (is_deep_png(head), decode_deep_png),
         (is_jxl(head), decode_jxl),
         (is_jpeg2000(head), decode_jpeg2000),
+        (is_avif(head), decode_avif),
+        (is_heif(head), decode_heif),
         (re.match(rb"P[56]\s", head) is not None, decode_pnm),
     ]
     return next((decoder for fits, decoder in kinds if fits), decode_with_pil)

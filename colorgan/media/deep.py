@@ -2,15 +2,14 @@
 
 import io
 import re
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 
 import imagecodecs
 import numpy as np
 
-from colorgan.media.metadata import Metadata, metadata_of, metadata_of_blobs, metadata_of_page
-from colorgan.media.pillow import EXTRA, decode_with_pil, open_image, page_of, stated_profile
+from colorgan.media.metadata import Metadata, metadata_of, metadata_of_page
+from colorgan.media.pillow import EXTRA, decode_with_pil, open_image, stated_profile
 from colorgan.media.samples import Check, MissingReaderError, Page, Samples, Space
 from colorgan.media.signatures import content_of, head_of, is_tiff
 from colorgan.media.tiff import open_tiff
@@ -28,26 +27,6 @@ def decode_deep_png(file: Path | bytes, check: Check) -> Iterator[Page]:
     profile = image.info.get("icc_profile") or stated_profile(image, space, metadata)
     alpha = channels in (2, 4)
     yield Page(Samples(values, space, bits=16, alpha="straight" if alpha else "none", profile=profile), metadata)
-
-
-def decode_jpeg2000(file: Path | bytes, check: Check) -> Iterator[Page]:
-    """Decode JPEG 2000; PIL would keep eight bits of deeper colours."""
-    image = open_image(file)
-    check(*image.size)
-    content = content_of(file)
-    start = content.find(b"\xff\x4f\xff\x51")  # SOC and SIZ: the depth of the first component is 42 bytes on
-    bits = (content[start + 42] & 0x7F) + 1
-    if bits <= 8:
-        yield page_of(image, check)
-        return
-    values = imagecodecs.jpeg2k_decode(content)
-    channels = 1 if values.ndim == 2 else values.shape[-1]
-    space: Space = "gray" if channels <= 2 else "rgb"
-    alpha = channels in (2, 4)
-    profile = image.info.get("icc_profile")
-    yield Page(
-        Samples(values, space, bits=bits, alpha="straight" if alpha else "none", profile=profile), metadata_of(image)
-    )
 
 
 def decode_pnm(file: Path | bytes, check: Check) -> Iterator[Page]:
@@ -68,33 +47,6 @@ def decode_pnm(file: Path | bytes, check: Check) -> Iterator[Page]:
         values.astype(np.uint16) if top == 65535 else np.rint(np.minimum(values, top) * (65535 / top)).astype(np.uint16)
     )
     yield Page(Samples(scaled, "gray" if kind == 5 else "rgb", bits=16), Metadata())
-
-
-def decode_jxl(file: Path | bytes, check: Check) -> Iterator[Page]:
-    """Decode JPEG XL; its values are taken as sRGB, as the decoder does not hand out a profile."""
-    content = content_of(file)
-    values = imagecodecs.jpegxl_decode(content)
-    check(values.shape[1], values.shape[0])
-    boxes = dict(_boxes(content)) if content[:2] != b"\xff\x0a" else {}
-    channels = 1 if values.ndim == 2 else values.shape[-1]
-    bits = 8 * values.dtype.itemsize
-    samples = Samples(
-        values, "gray" if channels <= 2 else "rgb", bits=bits, alpha="straight" if channels in (2, 4) else "none"
-    )
-    metadata = metadata_of_blobs(boxes.get(b"Exif", b"")[4:], boxes.get(b"xml ", b""))
-    yield Page(samples, metadata.upright())  # the decoder has turned it
-
-
-def _boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    place = 0
-    while place + 8 <= len(content):
-        size, kind = struct.unpack_from(">I4s", content, place)
-        header = 8
-        if size == 1:
-            size, header = struct.unpack_from(">Q", content, place + 8)[0], 16
-        size = size or len(content) - place
-        yield kind, content[place + header : place + size]
-        place += max(size, header)
 
 
 def decode_raw(file: Path | bytes, check: Check) -> Iterator[Page]:

@@ -26,6 +26,7 @@ _LAYOUT = {
     *(529, 530, 531, 532, 33421, 33422, *range(50706, 52600)),  # the last two: the sensor of a camera, DNG
     *(34675, _XMP, _IPTC, _PHOTOSHOP),
 }
+_XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:\s*=\s*[\"']|>)\s*)([1-8])")
 _EXIF_SIZE = {0xA002: 0, 0xA003: 1}  # PixelXDimension, PixelYDimension
 _COLOR_SPACE, _SRGB = 0xA001, 1
 _ADOBE_RGB = 2  # not in the standard, but written by cameras
@@ -66,8 +67,8 @@ class Metadata:
     def orientation(self) -> int:
         """How the stored picture is to be turned: EXIF's number, else XMP's; 1, as it is, where neither is sound."""
         stated = self.exif.get(_ORIENTATION)
-        if stated is None and (found := re.search(rb"tiff:Orientation(?:=[\"']|>)([1-8])", self.xmp)):
-            stated = int(found[1])
+        if stated is None and (found := _XMP_ORIENTATION.search(self.xmp)):
+            stated = int(found[2])
         return stated if isinstance(stated, int) and 1 <= stated <= 8 else 1
 
     @property
@@ -93,7 +94,7 @@ class Metadata:
             if details.get(_INTEROP, {}).get(1) == "R03":
                 details[_INTEROP] = {**details[_INTEROP], 1: "R98"}
             exif[_EXIF] = details
-        xmp = re.sub(rb"(tiff:Orientation(?:=[\"']|>))[1-8]", rb"\g<1>1", self.xmp)
+        xmp = _XMP_ORIENTATION.sub(rb"\g<1>1", self.xmp)
         return replace(self, exif=exif, dpi=dpi, xmp=xmp)
 
     def exif_bytes(self) -> bytes:
@@ -122,7 +123,7 @@ def metadata_of(image: Image.Image) -> Metadata:
     exif, dpi = _sound(_exif_of(image)), info.get("dpi")
     return Metadata(
         exif=exif,
-        xmp=xmp.encode() if isinstance(xmp, str) else bytes(xmp),
+        xmp=_xmp_of(xmp),
         iptc=_iptc_of(info),
         dpi=(float(dpi[0]), float(dpi[1])) if dpi and min(dpi) > 0 else _resolution_in(exif),
         text=text,
@@ -132,25 +133,34 @@ def metadata_of(image: Image.Image) -> Metadata:
 
 def metadata_of_page(page: TiffPage) -> Metadata:
     """Read the metadata of a page of a TIFF file."""
-    exif = Image.Exif()
-    exif.endian = page.parent.byteorder
     found: dict[int, Any] = {}
-    if not page.parent.is_bigtiff:  # PIL reads the directories of the small kind only
-        try:
+    try:
+        if page.parent.is_bigtiff and page.parent.byteorder == ">":  # PIL takes it for a small one
+            found = _plain_tags(page)
+        else:
+            exif = Image.Exif()
+            exif.endian, exif.bigtiff = page.parent.byteorder, page.parent.is_bigtiff
             exif.load_from_fp(cast(Any, page.parent.filehandle), page.offset)
             found = _directories(exif)
-        except _DAMAGE as error:
-            logger.warning("%s: its EXIF is damaged and left out: %s", page.parent.filename, error)
+    except _DAMAGE as error:
+        logger.warning("%s: its EXIF is damaged and left out: %s", page.parent.filename, error)
     iptc, packed = page.tags.get(_IPTC), page.tags.get(_PHOTOSHOP)
     records = iptc.value if iptc is not None else b""
     if not isinstance(records, bytes):  # some writers give it the type LONG
         records = struct.pack(f"{page.parent.byteorder}{len(records)}I", *records)
     if not records and packed is not None and isinstance(packed.value, bytes):
         records = _iptc_in(packed.value)
-    xmp = page.tags.valueof(_XMP, b"")
-    exif_found = _sound(found)
-    xmp = bytes(xmp) if isinstance(xmp, bytes) else b""
+    exif_found, xmp = _sound(found), _xmp_of(page.tags.valueof(_XMP, b""))
     return Metadata(exif=exif_found, xmp=xmp, iptc=records, dpi=_resolution_in(exif_found))
+
+
+def _plain_tags(page: TiffPage) -> dict[int, Any]:
+    """Read the texts and whole numbers of a page, which orientation, description and copyright are."""
+    left_out = {*_LAYOUT, int(_EXIF), int(_GPS)}
+    if _EXIF in page.tags or _GPS in page.tags:
+        logger.warning("%s: the EXIF of a big-endian BigTIFF is not read", page.parent.filename)
+    values = {tag.code: tag.value for tag in page.tags if tag.code not in left_out}
+    return {code: int(v) if isinstance(v, int) else v for code, v in values.items() if isinstance(v, int | str)}
 
 
 def metadata_of_blobs(exif: bytes, xmp: bytes) -> Metadata:
@@ -161,7 +171,22 @@ def metadata_of_blobs(exif: bytes, xmp: bytes) -> Metadata:
         found = _directories(directory)
     except _DAMAGE:
         found = {}
-    return Metadata(exif=_sound(found), xmp=xmp)
+    return Metadata(exif=_sound(found), xmp=_xmp_of(xmp))
+
+
+def _xmp_of(packet: object) -> bytes:
+    """Give an XMP packet in UTF-8, without the zeros behind it; damaged ones are left out, with a word."""
+    if isinstance(packet, str):
+        packet = packet.encode()
+    if not isinstance(packet, bytes):
+        return b""
+    if packet[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        packet = packet.decode("utf-16", "replace").encode()
+    packet = packet.rstrip(b"\0")
+    if packet and b"rdf:RDF" not in packet:
+        logger.warning("its XMP is damaged and left out")
+        return b""
+    return packet
 
 
 def _resolution_in(exif: Mapping[int, Any]) -> tuple[float, float] | None:

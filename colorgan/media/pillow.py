@@ -67,12 +67,21 @@ def decode_with_pil(file: Path | bytes, check: Check) -> Iterator[Page]:
 def page_of(image: Image.Image, check: Check) -> Page:
     """Decode the frame at which an image stands."""
     check(*image.size)
+    _scale_transparent_level(image)
     image.load()  # texts behind the pixels of a PNG are known only then
     metadata = metadata_of(image)
     values, space, bits, alpha = _values_of(image)
     profile = image.info.get("icc_profile") or stated_profile(image, space, metadata)
     samples = Samples(values, space, bits=bits, alpha="straight" if alpha else "none", profile=profile)
     return Page(samples, metadata, image.info.get("duration") if getattr(image, "is_animated", False) else None)
+
+
+def _scale_transparent_level(image: Image.Image) -> None:
+    """Bring the level that is transparent in a PNG of 2 or 4 bits to 8 bits, as PIL does with its samples only."""
+    tiles, level = getattr(image, "tile", []), image.info.get("transparency")
+    step = {"L;2": 85, "L;4": 17}.get(str(tiles[0].args)) if image.format == "PNG" and tiles else None
+    if step and isinstance(level, int):
+        image.info["transparency"] = level * step
 
 
 def _values_of(image: Image.Image) -> tuple[np.ndarray, Space, int, bool]:

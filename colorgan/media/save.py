@@ -4,6 +4,7 @@ import logging
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -28,6 +29,8 @@ _PLACES = {34665: 34664, 34853: 34852}
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
 _JPEG = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 _PLAIN = {".bmp": "BMP", ".ppm": "PPM", ".gif": "GIF"}  # these hold no metadata that we write
+_TEXT_TAGS = {"Description": 270, "Software": 305, "Author": 315, "Copyright": 33432}  # PNG's keywords
+_LONGEST_SIDES = {**dict.fromkeys(_JPEG, 65500), ".webp": 16383, ".gif": 65535, ".avif": 65536}
 PAGED = frozenset({".tif", ".tiff"})
 ANIMATED = frozenset({".png", ".apng", ".webp", ".gif"})
 OUT_ENDINGS = frozenset({*PAGED, *ANIMATED, *_JPEG, ".avif", *_PLAIN})
@@ -42,14 +45,20 @@ def write_scans(scans: Iterable[Scan], path: Path) -> None:
     Args:
         scans: pictures; several only where `PAGED` or, of one size, `ANIMATED` has the ending.
         path: its ending is one of `OUT_ENDINGS`.
+
+    Raises:
+        ValueError: a picture is wider or higher than the format can hold.
     """
     ending = path.suffix.lower()
+    if ending in (*PAGED, *_JPEG, ".webp", ".avif"):
+        scans = (replace(scan, metadata=_with_texts_as_exif(scan.metadata, ending)) for scan in scans)
     with atomic(path) as temporary:
         if ending in PAGED:
             _write_tiff(scans, temporary)
             return
         pictures = iter(scans)
         first = next(pictures)
+        _check_fits(first, path)
         second = next(pictures, None)
         if second is not None:
             _write_animation(chain([first, second], pictures), first.metadata, temporary, ending)
@@ -62,6 +71,27 @@ def write_scans(scans: Iterable[Scan], path: Path) -> None:
             first.to_image().convert("RGB").save(temporary, format=_PLAIN[ending])
         else:
             _write_with_pil(first, temporary, ending)
+
+
+def _with_texts_as_exif(metadata: Metadata, ending: str) -> Metadata:
+    """Put PNG's texts into EXIF, which has a place for some of them; the others are named."""
+    kept = {"Comment"} if ending in _JPEG else set()
+    if left := metadata.text.keys() - _TEXT_TAGS.keys() - kept:
+        names = ", ".join(sorted(left))
+        logger.warning("%s has no place for the texts %s, which are left out; PNG holds them", ending, names)
+    texts = {_TEXT_TAGS[key]: text for key, text in metadata.text.items() if key in _TEXT_TAGS}
+    latin = {tag: text.encode().decode("latin-1") for tag, text in texts.items()}  # UTF-8 where ASCII is usual
+    return replace(metadata, exif={**latin, **metadata.exif})
+
+
+def _check_fits(scan: Scan, path: Path) -> None:
+    """Refuse sides that are too long for the format."""
+    height, width = scan.pixels.shape[:2]
+    longest = _LONGEST_SIDES.get(path.suffix.lower())
+    if longest is not None and max(height, width) > longest:
+        raise ValueError(
+            f"{width}x{height} pixels do not fit into {path}: it holds {longest} a side, PNG and TIFF more"
+        )
 
 
 def _write_png(scan: Scan, file: BinaryIO) -> None:

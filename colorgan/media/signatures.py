@@ -34,6 +34,16 @@ def is_heif(head: bytes) -> bool:
     return head[4:8] == b"ftyp" and head[8:12] in _HEIF and b"avif" not in head
 
 
+def is_avif(head: bytes) -> bool:
+    """Tell AVIF, a picture or an animation."""
+    return head[4:8] == b"ftyp" and (b"avif" in head[8:] or b"avis" in head[8:])
+
+
+def is_webp(head: bytes) -> bool:
+    """Tell WebP."""
+    return head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+
+
 def is_jxl(head: bytes) -> bool:
     """Tell JPEG XL, bare or in a container."""
     return head[:2] == b"\xff\x0a" or head[:8] == b"\0\0\0\x0cJXL "

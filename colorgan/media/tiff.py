@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
-from tifffile import PHOTOMETRIC, TiffPage
+from tifffile import COMPRESSION, PHOTOMETRIC, TiffPage
 
 from colorgan.media.metadata import Metadata, metadata_of_page
 from colorgan.media.samples import Alpha, Samples, Space, row_strips
@@ -23,6 +23,7 @@ _SPACES: dict[int, Space] = {
     PHOTOMETRIC.CIELAB: "lab",
     PHOTOMETRIC.ICCLAB: "lab",
 }
+_LOSSLESS = (COMPRESSION.NONE, COMPRESSION.LZW, COMPRESSION.ADOBE_DEFLATE, COMPRESSION.DEFLATE, COMPRESSION.PACKBITS)
 _CHANNELS: dict[Space, int] = {"gray": 1, "rgb": 3, "cmyk": 4, "lab": 3}
 
 
@@ -49,6 +50,11 @@ def read_page(page: TiffPage) -> tuple[Samples, Metadata]:
         NotImplementedError: its colours or its compression are of a kind that is not known here.
     """
     space = _SPACES.get(page.photometric)
+    ycbcr = page.photometric == PHOTOMETRIC.YCBCR
+    deep_jpeg = ycbcr and page.compression == COMPRESSION.JPEG and page.bitspersample == 12  # PIL knows 8
+    plain_ycbcr = ycbcr and page.compression in _LOSSLESS and page.subsampling == (1, 1) and page.dtype == np.uint8
+    if deep_jpeg or plain_ycbcr:
+        space = "rgb"
     if space is None:
         raise NotImplementedError(f"photometric {page.photometric} is not known")
     end = max((a + b for a, b in zip(page.dataoffsets, page.databytecounts, strict=True)), default=0)
@@ -61,11 +67,14 @@ def read_page(page: TiffPage) -> tuple[Samples, Metadata]:
         raise NotImplementedError(f"pages of {values.ndim} dimensions are not known")
     if page.photometric == PHOTOMETRIC.PALETTE:
         # 16 bits an entry: writers differ in v * 256 and v * 257, whose upper bytes are the same
-        table = (np.asarray(page.colormap) >> 8).astype(np.uint8)
-        values, bits = np.ascontiguousarray(np.moveaxis(table[:, values], 0, -1)), 8
+        table = (np.asarray(page.colormap) >> 8).astype(np.uint8).T
+        numbers, bits = values if values.ndim == 2 else values[..., 0], 8
+        values = np.concatenate([table[numbers], *([values[..., 1:]] if values.ndim == 3 else [])], axis=-1)  # alpha
     else:
         bits = int(page.bitspersample)
     values, alpha = _without_extras(values, page, _CHANNELS[space])
+    if plain_ycbcr:
+        values = _from_ycbcr(values)
     if space == "lab":
         values, alpha = _as_lab(values[..., :3], page), "none"
     stated = page.tags.valueof(341)  # SMaxSampleValue, one a sample
@@ -80,6 +89,17 @@ def read_page(page: TiffPage) -> tuple[Samples, Metadata]:
         profile=bytes(profile) if profile else None,
     )
     return samples, metadata_of_page(page)
+
+
+def _from_ycbcr(values: np.ndarray) -> np.ndarray:
+    """Convert YCbCr of full range, 8 bits, to RGB, by the luma of TIFF's default (BT.601)."""
+    rgb = np.empty(values.shape, np.uint8)
+    for rows in row_strips(*values.shape[:2]):
+        luma, blue, red = np.moveaxis(values[rows].astype(np.float64), -1, 0)
+        blue, red = blue - 128, red - 128
+        channels = (luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue)
+        rgb[rows] = np.rint(np.clip(np.stack(channels, axis=-1), 0, 255))
+    return rgb
 
 
 def _without_extras(values: np.ndarray, page: TiffPage, channels: int) -> tuple[np.ndarray, Alpha]:

@@ -1,5 +1,7 @@
 """`colorgan colorize` on photos: where pictures go, what is skipped, what is refused."""
 
+import os
+
 import av
 import imagecodecs
 import numpy as np
@@ -199,3 +201,51 @@ def test_what_a_file_is_is_found_inside_alike_alone_and_in_a_folder(run, tmp_pat
     for name in [*formats, "g.jxl", "h.mpo"]:
         assert command("colorize", source / name, "-c", run, "-o", tmp_path / "one")[0] == 0
     assert command("colorize", source / "i.vob", "-c", run, "-o", tmp_path / "i.mkv")[0] == 0
+
+
+def test_no_output_takes_the_place_of_another(run, tmp_path, command):
+    source = tmp_path / "in"
+    source.mkdir()
+    for name in ("x.png", "x.jpg", "x.png.png"):
+        Image.fromarray(astronaut()[::16, ::16]).save(source / name)
+    assert command("colorize", source, "-c", run, "-o", tmp_path / "out")[0] == 0
+    assert len(list((tmp_path / "out").iterdir())) == 3
+
+
+def test_links_are_told_and_outputs_are_no_inputs(run, folder, tmp_path, command):
+    (folder / "round").symlink_to(folder)
+    (folder / "dead.jpg").symlink_to(folder / "gone.jpg")
+    for flags in ([], ["--overwrite"]):
+        code, said, err = command("colorize", folder, "-c", run, "-o", folder / "out", *flags)
+        assert (code, said.split(":")[0]) == (1, "2 colorized, 2 skipped")
+    assert f"skipped: {folder}/dead.jpg: it is a dead link" in err
+    assert f"skipped: {folder}/round: it is a link to a folder, which is not followed" in err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_what_must_not_be_read_stops_no_other_photo(run, folder, tmp_path, command):
+    (folder / "closed").mkdir(mode=0)
+    (folder / "closed.jpg").touch(mode=0)
+    (folder / "closed.png").write_bytes(b"x")
+    (folder / "closed.png").chmod(0)
+    code, said, err = command("colorize", folder, "-c", run, "-o", tmp_path / "out")
+    (folder / "closed").chmod(0o700)
+    assert (code, said.split(":")[0]) == (1, "2 colorized, 3 skipped")
+    assert f"skipped: {folder}/closed: it cannot be read: Permission denied" in err
+
+
+def test_animated_webp_is_refused_as_a_film_before_work(run, tmp_path, command):
+    write_frames(tmp_path / "frames.webp")
+    code, _, err = command("colorize", tmp_path / "frames.webp", "-c", run, "-o", tmp_path / "film.mkv")
+    assert code == 2
+    assert "FFmpeg does not read animated WebP and AVIF; --out can end in .png, .webp or .gif" in err
+
+
+def test_the_sentence_names_the_flag_or_the_file_in_the_way(run, folder, command):
+    photo = folder / "astronaut.png"
+    for words, said in (
+        (["-o", folder / "o.png", "--max-megapixels", 0.001], "(--max-megapixels)"),
+        (["-o", photo / "o.png"], "astronaut.png is a file, not a folder; choose another --out"),
+    ):
+        code, _, err = command("colorize", photo, "-c", run, *words)
+        assert (code, said in err) == (2, True)

@@ -1,4 +1,7 @@
 import io
+import struct
+import zlib
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -271,3 +274,60 @@ def test_pages_are_read_without_thumbnails():
 def test_missing_file_is_missing_not_unreadable(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_photo(tmp_path / "nothing.jpg")
+
+
+def test_palette_with_alpha_in_a_tiff_is_read():
+    image = Image.fromarray(skimage.data.astronaut()[::16, ::16]).quantize(16).convert("PA")
+    image.putalpha(77)
+    scan = read_scan(encoded(image, "TIFF"))
+    assert np.array_equal(scan.to_array(), np.asarray(image.convert("RGBA")))
+
+
+def test_plain_ycbcr_and_deep_jpeg_in_a_tiff_are_read(pixels):
+    scan = read_scan(encoded(Image.fromarray(pixels).convert("YCbCr"), "TIFF"))
+    assert np.abs(scan.pixels.astype(int) - pixels).max() <= 3
+    gray = np.repeat(np.linspace(0, 4095, 64).astype(np.uint16)[None, :, None], 16, axis=0).repeat(3, axis=2)
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, gray, photometric="rgb", compression="jpeg", compressionargs={"level": 100})
+    assert np.abs(read_scan(buffer.getvalue()).pixels / 65535 - gray / 4095).max() < 0.002
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_transparent_level_of_a_shallow_png_is_that_of_its_samples(bits):
+    levels = np.arange(2**bits, dtype=np.uint8)
+    row = np.packbits(np.unpackbits(levels[:, None], axis=1)[:, 8 - bits :]).tobytes()
+    header = struct.pack(">IIBBBBB", len(levels), 1, bits, 0, 0, 0, 0)
+    chunks = (b"IHDR", header), (b"tRNS", b"\0\1"), (b"IDAT", zlib.compress(b"\0" + row)), (b"IEND", b"")
+    content = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+    scan = read_scan(content)
+    assert np.array_equal(scan.pixels[0], levels * (255 // (2**bits - 1)))
+    assert np.array_equal(scan.alpha[0], np.where(levels == 1, 0, 255))
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_tags_and_orientation_of_a_big_tiff_are_read(byteorder):
+    tags = [(274, 3, 1, 6, True), (33432, 2, 0, "(c) Miller", True)]
+    content = tiff(np.zeros((20, 30), np.uint16), bigtiff=True, byteorder=byteorder, extratags=tags)
+    scan = read_scan(content)
+    assert scan.pixels.shape == (30, 20)
+    assert scan.metadata.exif[33432] == "(c) Miller"
+
+
+def test_directories_of_a_big_tiff_are_read():
+    scan = read_scan(encoded(Image.new("L", (30, 20)), "TIFF", big_tiff=True, dpi=(300, 600), description="A barn"))
+    assert scan.metadata.dpi == (300, 600)
+    assert scan.metadata.exif[270] == "A barn"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_xmp_of_any_spelling_turns_the_photo(encoding):
+    packet = (
+        "<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'>"
+        "<rdf:Description xmlns:tiff='http://ns.adobe.com/tiff/1.0/' tiff:Orientation = '6'/></rdf:RDF></x:xmpmeta>"
+    ).encode(encoding) + b"\0\0"
+    scan = read_scan(tiff(np.zeros((20, 30), np.uint8), extratags=[(700, 1, len(packet), packet, True)]))
+    assert scan.pixels.shape == (30, 20)
+    assert b"tiff:Orientation = '1'" in scan.metadata.xmp
+    ElementTree.fromstring(scan.metadata.xmp)

@@ -9,6 +9,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from colorgan.media.metadata import Metadata
 from colorgan.media.photo import read_pages, read_scan
 from colorgan.media.provenance import mark_colorized
 from colorgan.media.save import write_scans
@@ -107,3 +108,24 @@ def test_the_mark_joins_the_history_that_is_there(photo):
     said = [(entry.get(f"{event}softwareAgent"), entry.get(f"{event}parameters")) for entry in entries]
     assert said == [("colorgan 1", "a.safetensors (sha256 12)"), ("colorgan 2", 'b "&" c')]
     assert mark_colorized(replace(photo.metadata, xmp=b"rubbish"), "x", "y").xmp.startswith(b"<?xpacket")
+
+
+def test_texts_of_png_go_where_other_formats_have_a_place(tmp_path, caplog):
+    texts = {"Description": "A barn", "Author": "Müller", "Title": "Barn"}
+    scan = Scan(np.zeros((8, 8), np.uint8), metadata=Metadata(text=texts))
+    for ending in (".png", ".tif", ".jpg"):
+        write_scans([scan], tmp_path / f"out{ending}")
+        back = read_scan(tmp_path / f"out{ending}").metadata
+        if ending == ".png":
+            assert dict(back.text) == texts
+        else:
+            assert back.exif[270] == "A barn"
+            assert back.exif[315].encode("latin-1").decode() == "Müller"
+            assert f"{ending} has no place for the texts Title" in caplog.text
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".webp", ".gif"])
+def test_sides_that_do_not_fit_are_refused_in_words(tmp_path, ending):
+    with pytest.raises(ValueError, match="70000x1 pixels do not fit"):
+        write_scans([Scan(np.zeros((1, 70000), np.uint8))], tmp_path / f"out{ending}")
+    assert not list(tmp_path.iterdir())
