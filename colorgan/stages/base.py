@@ -1,6 +1,5 @@
 """The base of all stages: counts steps, resumes exactly, weighs losses and takes optimizer steps."""
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -14,23 +13,9 @@ from torch.optim.lr_scheduler import LRScheduler
 from colorgan.losses import Loss
 from colorgan.networks.spectral import renew_spectral_norms, spectral_vectors
 from colorgan.ranges import Count, NotNegative, Positive
+from colorgan.stages.finite import FiniteWatch
 
 Batch = dict[str, Tensor]
-
-
-_CHECK_EVERY = 10  # steps, where to look at a value means to wait for it: on a GPU, or between processes
-
-
-class DivergedError(ArithmeticError):
-    """Raised when a loss or its gradient is not finite, before anything is saved that was stepped with it.
-
-    Attributes:
-        step: the first such step of the stage, from 1.
-    """
-
-    def __init__(self, step: int, loss: float, norm: float) -> None:
-        super().__init__(f"loss {loss:.4g}, norm of its gradient {norm:.4g}")
-        self.step = step
 
 
 class Stage(pl.LightningModule):
@@ -98,7 +83,7 @@ class Stage(pl.LightningModule):
         self.steps = self.generator_steps = self.discriminator_steps = 0
         self._training_vectors: list[tuple[Tensor, Tensor]] = []
         self._step_loss = torch.zeros(())  # of the step that is being taken
-        self._unchecked: list[tuple[int, Tensor]] = []  # loss and norm of the gradient of the last steps
+        self._finite = FiniteWatch()
         self._noted: dict[str, Tensor | float] = {}  # what the next line of the logs says
         for name in ("generator", "discriminator"):
             if (network := getattr(self, name)) is not None:
@@ -198,7 +183,7 @@ class Stage(pl.LightningModule):
 
         In training one power iteration a step follows weights that move; eval mode takes what it has left.
         """
-        self._check_finite()
+        self._finite.check(self.trainer)
         vectors = [vector for name in self.trains for vector in spectral_vectors(getattr(self, name))]
         self._training_vectors = [(vector, vector.clone()) for vector in vectors]
         self._renew()
@@ -224,7 +209,7 @@ class Stage(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store the counts, of weights that are finite."""
-        self._check_finite()
+        self._finite.check(self.trainer)
         checkpoint["counts"] = self.counts()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -321,24 +306,7 @@ class Stage(pl.LightningModule):
             nn.utils.clip_grads_with_norm_(parameters, self.gradient_clip, norm)
         if scaler is not None and scaler.get_scale() > 1:
             norm = torch.zeros_like(norm)
-        self._unchecked.append((self.steps + 1, torch.stack([self._step_loss, norm.to(self._step_loss)])))
-        waits = self.device.type != "cpu" or self.trainer.world_size > 1
-        if not waits or (self.steps + 1) % _CHECK_EVERY == 0:
-            self._check_finite()
-
-    def _check_finite(self) -> None:
-        """Stop at the first of the last steps whose loss or gradient is not finite, in all processes alike.
-
-        On a CPU each step is looked at before it is taken. Elsewhere up to `_CHECK_EVERY` have been taken by then, but
-        none is saved: this comes before every validation and every save.
-        """
-        values = torch.stack([pair for _, pair in self._unchecked]) if self._unchecked else torch.zeros(1, 2)
-        if self.trainer.world_size > 1:  # one that is not finite stops all: the others would wait for its process
-            values = self.trainer.strategy.reduce(values.to(self.device), reduce_op="mean")
-        steps, self._unchecked = [step for step, _ in self._unchecked], []
-        for step, (loss, norm) in zip(steps, values.tolist(), strict=False):
-            if not math.isfinite(loss + norm):
-                raise DivergedError(step, loss, norm)
+        self._finite.note(self.steps + 1, self._step_loss, norm, self.trainer)
 
     def step_scheduler(self) -> None:
         """Advance the learning rate of a stage that has one scheduler."""

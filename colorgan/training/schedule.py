@@ -29,7 +29,8 @@ from colorgan.evaluation.clips import MotionClips, MotionPanel
 from colorgan.evaluation.photos import PhotoSet
 from colorgan.evaluation.protocol import ClipProtocol, Protocol
 from colorgan.files import copy_file, file_hash, write_json
-from colorgan.stages.base import DivergedError, Stage
+from colorgan.stages.base import Stage
+from colorgan.stages.finite import DivergedError
 from colorgan.training.build import (
     build_stage,
     build_stage_trainer,

@@ -10,7 +10,7 @@ from stage_fixture import LOSSES, adam, batches, fit, gan, networks, pretrain
 
 from colorgan.losses import BCEDiscriminatorLoss, BCEGeneratorLoss, Loss
 from colorgan.stages import FixedTurns, GeneratorPretrainStage
-from colorgan.stages.base import DivergedError
+from colorgan.stages.finite import DivergedError
 
 
 def weights(module):
@@ -104,9 +104,9 @@ def test_fp16_hides_neither_an_infinite_loss_nor_a_gradient_that_is_infinite_at_
 def test_where_steps_are_not_waited_for_the_first_bad_one_is_told_before_anything_is_saved():
     stage = pretrain(num_steps=8, optimizer=adam)
     loss_of, stage.weighted_sum = stage.weighted_sum, lambda *a: loss_of(*a) + (torch.nan if stage.steps >= 3 else 0)
-    checked, stage._check_finite = stage._check_finite, lambda: None  # as on a GPU between two looks
+    checked, stage._finite.check = stage._finite.check, lambda trainer: None  # as on a GPU between two looks
     fit(stage, batches(8))
-    stage._check_finite = checked
+    stage._finite.check = checked
     with pytest.raises(DivergedError) as diverged:
         stage.on_save_checkpoint({})
     assert diverged.value.step == 4
