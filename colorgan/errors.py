@@ -119,7 +119,7 @@ def _config_message(error: Exception) -> str:
         if "'hydra/" in lines[0]:  # a plugin: its choices exist once it is installed
             hint += " it may need pip install -e .[sweep];"
         return f"{lines[0]};{hint} available: {', '.join(choices)}"
-    if stage := re.match(r"Multiple values for stage@schedule\.stages\.(\w+)", lines[0]):
+    if stage := re.match(r"(?:Multiple values for )?stage@schedule\.stages\.(\w+)", lines[0]):
         return (
             f"experiment and scale both have a stage {stage[1]}: the experiment brings its own sizes; leave scale= out"
         )

@@ -25,7 +25,7 @@ CHOICES = [
 ]
 EXPERIMENTS = [choice for group, choice in CHOICES if group == "experiment"]
 SCALES = [choice for group, choice in CHOICES if group == "scale"]
-OWN_SIZES = {"deoldify_stable", "deoldify_artistic", "deoldify_video", "smoke"}
+OWN_SIZES = {"deoldify_stable", "deoldify_artistic", "deoldify_video", "small_model", "smoke"}
 
 
 def needed(choice):
