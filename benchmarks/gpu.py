@@ -50,9 +50,7 @@ def step_of_64_px(device: str, *, compiled: bool, repeats: int) -> dict[str, flo
     for loss in stage._losses.values():
         loss.to(device)
     if compiled:
-        stage.training_picture = torch.compile(stage.training_picture)  # type: ignore[method-assign]
-        for network in (stage.discriminator, *stage._losses.values()):
-            network.compile()
+        stage.compile_steps()
     rgb = torch.rand(16, 3, 64, 64, device=device)
     steps = bare_steps(stage, {"rgb": rgb, "gray": rgb.mean(dim=1, keepdim=True)}, bf16=device == "cuda")
     return {name: 1000 * t for name, (t, _) in seconds(steps, device, repeats=repeats, warmup=5).items()}

@@ -145,10 +145,14 @@ class Stage(pl.LightningModule):
         for module in self._losses.values():
             module.to(self.device).to(memory_format=self.memory_format)
         if self.compiled:
-            self.training_picture = torch.compile(self.training_picture)  # type: ignore[method-assign]
-            for network in (self.discriminator, *self._losses.values()):
-                if network is not None:
-                    network.compile()
+            self.compile_steps()
+
+    def compile_steps(self) -> None:
+        """Let `torch.compile` make what a training step calls: the generator's pictures, discriminator and losses."""
+        self.training_picture = torch.compile(self.training_picture)  # type: ignore[method-assign]
+        for network in (self.discriminator, *self._losses.values()):
+            if network is not None:
+                network.compile()
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Bring images into the memory layout."""

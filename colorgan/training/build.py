@@ -32,7 +32,7 @@ from colorgan.losses import Loss
 from colorgan.stages.base import Stage
 from colorgan.training.plan import PlannedStage
 
-_COMPILED_FROM = 5000  # steps: compiling saves about 8 ms of 60 a step (DeOldify's Deep, docs/speed.md)
+_COMPILED_FROM = 5000  # steps: compiled, one of DeOldify's Deep takes 52 ms instead of 60 (docs/speed.md)
 
 
 def build_stage(config: DictConfig, stage: PlannedStage, handover: Path | None) -> Stage:

@@ -118,6 +118,8 @@ def test_compiled_steps_are_those_of_python(monkeypatch):
     results = []
     for compiled in (False, True):
         stage = fit(gan(num_steps=4, turns=FixedTurns(), compiled=compiled), batches(4))
+        assert (stage.discriminator._compiled_call_impl is not None) == compiled
+        assert hasattr(stage.training_picture, "get_compiler_config") == compiled
         results.append(weights(stage))
     assert results[0].keys() == results[1].keys()
     for name, tensor in results[0].items():

@@ -34,6 +34,25 @@ def test_a_stage_knows_its_place_and_starts_from_a_seed_of_its_own(smoke):
     assert not torch.equal(first.generator.to_color.weight, third.generator.to_color.weight)
 
 
+@pytest.mark.parametrize(
+    ("words", "steps", "on_gpu", "compiled"),
+    [
+        ([], 5000, True, True),
+        ([], 4999, True, False),
+        ([], 5000, False, False),
+        (["trainer.accelerator=cpu"], 5000, True, False),
+        (["compile=false"], 5000, True, False),
+        (["compile=true"], 1, False, True),
+    ],
+)
+def test_auto_compiles_long_stages_on_a_gpu(smoke, monkeypatch, words, steps, on_gpu, compiled):
+    schedule = Schedule(smoke(*words))
+    stage = schedule.plan[0]
+    stage.entry.__dict__["steps"] = steps
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: on_gpu)
+    assert build_stage(schedule.config, stage, None).compiled == compiled
+
+
 def test_a_stage_has_the_networks_that_it_needs_or_is_handed(smoke, finished):
     schedule = Schedule(smoke())
     assert build_stage(schedule.config, schedule.plan[0], None).discriminator is None
