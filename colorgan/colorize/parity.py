@@ -48,7 +48,7 @@ class Difference:
         return {name: round(value, 5) for name, value in asdict(self).items()}
 
 
-# Somewhat beyond what OpenVINO's bf16 shows on 200 photos (docs/speed.md).
+# They catch an engine that is broken. OpenVINO's bf16, for those who ask for it, comes near them (docs/speed.md).
 LIMITS = {"mean": 0.5, "high": 10.0, "worst": 100.0, "psnr": 48.0, "colorfulness": 1.0}
 _WORDS = {
     "mean": "the mean difference in levels",

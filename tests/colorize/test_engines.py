@@ -50,11 +50,19 @@ def test_an_engine_keeps_the_colours_at_any_size(checkpoint, engine, package):
     assert read_facts(next(engines.cache_folder().glob("*/network.onnx")))["gray_rule"] == "luma601"
 
 
+def test_bfloat16_is_taken_only_where_it_is_asked_for(monkeypatch):
+    pytest.importorskip("openvino")
+    monkeypatch.setattr(engines, "has_bf16", lambda: True)
+    assert str(next(engines.candidates("openvino"))) == "openvino bf16"
+    assert str(next(engines.candidates("auto"))) == "openvino fp32"
+    assert all(candidate.precision == "fp32" for candidate in engines.candidates("auto"))
+
+
 @pytest.mark.slow
 def test_the_fastest_is_taken_for_many_pictures_and_checked_once(checkpoint, monkeypatch):
     pytest.importorskip("openvino")
     first = Colorizer.load(checkpoint, pictures=engines.WORTH_CONVERTING)
-    assert first.engine.startswith("openvino")
+    assert first.engine == "openvino fp32"
     monkeypatch.setattr(engines, "compare", None)  # what is known is not measured again
     monkeypatch.setattr(engines, "to_onnx", None)
     second = Colorizer.load(checkpoint)  # converted already
