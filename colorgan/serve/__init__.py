@@ -1,0 +1,1 @@
+"""Let others colour photos and films: a page, and an HTTP API."""
