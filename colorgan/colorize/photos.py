@@ -209,15 +209,24 @@ def _ending_of(inside: Inside) -> str:
 
 def _colorized(photo: Path, colorizer: Colorizer, checkpoint: Path, options: PhotoOptions) -> Iterator[Scan]:
     """Colorize the pages of a photo one by one."""
-    of_run = checkpoint.stem in ("final", "handover")  # these names say nothing without their folder's
-    name = f"{checkpoint.resolve().parent.name}/{checkpoint.name}" if of_run else checkpoint.name
-    made_by = f"{name} (sha256 {file_hash(checkpoint)[:16]}), {colorizer.engine}"
+    maker = describe_maker(checkpoint, colorizer.engine)
     for scan in read_pages(photo, max_megapixels=options.max_megapixels):
         colored = colorizer.colorize_scan(scan)
         if options.compare:
             colored = _side_by_side(colorizer.gray_scan(scan), colored, scan)
-        metadata = mark_colorized(scan.metadata, f"colorgan {version('colorgan')}", made_by)
-        yield replace(colored, metadata=metadata)
+        yield mark(colored, maker)
+
+
+def describe_maker(checkpoint: Path, engine: str) -> str:
+    """Name a checkpoint and its engine, for the metadata of what they make."""
+    of_run = checkpoint.stem in ("final", "handover")  # these names say nothing without their folder's
+    name = f"{checkpoint.resolve().parent.name}/{checkpoint.name}" if of_run else checkpoint.name
+    return f"{name} (sha256 {file_hash(checkpoint)[:16]}), {engine}"
+
+
+def mark(colored: Scan, maker: str) -> Scan:
+    """Say in a picture's metadata that it was colorized, and by what."""
+    return replace(colored, metadata=mark_colorized(colored.metadata, f"colorgan {version('colorgan')}", maker))
 
 
 def _side_by_side(*scans: Scan) -> Scan:

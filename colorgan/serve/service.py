@@ -1,0 +1,241 @@
+"""Colour pictures for many at once: what stands behind page and API."""
+
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from colorgan.colorize.colorizer import Colorizer, choose_device
+from colorgan.colorize.engines import WORTH_CONVERTING
+from colorgan.colorize.photos import describe_maker, mark
+from colorgan.media.photo import UnreadablePhotoError, read_pages
+from colorgan.media.samples import row_strips
+from colorgan.media.save import write_scans
+from colorgan.media.scan import Scan
+from colorgan.media.signatures import head_of, is_tiff, is_webp
+from colorgan.serve import fetch
+from colorgan.serve.batches import SharedGenerator
+from colorgan.serve.films import Films
+from colorgan.serve.refusals import BusyError, RefusedError, TooLongError
+from colorgan.serve.results import Results
+
+SIZES = (16, 1024)  # at which the network may work
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bound what a server takes on.
+
+    Args:
+        photo_bytes: of a photo's file.
+        film_bytes: of a film's file.
+        megapixels: of a photo.
+        film_seconds: of a film.
+        waiting: photos at once, with those that are worked on.
+        waiting_films: films at once.
+        keep_seconds: how long results are kept.
+        results_bytes: of all results.
+    """
+
+    photo_bytes: int = 32_000_000
+    film_bytes: int = 200_000_000
+    megapixels: float = 50.0
+    film_seconds: float = 60.0
+    waiting: int = 32
+    waiting_films: int = 4
+    keep_seconds: float = 3600.0
+    results_bytes: int = 4_000_000_000
+
+
+@dataclass(frozen=True)
+class Colored:
+    """Hold a coloured photo, the gray one it was made of, and the original.
+
+    Args:
+        colored: at the photo's depth, with its metadata.
+        gray: what the network saw, at full size.
+        original: as it was sent.
+        ending: of the file format that fits: the photo's own where it is written here, else PNG.
+        several: whether the file has more pictures, which are left out.
+    """
+
+    colored: Scan
+    gray: Scan
+    original: Scan
+    ending: str
+    several: bool
+
+    def encode(self, ending: str | None = None) -> bytes:
+        """Write the coloured photo as a file, by default in the format that fits."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / f"colored{ending or self.ending}"
+            write_scans([self.colored], file)
+            return file.read_bytes()
+
+
+@dataclass(frozen=True)
+class _Model:
+    file: Path
+    network: SharedGenerator
+    working_size: int
+    maker: str
+
+
+class Service:
+    """Colour photos and films by one or several checkpoints.
+
+    Photos are read and written in a few threads each beside the network, which takes what waits in batches. All
+    networks are loaded at once: a wrong checkpoint is told at the start.
+
+    Args:
+        checkpoints: files by name; the first is the default.
+        results: folder of results.
+        devices: where networks work; by default CUDA where there is one.
+        engine: see `Colorizer.load`.
+        limits: what is taken on.
+        fetch: downloads an address, see `colorgan.serve.fetch`.
+    """
+
+    def __init__(
+        self,
+        checkpoints: Mapping[str, Path],
+        results: Path,
+        *,
+        devices: Sequence[str] = (),
+        engine: str = "auto",
+        limits: Limits | None = None,
+        fetch: Callable[..., bytes] = fetch.fetch,
+    ) -> None:
+        self.limits = limits or Limits()
+        self.checkpoints = list(checkpoints)
+        self._fetch, self._engine = fetch, engine
+        self._devices = [choose_device(device) for device in devices] or [choose_device(None)]
+        self._models = {name: self._load(file) for name, file in checkpoints.items()}
+        threads = max(4, 2 * torch.get_num_threads())
+        # One thread of torch each: they work beside one another and the network.
+        self._pool = ThreadPoolExecutor(threads, "photo", initializer=partial(torch.set_num_threads, 1))
+        self._counted, self._waiting = threading.Lock(), 0
+        self.results = Results(
+            results, keep_seconds=self.limits.keep_seconds, max_bytes=float(self.limits.results_bytes)
+        )
+        limits_of_films = {"max_seconds": self.limits.film_seconds, "max_waiting": self.limits.waiting_films}
+        self.films = Films(self.results, self._film_colorizer, **limits_of_films)  # type: ignore[arg-type]
+
+    def _load(self, file: Path) -> _Model:
+        load = partial(Colorizer.load, file, engine=self._engine, pictures=WORTH_CONVERTING)
+        loaded = [load(device=device) for device in self._devices]
+        network = SharedGenerator([colorizer.generator for colorizer in loaded], self._devices)
+        return _Model(file, network, loaded[0].working_size, describe_maker(file, network.name))
+
+    def _film_colorizer(self, name: str) -> Colorizer:
+        """Load a network for films, which do not wait for photos."""
+        return Colorizer.load(self._model(name).file, device=self._devices[0], engine=self._engine)
+
+    @property
+    def waiting(self) -> int:
+        """Photos that wait or are worked on."""
+        return self._waiting
+
+    def working_size(self, checkpoint: str | None = None) -> int:
+        """Shorter side at which a checkpoint works by default."""
+        return self._model(checkpoint).working_size
+
+    def colorize(
+        self, data: bytes, *, checkpoint: str | None = None, size: int | None = None, strength: float = 1.0
+    ) -> Colored:
+        """Colorize a photo's file; see `submit`."""
+        return self.submit(data, checkpoint=checkpoint, size=size, strength=strength).result()
+
+    def submit(
+        self, data: bytes, *, checkpoint: str | None = None, size: int | None = None, strength: float = 1.0
+    ) -> "Future[Colored]":
+        """Colorize a photo's file in a thread; a colour photo is turned gray first.
+
+        Args:
+            data: the file, of any kind that `read_pages` reads; its first picture is taken.
+            checkpoint: by name; None for the default.
+            size: shorter side at which the network works; None for the checkpoint's own.
+            strength: of the colour in [0, 1]: 0 is gray.
+
+        Raises:
+            RefusedError: at once or in the future: something about it cannot be used, and why.
+            BusyError: as many photos wait as are allowed to.
+        """
+        model = self._model(checkpoint)
+        if size is not None and not SIZES[0] <= size <= SIZES[1]:
+            raise RefusedError(f"size must be {SIZES[0]} to {SIZES[1]}, got {size}")
+        if not 0 <= strength <= 1:
+            raise RefusedError(f"strength must be 0 to 1, got {strength}")
+        if len(data) > self.limits.photo_bytes:
+            raise TooLongError(f"the photo is longer than {self.limits.photo_bytes / 1e6:g} MB")
+        with self._counted:
+            if self._waiting >= self.limits.waiting:
+                raise BusyError(max(1, self._waiting // 8))
+            self._waiting += 1
+        try:
+            future = self._pool.submit(self._colorize, data, model, size, strength)
+        except BaseException:
+            self._leave()
+            raise
+        future.add_done_callback(self._leave)
+        return future
+
+    def fetch(self, address: str) -> bytes:
+        """Download a photo from the public internet.
+
+        Raises:
+            RefusedError: it cannot be had, or may not be; and why.
+        """
+        return self._fetch(address, max_bytes=self.limits.photo_bytes)
+
+    def close(self) -> None:
+        """Finish the photos that were begun; a film goes on at the next start."""
+        self._pool.shutdown()
+        self.films.close()
+        for model in self._models.values():
+            model.network.close()
+
+    def _leave(self, _: object = None) -> None:
+        with self._counted:
+            self._waiting -= 1
+
+    def _model(self, name: str | None) -> _Model:
+        if name is not None and name not in self._models:
+            raise RefusedError(f"there is no such checkpoint; allowed: {', '.join(self.checkpoints)}")
+        return self._models[name or self.checkpoints[0]]
+
+    def _colorize(self, data: bytes, model: _Model, size: int | None, strength: float) -> Colored:
+        colorizer = Colorizer(model.network, working_size=size or model.working_size)
+        try:
+            pages = read_pages(data, max_megapixels=self.limits.megapixels)
+            original = next(pages)
+            several = next(pages, None) is not None
+        except UnreadablePhotoError as error:
+            raise RefusedError(str(error).replace("image", "the picture", 1)) from error
+        gray = colorizer.gray_scan(original)
+        colored = colorizer.colorize_scan(original)
+        if strength < 1:
+            colored = replace(colored, pixels=_blend(gray.pixels, colored.pixels, strength))
+        return Colored(mark(colored, model.maker), gray, original, _fitting(data), several)
+
+
+def _blend(gray: np.ndarray, colored: np.ndarray, strength: float) -> np.ndarray:
+    """Weaken the colours towards gray, whose luma both have."""
+    pixels = np.empty_like(colored)
+    for rows in row_strips(*gray.shape):
+        luma = gray[rows, :, None].astype(np.float32)
+        pixels[rows] = np.rint(luma + strength * (colored[rows] - luma)).astype(pixels.dtype)
+    return pixels
+
+
+def _fitting(data: bytes) -> str:
+    head = head_of(data)
+    if head.startswith(b"\xff\xd8\xff"):
+        return ".jpg"
+    return ".tif" if is_tiff(head) else ".webp" if is_webp(head) else ".png"
