@@ -13,7 +13,7 @@ FLOORS = {
     3: {"evaluation", "colorize"},
     4: {"training"},
     5: {"sweeps"},
-    6: {"cli", "__main__"},
+    6: {"cli", "serve", "__main__"},
 }
 FLOOR_OF = {part: floor for floor, parts in FLOORS.items() for part in parts}
 # Within a floor, nothing may import anything else but these.
@@ -27,6 +27,7 @@ ARROWS = {
     ("config", "metrics"),  # what a metric's yaml builds
     ("config", "networks"),  # weights that a metric lacks
     ("callbacks", "stages"),  # hooks of a stage
+    ("cli", "serve"),  # `colorgan serve`
     ("__main__", "cli"),  # `python -m colorgan` is the command
     ("evaluation", "colorize"),  # films are measured as they are colorized
 }

@@ -10,6 +10,7 @@ from colorgan.cli.import_deoldify import import_deoldify
 from colorgan.cli.inspect import inspect
 from colorgan.cli.push import push
 from colorgan.cli.runs import runs
+from colorgan.cli.serve import serve
 from colorgan.errors import one_line_errors
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -28,7 +29,7 @@ def evaluate(context: typer.Context) -> None:
     evaluate_command.main(context.args)
 
 
-for command in (colorize, export, inspect, runs, push, import_deoldify):
+for command in (colorize, serve, export, inspect, runs, push, import_deoldify):
     app.command()(command)
 
 

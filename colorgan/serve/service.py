@@ -194,6 +194,11 @@ class Service:
         """
         return self._fetch(address, max_bytes=self.limits.photo_bytes)
 
+    def submit_film(self, write: Callable[[Path], object], checkpoint: str | None = None) -> str:
+        """Take on a film; see `Films.submit`."""
+        self._model(checkpoint)
+        return self.films.submit(write, checkpoint or self.checkpoints[0])
+
     def close(self) -> None:
         """Finish the photos that were begun; a film goes on at the next start."""
         self._pool.shutdown()
