@@ -9,17 +9,19 @@ import http.client
 import socket
 import ssl
 from collections.abc import Callable
-from contextlib import closing
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from threading import Timer
+from contextlib import closing, suppress
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from threading import Event, Timer
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from colorgan.serve.refusals import RefusedError, TooLongError
 
 _REDIRECTS, _MOST_REDIRECTS = (301, 302, 303, 307, 308), 3
 _PORTS = {"http": 80, "https": 443}
-# IPv6 addresses that carry one of IPv4, which a gateway may unwrap: compatible, NAT64, 6to4, Teredo
-_WRAPPED = [IPv6Network(net) for net in ("::/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")]
+# Special ones that Python calls global: IETF's own, relays of 6to4; and IPv6 addresses that carry one of IPv4, which a
+# gateway may unwrap: compatible, NAT64, 6to4, Teredo
+_SPECIAL = ("192.0.0.0/24", "192.88.99.0/24", "::/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")
+_CLOSED = [ip_network(net) for net in _SPECIAL]
 
 Resolve = Callable[[str, int], list[str]]
 
@@ -27,11 +29,10 @@ Resolve = Callable[[str, int], list[str]]
 def is_public(address: str) -> bool:
     """Tell whether an IP address is one of the public internet, and no way round to another."""
     ip: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
-    if isinstance(ip, IPv6Address):
-        if ip.ipv4_mapped is not None:
-            ip = ip.ipv4_mapped
-        elif any(ip in net for net in _WRAPPED) or ip.is_site_local:
-            return False
+    if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    if any(ip in net for net in _CLOSED) or (isinstance(ip, IPv6Address) and ip.is_site_local):
+        return False
     return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
 
 
@@ -121,7 +122,8 @@ def _get(parts: SplitResult, place: str, max_bytes: int, seconds: float) -> byte
     """Send one request: the body, or where a redirect leads."""
     path = parts._replace(scheme="", netloc="", fragment="").geturl() or "/"
     with closing(_Pinned(parts, place, seconds)) as connection:
-        patience = Timer(seconds, _shut, (connection,))
+        late = Event()
+        patience = Timer(seconds, _shut, (connection, late))
         patience.daemon = True
         patience.start()
         try:
@@ -135,7 +137,7 @@ def _get(parts: SplitResult, place: str, max_bytes: int, seconds: float) -> byte
             body = answer.read(max_bytes + 1)
             if len(body) > max_bytes or int(answer.getheader("Content-Length") or 0) > max_bytes:
                 raise TooLongError(f"what is at the address is longer than {max_bytes / 1e6:g} MB")
-            if answer.length:  # the connection ended before the file did
+            if answer.length or late.is_set():  # the connection ended before the file did
                 raise RefusedError("the address does not answer in time, or not to the end")
             return body
         except RefusedError:
@@ -146,10 +148,9 @@ def _get(parts: SplitResult, place: str, max_bytes: int, seconds: float) -> byte
             patience.cancel()
 
 
-def _shut(connection: http.client.HTTPConnection) -> None:
+def _shut(connection: http.client.HTTPConnection, late: Event) -> None:
     """End what waits on a connection in another thread."""
+    late.set()
     if connection.sock is not None:
-        try:
+        with suppress(OSError):
             connection.sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass

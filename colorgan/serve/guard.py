@@ -14,6 +14,7 @@ from colorgan.serve.refusals import RefusedError, TooLongError
 
 logger = logging.getLogger(__name__)
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
+_LONGEST_HEAD = 32_000  # bytes
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -77,6 +78,8 @@ class Guard:
 
     def _check(self, scope: Scope) -> int:
         """Check the head of a request; returns how long its body may be."""
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > _LONGEST_HEAD:
+            raise TooLongError("the head of the request is too long")
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get(b"host", "")
         if not (match := _HOST.fullmatch(host)) or (self._hosts and match[1].lower() not in self._hosts):
