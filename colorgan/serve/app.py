@@ -83,7 +83,7 @@ class PatientProtocol(H11Protocol):
 
     _timer = None
 
-    def connection_made(self, transport: object) -> None:  # type: ignore[override]
+    def connection_made(self, transport: object) -> None:
         """Begin to wait."""
         super().connection_made(transport)  # type: ignore[arg-type]
         self._wait()
@@ -108,5 +108,3 @@ class PatientProtocol(H11Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-

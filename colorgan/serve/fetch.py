@@ -103,19 +103,16 @@ class _Pinned(http.client.HTTPConnection):
     def __init__(self, parts: SplitResult, place: str, seconds: float) -> None:
         super().__init__(str(parts.hostname), parts.port or _PORTS[parts.scheme], timeout=seconds)
         self._place, self._secure = place, parts.scheme == "https"
+        self.plain: socket.socket | None = None  # what is under TLS, and stays when the answer has taken `sock`
         if self._secure:
             self.default_port = 443  # so that the Host header has no needless port
 
     def connect(self) -> None:
         """Connect to the checked address; TLS still proves the name."""
-        sock = socket.create_connection((self._place, self.port), self.timeout)
-        try:
-            self.sock = (
-                ssl.create_default_context().wrap_socket(sock, server_hostname=self.host) if self._secure else sock
-            )
-        except BaseException:
-            sock.close()
-            raise
+        self.plain = socket.create_connection((self._place, self.port), self.timeout)
+        self.sock = self.plain
+        if self._secure:
+            self.sock = ssl.create_default_context().wrap_socket(self.plain, server_hostname=self.host)
 
 
 def _get(parts: SplitResult, place: str, max_bytes: int, seconds: float) -> bytes | str:
@@ -148,9 +145,9 @@ def _get(parts: SplitResult, place: str, max_bytes: int, seconds: float) -> byte
             patience.cancel()
 
 
-def _shut(connection: http.client.HTTPConnection, late: Event) -> None:
+def _shut(connection: _Pinned, late: Event) -> None:
     """End what waits on a connection in another thread."""
     late.set()
-    if connection.sock is not None:
+    if connection.plain is not None:
         with suppress(OSError):
-            connection.sock.shutdown(socket.SHUT_RDWR)
+            connection.plain.shutdown(socket.SHUT_RDWR)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,10 +17,6 @@ logger = logging.getLogger(__name__)
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
 _LONGEST_HEAD = 32_000  # bytes
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-
-
-class _TooSlowError(TooLongError):
-    status = 408
 
 
 class Guard:
@@ -105,9 +102,9 @@ class _Bounded:
             async with asyncio.timeout(max(0.0, self._deadline - time.monotonic())):
                 message = await self._receive()
         except TimeoutError:
-            raise _TooSlowError("the request did not arrive in time") from None
+            raise HTTPException(408, "the request did not arrive in time") from None
         self._limit -= len(message.get("body", b""))
         self._whole = not message.get("more_body", False)
-        if self._limit < 0:
-            raise TooLongError("the request is too long")
+        if self._limit < 0:  # this class of error alone passes through what parses forms
+            raise HTTPException(413, "the request is too long")
         return message

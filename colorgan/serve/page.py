@@ -55,7 +55,7 @@ def mount_page(app: FastAPI, service: Service, keys: Keys) -> None:
     )
 
 
-def make_page(service: Service) -> gr.Blocks:
+def make_page(service: Service) -> Any:
     """Lay the page out."""
     with gr.Blocks(title="colorgan", analytics_enabled=False, delete_cache=(600, _CACHE_SECONDS)) as page:
         gr.Markdown(_TITLE)
@@ -222,7 +222,7 @@ def _preview(scan: Scan) -> str:
 def _said(colored: Colored) -> str:
     height, width = colored.colored.pixels.shape[:2]
     several = "; the file has several pictures, this is the first" if colored.several else ""
-    return f"{width} × {height} pixels{several}"
+    return f"{width} x {height} pixels{several}"
 
 
 def _problem(error: RefusedError) -> str:

@@ -7,12 +7,12 @@ import tiny_checkpoint
 
 pytest.importorskip("fastapi", reason="pip install colorgan[serve]")
 
-from served import KEY, running  # noqa: E402
+from served import KEY, running
 
-from colorgan.serve import fetch  # noqa: E402
-from colorgan.serve.app import create_app  # noqa: E402
-from colorgan.serve.keys import Keys  # noqa: E402
-from colorgan.serve.service import Limits, Service  # noqa: E402
+from colorgan.serve import fetch
+from colorgan.serve.app import create_app
+from colorgan.serve.keys import Keys
+from colorgan.serve.service import Limits, Service
 
 
 @pytest.fixture(scope="session")
