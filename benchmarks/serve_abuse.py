@@ -33,11 +33,13 @@ from rich.table import Table
 from skimage.data import astronaut
 
 _KEY = secrets.token_urlsafe()
-_HOSTS = """\
-127.0.0.1 127.1 127.0.1 2130706433 0x7f000001 0x7f.0.0.1 0177.0.0.1 017700000001 0 0.0.0.0 localhost localhost.
-LOCALHOST [::1] [::] [::ffff:127.0.0.1] [::ffff:7f00:1] [::127.0.0.1] [64:ff9b::7f00:1] [2002:7f00:1::] [fe80::1]
-[fc00::1] 10.0.0.1 172.16.0.1 192.168.0.1 169.254.169.254 100.64.0.1 224.0.0.1 255.255.255.255 198.18.0.1 192.0.0.1
-127.0.0.1%00.example user:pass@127.0.0.1 example@127.0.0.1 127.0.0.1#@example.org [::1%25lo]""".split()
+_HOSTS = (
+    *("127.0.0.1", "127.1", "127.0.1", "2130706433", "0x7f000001", "0x7f.0.0.1", "0177.0.0.1", "017700000001", "0"),
+    *("0.0.0.0", "localhost", "localhost.", "LOCALHOST", "[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]"),
+    *("[::127.0.0.1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "[fe80::1]", "[fc00::1]", "10.0.0.1", "172.16.0.1"),
+    *("192.168.0.1", "169.254.169.254", "100.64.0.1", "224.0.0.1", "255.255.255.255", "198.18.0.1", "192.0.0.1"),
+    *("127.0.0.1%00.example", "user:pass@127.0.0.1", "example@127.0.0.1", "127.0.0.1#@example.org", "[::1%25lo]"),
+)  # fmt: skip
 
 
 def main() -> None:
@@ -51,8 +53,8 @@ def main() -> None:
     kinds = {
         kind.__name__: kind
         for kind in (
-            damaged, wrong_file, pixel_bomb, zip_bomb, inner_address, odd_address, broken_form, path_trick, wrong_method,
-            huge_head, wrong_host, slow_head, slow_body, long_body, no_key, bad_setting, bad_film, cut_connection,
+            damaged, wrong_file, pixel_bomb, zip_bomb, inner_address, odd_address, broken_form, path_trick,
+            wrong_method, huge_head, wrong_host, slow_head, slow_body, long_body, no_key, bad_setting, bad_film, cut_connection,
         )
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
