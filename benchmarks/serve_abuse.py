@@ -54,7 +54,8 @@ def main() -> None:
         kind.__name__: kind
         for kind in (
             damaged, wrong_file, pixel_bomb, zip_bomb, inner_address, odd_address, broken_form, path_trick,
-            wrong_method, huge_head, wrong_host, slow_head, slow_body, long_body, no_key, bad_setting, bad_film, cut_connection,
+            wrong_method, huge_head, wrong_host, slow_head, slow_body, long_body, no_key, bad_setting,
+            bad_film, cut_connection,
         )
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
