@@ -40,6 +40,7 @@
       const image = button.querySelector("img");
       if (image) button.setAttribute("aria-label", image.src.split("/").pop().split(".")[0]);
     });
+    document.querySelector("#address button")?.setAttribute("aria-label", "Colour the photo at this address");
     document.querySelectorAll("#message, #film-message").forEach((message) => message.setAttribute("role", "status"));
   };
 

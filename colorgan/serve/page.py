@@ -87,7 +87,7 @@ def _photo_tab(service: Service) -> None:
                     info="Shorter side at which the network works: small for large areas, large for detail.",
                 )
                 strength = gr.Slider(0, 1, value=1, step=0.05, label="Strength of the colours", elem_id="strength")
-                beside = gr.Checkbox(label="Show the photo as it was sent")
+                beside = gr.Checkbox(label="Show the photo as it was sent", elem_id="beside")
             examples = gr.Dataset(
                 components=[gr.Image(visible=False, label="photo")],
                 samples=[[path] for path in _examples()],
@@ -100,7 +100,9 @@ def _photo_tab(service: Service) -> None:
             slider = gr.ImageSlider(
                 label="Gray and colour", type="filepath", interactive=False, elem_id="result", buttons=["fullscreen"]
             )
-            original = gr.Image(label="As it was sent", visible=False, interactive=False, type="filepath")
+            original = gr.Image(
+                label="As it was sent", visible=False, interactive=False, elem_id="original", buttons=["fullscreen"]
+            )
             download = gr.DownloadButton("Download in full size", visible=False, variant="primary", elem_id="download")
     settings = [checkpoint, size, strength, beside]
     last = gr.State()  # what is shown: changed settings colour it again
@@ -128,11 +130,11 @@ class Photos:
 
     def show_file(self, path: str, *settings: *_Settings) -> _Updates:
         """Colour a photo that was uploaded."""
-        return self.show((path, Path(path).stem), *settings)
+        yield from self.show((path, Path(path).stem), *settings)
 
     def show_example(self, number: int, *settings: *_Settings) -> _Updates:
         """Colour one of the examples."""
-        return self.show_file(_examples()[number], *settings)
+        yield from self.show_file(_examples()[number], *settings)
 
     def show_address(self, address: str, *settings: *_Settings) -> _Updates:
         """Download a photo and colour it."""
@@ -180,14 +182,17 @@ def _only(message: Any) -> tuple[Any, ...]:
 
 
 class _Upload(gr.File):
-    """Take files that were uploaded, never an address, which Gradio would download by itself without our limits."""
+    """Take what was uploaded, and no other file or address that a request names.
+
+    Gradio checks files only for pages that it launched itself, not for mounted ones, and downloads addresses by itself.
+    """
 
     is_template = True  # to the browser it is a gr.File
 
     async def async_move_resource_to_block_cache(self, url_or_file_path: str | Path | None) -> str | None:
-        """Refuse an address."""
-        if "://" in str(url_or_file_path):
-            raise gr.Error("A file is needed, not its address.")
+        """Refuse what is not in the folder of uploads."""
+        if url_or_file_path is None or not Path(url_or_file_path).resolve().is_relative_to(page_folder()):
+            raise gr.Error("This file was not uploaded.")
         return await super().async_move_resource_to_block_cache(url_or_file_path)
 
 
@@ -248,7 +253,7 @@ def _preview(scan: Scan) -> str:
 def _said(name: str, colored: Colored) -> str:
     height, width = colored.colored.pixels.shape[:2]
     several = "; the file has several pictures, this is the first" if colored.several else ""
-    return f"{width} x {height} pixels{several}"
+    return f"{_plain(name)}: {width} x {height} pixels{several}"
 
 
 def _problem(error: RefusedError) -> str:

@@ -181,14 +181,17 @@ def _only(message: Any) -> tuple[Any, ...]:
 from gradio.events import Dependency
 
 class _Upload(gr.File):
-    """Take files that were uploaded, never an address, which Gradio would download by itself without our limits."""
+    """Take what was uploaded, and no other file or address that a request names.
+
+    Gradio checks files only for pages that it launched itself, not for mounted ones, and downloads addresses by itself.
+    """
 
     is_template = True  # to the browser it is a gr.File
 
     async def async_move_resource_to_block_cache(self, url_or_file_path: str | Path | None) -> str | None:
-        """Refuse an address."""
-        if "://" in str(url_or_file_path):
-            raise gr.Error("A file is needed, not its address.")
+        """Refuse what is not in the folder of uploads."""
+        if url_or_file_path is None or not Path(url_or_file_path).resolve().is_relative_to(page_folder()):
+            raise gr.Error("This file was not uploaded.")
         return await super().async_move_resource_to_block_cache(url_or_file_path)
     from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
     from gradio.blocks import Block
