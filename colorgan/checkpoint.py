@@ -21,6 +21,7 @@ from colorgan.files import atomic
 from colorgan.hub import fetch, is_address
 
 FORMAT = "colorgan/1"
+SMALL = "small"
 _NETWORKS = "colorgan.networks"
 _LARGEST_NUMBER = 1 << 16  # in a network's config: channels, blocks, strides
 
@@ -65,9 +66,13 @@ def save_checkpoint(
 def find_checkpoint(run_or_file: str | Path) -> Path:
     """Find the checkpoint that a user means: a file, the `final.safetensors` of a run folder, or one on the hub.
 
+    `small` is the one that comes with this package (docs/small_model.md).
+
     Raises:
         FileNotFoundError: there is none; says what was looked for.
     """
+    if str(run_or_file) == SMALL:
+        return Path(__file__).parent / f"{SMALL}.safetensors"
     if is_address(run_or_file):
         return fetch(run_or_file)
     path = Path(run_or_file).expanduser()

@@ -12,7 +12,8 @@ if TYPE_CHECKING:  # heavy imports wait until the command runs, so that --help a
 _Source = Annotated[
     Path, typer.Argument(help="A photo, a folder of photos (subfolders too), a film, or a folder of its frames.")
 ]
-_Checkpoint = Annotated[str, typer.Option("--checkpoint", "-c", help="A .safetensors file or a run folder.")]
+_CHECKPOINT = "A .safetensors file, a run folder or hf://OWNER/NAME; small comes with this package."
+_Checkpoint = Annotated[str, typer.Option("--checkpoint", "-c", help=_CHECKPOINT)]
 _OUT = (
     "A folder, or for one photo a .png, .tif, .jpg, .webp ... file; for a film .mp4, .mov (H.264) or .mkv (lossless "
     "FFV1), or a folder for numbered frames."
@@ -50,7 +51,7 @@ _Engine = Annotated[str, typer.Option(help=_ENGINE)]
 
 def colorize(
     source: _Source,
-    checkpoint: _Checkpoint,
+    checkpoint: _Checkpoint = "small",
     out: _Out = Path("colorized"),
     size: _Size = None,
     render_factor: _RenderFactor = None,

@@ -12,6 +12,7 @@ def push(
     license_name: Annotated[
         str, typer.Option("--license", help="Of the weights, as the hub names it: mit, cc-by-4.0, other ...")
     ] = "other",
+    half: Annotated[bool, typer.Option("--half", help="Store float16: half as large.")] = False,
     private: Annotated[bool, typer.Option("--private", help="Make a new repository that only you see.")] = False,
 ) -> None:
     """Publish a run's generator with its config and a model card: on the Hugging Face hub, or in a folder."""
@@ -21,10 +22,10 @@ def push(
     from colorgan.training.publication import write_publication
 
     if not is_address(target):
-        write_publication(run, Path(target).expanduser(), address=target, license_name=license_name)
+        write_publication(run, Path(target).expanduser(), address=target, license_name=license_name, half=half)
         print(f"published: {target}; colorgan colorize PHOTO --checkpoint {target}")
         return
     with tempfile.TemporaryDirectory() as folder:
-        write_publication(run, Path(folder), address=target, license_name=license_name)
+        write_publication(run, Path(folder), address=target, license_name=license_name, half=half)
         page = send(Path(folder), target, private=private)
     print(f"published: {page}; colorgan colorize PHOTO --checkpoint {target}")

@@ -16,7 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from colorgan.checkpoint import load_generator, read_header
-from colorgan.colorize.graph import ExportError, fold_norms, package_versions, read_facts, to_onnx, write_onnx
+from colorgan.colorize.graph import (
+    ExportError,
+    fold_norms,
+    openvino_core,
+    package_versions,
+    read_facts,
+    to_onnx,
+    write_onnx,
+)
 from colorgan.colorize.parity import Difference, check_pictures, compare
 from colorgan.files import file_hash, read_json_lines, write_text
 
@@ -73,9 +81,7 @@ class OpenVINOEngine(nn.Module):
 
     def __init__(self, path: Path, gray_rule: str, precision: str) -> None:
         super().__init__()
-        import openvino
-
-        core = openvino.Core()
+        core = openvino_core()
         if precision == "bf16" and not has_bf16():  # an exported file, from another machine
             precision = "fp32"
         hint = "bf16" if precision == "bf16" else "f32"
@@ -221,9 +227,7 @@ def make_engine(candidate: Candidate, path: Path, gray_rule: str) -> nn.Module:
 
 def has_bf16() -> bool:
     """Tell whether the CPU computes in bfloat16; where it must be emulated it is slower."""
-    import openvino
-
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def cache_folder() -> Path:

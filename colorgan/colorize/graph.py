@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Mapping
 from contextlib import contextmanager, redirect_stdout
+from functools import cache
 from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
@@ -107,7 +108,7 @@ def write_openvino(model: "onnx.ModelProto", path: Path, *, half: bool) -> None:
     require("openvino")
     import openvino
 
-    converted = openvino.Core().read_model(model.SerializeToString())
+    converted = openvino_core().read_model(model.SerializeToString())
     converted.set_rt_info(next(entry.value for entry in model.metadata_props if entry.key == KEY), [KEY])
     openvino.save_model(converted, path, compress_to_fp16=half)
 
@@ -141,10 +142,20 @@ def _onnx_metadata(path: Path) -> str:
 
 
 def _openvino_metadata(path: Path) -> str:
+    return str(openvino_core().read_model(path).get_rt_info([KEY]).astype(str))
+
+
+@cache
+def openvino_core() -> Any:
+    """Give the process its one core of OpenVINO, which stays until its end.
+
+    A core's CPU plugin gives the thread a stack for signals, and puts back the one before when it ends. If of two cores
+    the first ended first, that stack would be gone and the next signal a segmentation fault.
+    """
     require("openvino")
     import openvino
 
-    return str(openvino.Core().read_model(path).get_rt_info([KEY]).astype(str))
+    return openvino.Core()
 
 
 def require(*packages: str) -> None:

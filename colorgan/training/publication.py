@@ -17,7 +17,7 @@ _OWN = ("format", "networks", "content", "versions", "gray_rule")  # of a header
 _TOLD = ("## ", "### ", "|", "Brackets", "Difference", "Protocol")  # how lines of a report begin that the card repeats
 
 
-def write_publication(run: Path, folder: Path, *, address: str, license_name: str) -> None:
+def write_publication(run: Path, folder: Path, *, address: str, license_name: str, half: bool = False) -> None:
     """Write the generator of a finished run without its discriminator, its config, a picture and a model card.
 
     Args:
@@ -25,6 +25,7 @@ def write_publication(run: Path, folder: Path, *, address: str, license_name: st
         folder: where to; made if it is missing, files of other names stay.
         address: under which `--checkpoint` finds it, for the card.
         license_name: identifier of the licence under which the weights are given away.
+        half: store float16, half as large; it is computed in float32 all the same.
 
     Raises:
         FileNotFoundError: the run is not finished.
@@ -34,9 +35,10 @@ def write_publication(run: Path, folder: Path, *, address: str, license_name: st
         raise FileNotFoundError(f"{run} holds no {FILE}: the run is not finished, or it is no run folder")
     header = read_header(final)
     facts = {key: value for key, value in header.items() if key not in _OWN}
+    generator = load_generator(final)
     save_checkpoint(
         folder / FILE,
-        {"generator": load_generator(final)},
+        {"generator": generator.half() if half else generator},
         configs={"generator": header["networks"]["generator"]},
         facts={**facts, "published_from": file_hash(final)},
     )

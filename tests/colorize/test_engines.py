@@ -1,5 +1,9 @@
 """Engines keep the colours of torch, are chosen by a rule, and are refused where they do not."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tiny_checkpoint
@@ -10,6 +14,8 @@ from colorgan.checkpoint import load_generator
 from colorgan.colorize import Colorizer, engines, parity
 from colorgan.colorize.engines import open_engine
 from colorgan.colorize.graph import fold_norms, read_facts
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +108,26 @@ def test_folding_leaves_the_generator_as_it_is(checkpoint):
     folded = fold_norms(generator)
     assert not any("parametrizations" in name for name in folded.state_dict())
     assert all(torch.equal(tensor, before[name]) for name, tensor in generator.state_dict().items())
+
+
+@pytest.mark.slow
+def test_signals_are_safe_when_engines_are_gone(checkpoint):
+    """Each core of OpenVINO gives the thread a stack for signals, and puts back the one before when it ends.
+
+    If the first of two ended first, the next signal would find no stack: a segmentation fault at Ctrl-C.
+    """
+    pytest.importorskip("openvino")
+    script = """
+import faulthandler, gc, signal, sys
+from pathlib import Path
+from colorgan.colorize.engines import open_engine
+faulthandler.enable()  # as notebooks and pytest do
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+made = [open_engine(Path(sys.argv[1]), "openvino", device="cpu", pictures=1) for _ in range(2)]
+for _ in range(2):
+    made.pop(0)
+    gc.collect()
+    signal.raise_signal(signal.SIGUSR1)
+"""
+    done = subprocess.run([sys.executable, "-c", script, checkpoint], capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stdout) == (0, 2 * "handled\n"), done.stderr
