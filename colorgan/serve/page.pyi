@@ -189,10 +189,13 @@ class _Upload(gr.File):
     is_template = True  # to the browser it is a gr.File
 
     async def async_move_resource_to_block_cache(self, url_or_file_path: str | Path | None) -> str | None:
-        """Refuse what is not in the folder of uploads."""
-        if url_or_file_path is None or not Path(url_or_file_path).resolve().is_relative_to(page_folder()):
-            raise gr.Error("This file was not uploaded.")
-        return await super().async_move_resource_to_block_cache(url_or_file_path)
+        """Refuse what is not in the folder of uploads, before it is copied or downloaded."""
+        return await super().async_move_resource_to_block_cache(_uploaded(url_or_file_path))
+
+    def preprocess(self, payload: Any) -> Any:
+        """Refuse it also where Gradio leaves files where they are: streams."""
+        _uploaded(payload and payload.path)
+        return super().preprocess(payload)
     from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
     from gradio.blocks import Block
     if TYPE_CHECKING:
