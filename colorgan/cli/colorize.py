@@ -79,8 +79,10 @@ def colorize(
     On a CPU, --engine auto converts a checkpoint once for the fastest engine that is installed, if 1000 pictures or
     more are due; fewer take what was converted before, or torch. The last line says which engine it was.
     """
-    from colorgan.checkpoint import find_checkpoint
+    from colorgan.checkpoint import SMALL, find_checkpoint
 
+    if checkpoint == SMALL:
+        typer.echo("by the small model of this package (docs/small_model.md); --checkpoint takes another", err=True)
     load = partial(
         _load_colorizer,
         checkpoint,

@@ -10,6 +10,7 @@ from PIL import Image
 from skimage.data import chelsea
 
 from colorgan.checkpoint import find_checkpoints, load_generator, read_header
+from colorgan.files import file_hash
 
 
 @pytest.fixture
@@ -26,6 +27,16 @@ def test_the_generator_is_that_of_the_run_and_the_discriminator_stays_at_home(pu
     before, header = read_header(run / "final.safetensors"), read_header(published / "final.safetensors")
     assert list(header["networks"]) == ["generator"]
     assert header["splits"] == before["splits"]  # a judge still knows what was trained on
+
+
+def test_half_is_the_generator_rounded_to_float16_and_works_in_float32(command, run, tmp_path):
+    assert command("push", run, tmp_path / "half", "--half")[0] == 0
+    own, theirs = load_generator(tmp_path / "half").state_dict(), load_generator(run).state_dict()
+    assert all(torch.equal(own[name], tensor.half().to(tensor.dtype)) for name, tensor in theirs.items())
+    sizes = [(place / "final.safetensors").stat().st_size for place in (tmp_path / "half", run)]
+    assert sizes[0] < 0.55 * sizes[1]
+    published = read_header(tmp_path / "half" / "final.safetensors")["published_from"]
+    assert published == file_hash(run / "final.safetensors")
 
 
 def test_the_card_has_recipe_data_figures_and_licence_and_no_place_of_this_machine(published, run, tmp_path):
