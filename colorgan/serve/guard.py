@@ -30,8 +30,7 @@ _HEADERS = {
 # What the page asks of Gradio; its other routes are closed. Under file= are files, not addresses to be fetched.
 _GRADIO = "/gradio_api/"
 _OF_PAGE = re.compile(
-    _GRADIO
-    + r"(upload|upload_progress|queue/(join|data)|heartbeat/[^/]+|startup-events|cancel|reset|file=(?!http).+)"
+    _GRADIO + r"(upload|upload_progress|queue/(join|data)|heartbeat/[^/]+|startup-events|cancel|reset|file=(?!http).+)"
 )
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 

@@ -79,7 +79,7 @@ def _photo_tab(service: Service) -> None:
     photos = Photos(service)
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
-            file = _Upload(label="Drop a photo here, or choose one", height=150, elem_id="photo")
+            file = _upload("Drop a photo here, or choose one", "photo")
             address = gr.Textbox(
                 label="or paste the address of one",
                 placeholder="https://",
@@ -193,22 +193,25 @@ def _only(message: Any) -> tuple[Any, ...]:
     return gr.skip(), message, gr.skip(), gr.skip(), gr.skip()
 
 
-class _Upload(gr.File):
-    """Take what was uploaded, and no other file or address that a request names.
+def _upload(label: str, elem_id: str) -> Any:
+    """Make a place for a file that takes what was uploaded, and no other file or address that a request names.
 
     Gradio checks files only for pages that it launched itself, not for mounted ones, and downloads addresses by itself.
     """
+    place = gr.File(label=label, height=150, elem_id=elem_id)
+    copy, read = place.async_move_resource_to_block_cache, place.preprocess
 
-    is_template = True  # to the browser it is a gr.File
+    async def copy_uploaded(url_or_file_path: str | Path | None) -> str | None:
+        return await copy(_uploaded(url_or_file_path))
 
-    async def async_move_resource_to_block_cache(self, url_or_file_path: str | Path | None) -> str | None:
-        """Refuse what is not in the folder of uploads, before it is copied or downloaded."""
-        return await super().async_move_resource_to_block_cache(_uploaded(url_or_file_path))
-
-    def preprocess(self, payload: Any) -> Any:
-        """Refuse it also where Gradio leaves files where they are: streams."""
+    def read_uploaded(payload: Any) -> Any:  # files that Gradio leaves where they are: streams
         _uploaded(payload and payload.path)
-        return super().preprocess(payload)
+        return read(payload)
+
+    # Not a class of our own: Gradio writes a file of types beside each.
+    place.async_move_resource_to_block_cache = copy_uploaded  # type: ignore[method-assign]
+    place.preprocess = read_uploaded  # type: ignore[method-assign]
+    return place
 
 
 def _uploaded(path: str | Path | None) -> str | Path:
@@ -222,7 +225,7 @@ def _film_tab(service: Service) -> None:
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
             gr.Markdown(f"Up to {limits.film_seconds:g} s and {limits.film_bytes / 1e6:g} MB; sound is kept.")
-            film = _Upload(label="Drop a film here, or choose one", height=150, elem_id="film")
+            film = _upload("Drop a film here, or choose one", "film")
             checkpoint = gr.Dropdown(service.checkpoints, label="Checkpoint", visible=len(service.checkpoints) > 1)
         with gr.Column(scale=3, min_width=300):
             message = gr.Markdown("", elem_id="film-message")

@@ -276,7 +276,8 @@ def test_text_can_be_read(address, open_page, scheme):
 
 _CONTRAST = """() => {
   const rgba = (text) => (text.match(/[\\d.]+/g) ?? [0, 0, 0, 0]).map(Number);
-  const light = (c) => c.slice(0, 3).map((v) => v / 255).map((v) => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+  const linear = (v) => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+  const light = (c) => c.slice(0, 3).map((v) => linear(v / 255))
     .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
   const ground = (e) => { for (; e; e = e.parentElement) {
     const c = rgba(getComputedStyle(e).backgroundColor); if ((c[3] ?? 1) > .9) return c; } return [255, 255, 255]; };
