@@ -2,11 +2,11 @@
 
     python benchmarks/serve_load.py CHECKPOINT PHOTOS [--clients 16] [--photos 1000] [--engine auto]
 
-A real `colorgan serve` in a process of its own, over loopback, with `POST /v1/colorize`. Photos are brought to a shorter
-side of 512 px (JPEG, quality 90) before. An answer is right if its luma is nearer to its own photo's than to any of three
-others', and near. Beside it the same photos are read, colorized and written by `Colorizer` in this process, in as many threads as
-the server has: the engine alone. Then photos are sent by DeepAI's way, the server is killed (SIGKILL) in the middle and
-started again: what was answered before must still be there.
+A real `colorgan serve` in a process of its own, over loopback, with `POST /v1/colorize`. Photos are brought to a
+shorter side of 512 px (JPEG, quality 90) before. An answer is right if its luma is near its own photo's, and nearer than to
+three others'. Beside it the same photos are read, colorized and written in this process, without HTTP, in as many
+threads as there are clients: the engine alone. Then photos are sent in DeepAI's way, and the server is killed (SIGKILL)
+in the middle and started again: what was answered before must still be there.
 """
 
 import argparse

@@ -30,7 +30,7 @@ def test_it_is_computed_in_float32_and_gives_colour():
 def test_colorize_uses_it_without_a_checkpoint_and_says_so(command, tmp_path):
     gray = Image.fromarray(astronaut()).convert("L")
     gray.save(tmp_path / "photo.png")
-    code, out, err = command("colorize", tmp_path / "photo.png", "-o", tmp_path / "color.png")
+    code, _, err = command("colorize", tmp_path / "photo.png", "-o", tmp_path / "color.png")
     assert code == 0, err
     assert "the small model of this package" in err
     colored = np.asarray(Image.open(tmp_path / "color.png"), np.float64)
@@ -40,5 +40,5 @@ def test_colorize_uses_it_without_a_checkpoint_and_says_so(command, tmp_path):
 
 def test_a_run_starts_from_it(command, tmp_path):
     words = ["experiment=small_model", "init_from=small", "plan=true", f"runs_dir={tmp_path}"]
-    code, out, err = command("train", *words)
+    code, _, err = command("train", *words)
     assert code == 0, err

@@ -1,5 +1,7 @@
 """`colorgan serve`: let others colour photos and films."""
 
+import os
+import socket
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
@@ -40,32 +42,39 @@ def serve(
     from colorgan.errors import StoppedError
     from colorgan.serve.keys import VARIABLE, Keys
     from colorgan.serve.service import Service
+    from colorgan.training.run_folder import locked
 
     loaded = Keys.load(keys)
     if not loaded and not _is_loopback(host):
         raise ValueError(f"--host {host} is open to others, so it needs keys: --keys FILE, or {VARIABLE}")
-    service = Service(find_checkpoints(checkpoint), results, devices=device or (), engine=engine)
-    if not loaded:
-        print("no keys are given: only this machine is served")
-    config = uvicorn.Config(
-        create_app(service, loaded),
-        host=host,
-        port=port,
-        http=PatientProtocol,
-        ws="none",
-        access_log=False,  # it would name results
-        log_level="warning",
-        limit_concurrency=256,
-        timeout_graceful_shutdown=60,
-        server_header=False,
-    )
-    server = uvicorn.Server(config)
-    socket = config.bind_socket()
-    print(f"http://{host}:{socket.getsockname()[1]}", flush=True)
+    files = find_checkpoints(checkpoint)
+    with _listen(host, port) as sock, locked(results, instead="give this server its own --results"):
+        app = create_app(Service(files, results, devices=device or (), engine=engine), loaded)
+        config = uvicorn.Config(
+            app,
+            http=PatientProtocol,
+            ws="none",
+            access_log=False,  # it would name results
+            log_level="warning",
+            limit_concurrency=256,
+            timeout_graceful_shutdown=60,
+            server_header=False,
+        )
+        if not loaded:
+            print("no keys are given: only this machine is served")
+        print(f"http://{host}:{sock.getsockname()[1]}", flush=True)
+        try:
+            uvicorn.Server(config).run([sock])
+        except (KeyboardInterrupt, StoppedError):  # raised again by uvicorn behind a clean end
+            print("stopped")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        server.run([socket])
-    except (KeyboardInterrupt, StoppedError):  # raised again by uvicorn behind a clean end
-        print("stopped")
+        return socket.create_server((host, port), family=family, backlog=128)
+    except OSError as error:
+        raise ValueError(f"{host}, port {port}: {os.strerror(error.errno or 0)} (--host, --port)") from error
 
 
 def _is_loopback(host: str) -> bool:

@@ -27,10 +27,14 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep other processes out of a run folder; the kernel gives the lock back, however this process ends.
+def locked(folder: Path, *, instead: str = "give this run its own folder with name=...") -> Iterator[None]:
+    """Keep other processes out of a folder; the kernel gives the lock back, however this process ends.
 
     A lock of the process (`lockf`), not of the open file: a data worker that outlives a kill does not keep it.
+
+    Args:
+        folder: of a run, for one.
+        instead: what else one can do, for the error.
 
     Raises:
         ValueError: another process is at work in the folder.
@@ -46,7 +50,7 @@ def locked(folder: Path) -> Iterator[None]:
                 file.seek(0)
                 raise ValueError(
                     f"another process is at work in {folder} ({file.read().strip() or 'unknown'}); "
-                    "wait for it, stop it, or give this run its own folder with name=..."
+                    f"wait for it, stop it, or {instead}"
                 ) from None
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
