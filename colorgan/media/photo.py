@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import imagecodecs
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from colorgan.files import atomic
 from colorgan.media.decode import File, decode
@@ -65,6 +65,8 @@ def read_pages(file: File, *, max_megapixels: float = SCAN_MEGAPIXELS) -> Iterat
             raise UnreadablePhotoError(f"{name} cannot be read here: {error}") from error
         except _DAMAGE as error:
             reason = str(error) or type(error).__name__
+            if isinstance(error, UnidentifiedImageError):  # whose words name the memory that was read
+                reason = "it is of no kind that is known here"
             raise UnreadablePhotoError(f"{name} cannot be read as a photo: {reason}") from error
         yield scan
 

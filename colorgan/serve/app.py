@@ -1,5 +1,6 @@
 """Put page and API together: one process, one port, no database."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -16,6 +17,7 @@ from colorgan.serve import deepai, v1
 from colorgan.serve.guard import LOOPBACK, Guard
 from colorgan.serve.keys import Keys
 from colorgan.serve.page import mount_page
+from colorgan.serve.page_files import keep_clean
 from colorgan.serve.refusals import BusyError, RefusedError
 from colorgan.serve.service import Service
 
@@ -33,7 +35,10 @@ def create_app(service: Service, keys: Keys) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        limits = service.limits
+        cleaning = asyncio.create_task(keep_clean(keep_seconds=limits.keep_seconds, max_bytes=limits.results_bytes))
         yield
+        cleaning.cancel()
         service.close()
 
     app = FastAPI(title="colorgan", version=version("colorgan"), lifespan=lifespan, docs_url=None, redoc_url=None)

@@ -7,15 +7,31 @@ import time
 from collections.abc import Collection
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from colorgan.serve.refusals import RefusedError, TooLongError
+from colorgan.serve.refusals import RefusedError, TooLongError, UnknownResultError
 
 logger = logging.getLogger(__name__)
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
 _LONGEST_HEAD = 32_000  # bytes
+# A page of this server loads nothing from others, and stands in no frame. Gradio's page has scripts and styles inline.
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self' data:; worker-src 'self' blob:; "
+        "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+}
+# What the page asks of Gradio; its other routes are closed. Under file= are files, not addresses to be fetched.
+_GRADIO = "/gradio_api/"
+_OF_PAGE = re.compile(
+    _GRADIO + r"(upload|upload_progress|queue/(join|data)|heartbeat/[^/]+|startup-events|cancel|reset|file=(?!http).+)"
+)
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -58,6 +74,7 @@ class Guard:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                MutableHeaders(scope=message).update(_HEADERS)
             await send(message)
 
         try:
@@ -81,6 +98,11 @@ class Guard:
         host = headers.get(b"host", "")
         if not (match := _HOST.fullmatch(host)) or (self._hosts and match[1].lower() not in self._hosts):
             raise RefusedError("the Host header does not name this server")
+        origin = headers.get(b"origin")
+        if origin is not None and origin.partition("://")[2].lower() != host.lower():
+            raise RefusedError("pages of another server may not use this one")
+        if scope["path"].startswith(_GRADIO) and not _OF_PAGE.fullmatch(scope["path"]):
+            raise UnknownResultError("there is no such page")
         limit = self._max_bytes.get(scope["path"], 1_000_000)
         length = headers.get(b"content-length", "0")
         if length.isdigit() and int(length) > limit:
