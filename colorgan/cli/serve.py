@@ -1,5 +1,6 @@
 """`colorgan serve`: let others colour photos and films."""
 
+import logging
 import os
 import socket
 from ipaddress import ip_address
@@ -60,6 +61,8 @@ def serve(
             timeout_graceful_shutdown=60,
             server_header=False,
         )
+        logging.basicConfig(format="%(asctime)s %(message)s")
+        logging.getLogger("colorgan.serve").setLevel(logging.INFO)
         if not loaded:
             print("no keys are given: only this machine is served")
         print(f"http://{host}:{sock.getsockname()[1]}", flush=True)

@@ -1,6 +1,7 @@
 """Callers share batches, and get their own pictures and their own errors."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,16 +12,17 @@ from colorgan.serve.batches import SharedGenerator
 
 
 class Slow(nn.Module):
-    """Adds one; is held back until all wait, so that batches form; cannot do pictures whose first value is 9."""
+    """Adds one; is held back until all wait, so that batches form; cannot do pictures of nines."""
 
     gray_rule = "luma601"
 
     def __init__(self):
         super().__init__()
-        self.go, self.sizes = threading.Event(), []
+        self.begun, self.go, self.sizes = threading.Event(), threading.Event(), []
 
     def forward(self, gray):
-        self.go.wait(5)
+        self.begun.set()
+        self.go.wait()
         self.sizes.append(len(gray))
         if (gray == 9).any():
             raise RuntimeError("nine")
@@ -36,10 +38,13 @@ def shared():
 
 
 def ask_all(slow, made, pictures):
+    """Ask for the first alone, and for the others while it is held back."""
     with ThreadPoolExecutor(len(pictures)) as pool:
-        futures = [pool.submit(made, picture) for picture in pictures]
-        while len(made._waiting) < len(pictures) - 1:  # the first is taken already
-            pass
+        futures = [pool.submit(made, pictures[0])]
+        slow.begun.wait()
+        futures += [pool.submit(made, picture) for picture in pictures[1:]]
+        while len(made._waiting) < len(pictures) - 1:
+            time.sleep(0.001)
         slow.go.set()
     return futures
 
