@@ -12,6 +12,7 @@ _EPSILON = 1e-12
 _START_ITERATIONS = 15
 _MOST_ITERATIONS, _ITERATIONS_AT_ONCE = 200, 10
 _STILL = 1e-5  # relative change of sigma over `_ITERATIONS_AT_ONCE` iterations at which its vectors are found
+_OVERTAKEN = 1.0005  # by so much is another sigma larger, beyond what is left of the iteration
 
 
 def spectral_norm(conv: nn.Module) -> nn.Module:
@@ -55,9 +56,21 @@ class SpectralNorm(nn.Module):
 
     @torch.no_grad()
     def renew(self, weight: Tensor) -> None:
-        """Find the singular vectors of a weight that did not come by training steps, such as an average of weights."""
+        """Find the singular vectors of a weight that did not come by training steps, such as an average of weights.
+
+        Where another singular value has overtaken the one that training followed, power iteration hardly moves from it.
+        So a second start, from fixed random numbers, is tried, and taken if it finds a larger one.
+        """
         for vector in (self._u, self._v):
             vector.copy_(F.normalize(vector, dim=0, eps=_EPSILON))
+        followed, vectors = self._settle(weight), (self._u.clone(), self._v.clone())
+        self._v.copy_(torch.randn(len(self._v), generator=torch.Generator().manual_seed(0)))
+        if self._settle(weight) <= followed * _OVERTAKEN:
+            self._u.copy_(vectors[0])
+            self._v.copy_(vectors[1])
+
+    def _settle(self, weight: Tensor) -> Tensor:
+        """Iterate until sigma stays; returns it."""
         before = self.sigma(weight)
         for _ in range(_MOST_ITERATIONS // _ITERATIONS_AT_ONCE):
             for _ in range(_ITERATIONS_AT_ONCE):
@@ -66,6 +79,7 @@ class SpectralNorm(nn.Module):
             if (sigma - before).abs() <= _STILL * sigma:
                 break
             before = sigma
+        return sigma
 
     def forward(self, weight: Tensor) -> Tensor:
         """Divide the weight by its largest singular value."""

@@ -55,6 +55,18 @@ def test_under_autocast_the_weight_is_written_in_low_precision_and_its_gradient_
     assert layer.parametrizations.weight.original.grad.dtype == torch.float32
 
 
+def test_renewed_vectors_leave_a_singular_value_that_was_overtaken():
+    """Training had followed the second one, on which power iteration stands still; the first is 2 % larger."""
+    layer = spectral_norm(nn.Conv2d(3, 3, 1, bias=False))
+    with torch.no_grad():
+        layer.parametrizations.weight.original.copy_(torch.diag(torch.tensor([1.0, 1.02, 0.5]))[..., None, None])
+        for vector in spectral_vectors(layer):
+            vector.copy_(torch.tensor([1.0, 0.0, 0.0]))
+    layer.eval()
+    renew_spectral_norms(layer)
+    assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, abs=1e-3)
+
+
 @pytest.mark.parametrize("shape", [(7, 5, 3, 3), (64, 16, 3, 3), (8, 128, 1, 1), (4, 4, 1)])
 @pytest.mark.parametrize("channels_last", [True, False])
 def test_renewed_vectors_are_those_of_the_weight(shape, channels_last):
