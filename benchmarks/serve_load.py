@@ -74,7 +74,7 @@ def engine_alone(options: argparse.Namespace, photos: list[bytes], folder: Path)
     """Colour all photos in this process, without HTTP; images a second."""
     service = Service({"x": find_checkpoint(options.checkpoint)}, folder / "alone", engine=options.engine)
     with ThreadPoolExecutor(options.clients, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        work = lambda photo: service.colorize(photo).encode()  # noqa: E731
+        work = lambda photo: service.colorize(photo).content  # noqa: E731
         list(pool.map(work, photos[:20]))
         started = time.monotonic()
         list(pool.map(work, photos))

@@ -52,12 +52,12 @@ def create_app(service: Service, keys: Keys) -> ASGIApp:
     app.add_exception_handler(StarletteHTTPException, _http_error)
 
     @app.get("/healthz")
-    def healthz() -> dict[str, str]:
+    async def healthz() -> dict[str, str]:
         """Say that the server lives."""
         return {"status": "ok"}
 
     @app.get("/metrics", include_in_schema=False)
-    def metrics() -> Response:
+    async def metrics() -> Response:
         """Give counts and times for Prometheus."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
@@ -67,6 +67,7 @@ def create_app(service: Service, keys: Keys) -> ASGIApp:
         app,
         max_bytes={deepai.PATH: photo, v1.PHOTOS: photo, v1.FILMS: film, "/gradio_api/upload": film},
         hosts=() if keys else LOOPBACK,
+        keys=keys,
         registry=registry,
     )
 

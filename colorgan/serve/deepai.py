@@ -52,11 +52,10 @@ async def colorizer(
 
 def _keep(service: Service, data: bytes) -> str:
     """Colorize and write the result."""
-    colored = service.colorize(data)
+    content = service.colorize(data, ending=".jpg").content
     name = service.results.begin()
     try:
-        folder = service.results.path(name)
-        (folder / "output.jpg").write_bytes(colored.encode(".jpg"))
+        (service.results.path(name) / "output.jpg").write_bytes(content)
         service.results.finish(name)
     except BaseException:
         service.results.drop(name)
@@ -67,4 +66,4 @@ def _keep(service: Service, data: bytes) -> str:
 @router.get("/job-view-file/{name}/outputs/output.jpg", name="output", responses={404: {"description": "expired"}})
 def output(name: str, service: Annotated[Service, Depends(service_of)]) -> FileResponse:
     """Give a result until it expires."""
-    return FileResponse(service.results.path(name) / "output.jpg", media_type="image/jpeg")
+    return FileResponse(service.results.file(name, "output.jpg"), media_type="image/jpeg")

@@ -48,6 +48,7 @@ class Films:
         for name in set(results.unfinished()) - set(self._waiting):  # cut short before they were taken on
             results.drop(name)
         self._frames: dict[str, int] = {}
+        self._arriving = 0  # films that are being written and looked at
         self._changed, self._closed = threading.Condition(), False
         self._thread = threading.Thread(target=self._run, name="films", daemon=True)
         self._thread.start()
@@ -66,8 +67,17 @@ class Films:
             BusyError: too many wait.
             RefusedError: it is no film, or too long.
         """
-        if len(self._waiting) >= self._max_waiting:
-            raise BusyError(60)
+        with self._changed:
+            if len(self._waiting) + self._arriving >= self._max_waiting:
+                raise BusyError(60)
+            self._arriving += 1
+        try:
+            return self._take(write, checkpoint)
+        finally:
+            with self._changed:
+                self._arriving -= 1
+
+    def _take(self, write: Callable[[Path], object], checkpoint: str) -> str:
         name = self.results.begin()
         try:
             folder = self.results.path(name)
@@ -102,7 +112,7 @@ class Films:
         """
         if self._read(name)["state"] != "succeeded":
             raise RefusedError("the film is not finished")
-        return self.results.path(name) / FILM
+        return self.results.file(name, FILM)
 
     def close(self) -> None:
         """End after the segment that is being written; the rest waits for the next start."""
@@ -123,8 +133,7 @@ class Films:
         return facts.frames
 
     def _read(self, name: str) -> dict[str, Any]:
-        file = self.results.path(name) / _STATE
-        return dict(json.loads(file.read_text())) if file.exists() else {"state": "waiting", "frames": None}
+        return dict(json.loads(self.results.file(name, _STATE).read_text()))
 
     def _run(self) -> None:
         while True:

@@ -12,7 +12,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from colorgan.serve.refusals import RefusedError, TooLongError, UnknownResultError
+from colorgan.serve.keys import Keys
+from colorgan.serve.refusals import NoKeyError, RefusedError, TooLongError, UnknownResultError
 
 logger = logging.getLogger(__name__)
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
@@ -46,6 +47,7 @@ class Guard:
         seconds: in which a body must arrive.
         hosts: allowed names of this server, any if empty; a page in a browser that calls a server on the same machine
             by a name of its own (DNS rebinding) is kept out so.
+        keys: one of them is needed under /v1.
         registry: of Prometheus.
     """
 
@@ -55,10 +57,12 @@ class Guard:
         *,
         max_bytes: dict[str, int],
         hosts: Collection[str],
+        keys: Keys,
         registry: CollectorRegistry,
         seconds: float = 60.0,
     ) -> None:
         self._app, self._max_bytes, self._hosts, self._seconds = app, max_bytes, hosts, seconds
+        self._keys = keys
         labels = ["method", "route", "status"]
         self._count = Counter("colorgan_requests", "Requests that were answered.", labels, registry=registry)
         self._time = Histogram("colorgan_request_seconds", "Time to the answer.", ["route"], registry=registry)
@@ -101,6 +105,8 @@ class Guard:
         origin = headers.get(b"origin")
         if origin is not None and origin.partition("://")[2].lower() != host.lower():
             raise RefusedError("pages of another server may not use this one")
+        if scope["path"].startswith("/v1/") and not self._keys.accept(headers.get(b"api-key")):  # before a form is read
+            raise NoKeyError("a valid key is missing: header api-key")
         if scope["path"].startswith(_GRADIO) and not _OF_PAGE.fullmatch(scope["path"]):
             raise UnknownResultError("there is no such page")
         limit = self._max_bytes.get(scope["path"], 1_000_000)

@@ -175,7 +175,7 @@ class Photos:
             yield _only(_problem(error))
             return
         target = new_file(f"{name[:60]}-colored{colored.ending}")
-        target.write_bytes(colored.encode())
+        target.write_bytes(colored.content)
         shown = (_preview(colored.gray), _preview(colored.colored))
         sent = gr.Image(value=_preview(colored.original) if beside else None, visible=bool(beside))
         yield last, _said(name, colored), shown, sent, gr.DownloadButton(value=str(target), visible=True)

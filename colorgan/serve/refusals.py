@@ -7,6 +7,12 @@ class RefusedError(ValueError):
     status = 400
 
 
+class NoKeyError(RefusedError):
+    """A key is missing or wrong."""
+
+    status = 401
+
+
 class TooLongError(RefusedError):
     """What was sent is larger or slower than is allowed."""
 

@@ -11,6 +11,8 @@ from colorgan.serve.refusals import BusyError, UnknownResultError
 
 _OPEN = "open"  # a file that marks a result in the making: it is not thrown away
 
+_UNKNOWN = "there is no such result; it may have expired"
+
 
 class Results:
     """A folder with a folder a result.
@@ -55,10 +57,17 @@ class Results:
         """
         folder = self.folder / name
         if not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", name) or not folder.is_dir():
-            raise UnknownResultError("there is no such result; it may have expired")
+            raise UnknownResultError(_UNKNOWN)
         if not (folder / _OPEN).exists() and time.time() - folder.stat().st_mtime > self.keep_seconds:
-            raise UnknownResultError("there is no such result; it may have expired")
+            raise UnknownResultError(_UNKNOWN)
         return folder
+
+    def file(self, name: str, what: str) -> Path:
+        """Find a file of a result; see `path`."""
+        file = self.path(name) / what
+        if not file.is_file():
+            raise UnknownResultError(_UNKNOWN)
+        return file
 
     def unfinished(self) -> list[str]:
         """List the results in the making, the oldest first: after a crash, those that it cut short."""

@@ -61,22 +61,17 @@ class Colored:
         colored: at the photo's depth, with its metadata.
         gray: what the network saw, at full size.
         original: as it was sent.
-        ending: of the file format that fits: the photo's own where it is written here, else PNG.
-        several: whether the file has more pictures, which are left out.
+        ending: of the file's format.
+        content: the coloured photo as a file.
+        several: whether the file that was sent has more pictures, which are left out.
     """
 
     colored: Scan
     gray: Scan
     original: Scan
     ending: str
+    content: bytes
     several: bool
-
-    def encode(self, ending: str | None = None) -> bytes:
-        """Write the coloured photo as a file, by default in the format that fits."""
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / f"colored{ending or self.ending}"
-            write_scans([self.colored], file)
-            return file.read_bytes()
 
 
 @dataclass(frozen=True)
@@ -147,13 +142,25 @@ class Service:
         return self._model(checkpoint).working_size
 
     def colorize(
-        self, data: bytes, *, checkpoint: str | None = None, size: int | None = None, strength: float = 1.0
+        self,
+        data: bytes,
+        *,
+        checkpoint: str | None = None,
+        size: int | None = None,
+        strength: float = 1.0,
+        ending: str | None = None,
     ) -> Colored:
         """Colorize a photo's file; see `submit`."""
-        return self.submit(data, checkpoint=checkpoint, size=size, strength=strength).result()
+        return self.submit(data, checkpoint=checkpoint, size=size, strength=strength, ending=ending).result()
 
     def submit(
-        self, data: bytes, *, checkpoint: str | None = None, size: int | None = None, strength: float = 1.0
+        self,
+        data: bytes,
+        *,
+        checkpoint: str | None = None,
+        size: int | None = None,
+        strength: float = 1.0,
+        ending: str | None = None,
     ) -> "Future[Colored]":
         """Colorize a photo's file in a thread; a colour photo is turned gray first.
 
@@ -162,6 +169,7 @@ class Service:
             checkpoint: by name; None for the default.
             size: shorter side at which the network works; None for the checkpoint's own.
             strength: of the colour in [0, 1]: 0 is gray.
+            ending: of the format to write; None for the photo's own where it is written here, else PNG.
 
         Raises:
             RefusedError: at once or in the future: something about it cannot be used, and why.
@@ -179,7 +187,7 @@ class Service:
                 raise BusyError(max(1, self._waiting // 8))
             self._waiting += 1
         try:
-            future = self._pool.submit(self._colorize, data, model, size, strength)
+            future = self._pool.submit(self._colorize, data, model, size, strength, ending or _fitting(data))
         except BaseException:
             self._leave()
             raise
@@ -215,7 +223,7 @@ class Service:
             raise RefusedError(f"there is no such checkpoint; allowed: {', '.join(self.checkpoints)}")
         return self._models[name or self.checkpoints[0]]
 
-    def _colorize(self, data: bytes, model: _Model, size: int | None, strength: float) -> Colored:
+    def _colorize(self, data: bytes, model: _Model, size: int | None, strength: float, ending: str) -> Colored:
         colorizer = Colorizer(model.network, working_size=size or model.working_size)
         try:
             pages = read_pages(data, max_megapixels=self.limits.megapixels)
@@ -227,7 +235,8 @@ class Service:
         colored = colorizer.colorize_scan(original)
         if strength < 1:
             colored = replace(colored, pixels=_blend(gray.pixels, colored.pixels, strength))
-        return Colored(mark(colored, model.maker), gray, original, _fitting(data), several)
+        marked = mark(colored, model.maker)
+        return Colored(marked, gray, original, ending, _encoded(marked, ending), several)
 
 
 def _blend(gray: np.ndarray, colored: np.ndarray, strength: float) -> np.ndarray:
@@ -237,6 +246,13 @@ def _blend(gray: np.ndarray, colored: np.ndarray, strength: float) -> np.ndarray
         luma = gray[rows, :, None].astype(np.float32)
         pixels[rows] = np.rint(luma + strength * (colored[rows] - luma)).astype(pixels.dtype)
     return pixels
+
+
+def _encoded(scan: Scan, ending: str) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"colored{ending}"
+        write_scans([scan], file)
+        return file.read_bytes()
 
 
 def _fitting(data: bytes) -> str:

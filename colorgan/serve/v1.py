@@ -63,7 +63,7 @@ async def colorize(
 
     def work() -> tuple[bytes, str, bool]:
         colored = service.colorize(data, checkpoint=checkpoint, size=size, strength=strength)
-        return colored.encode(), colored.ending, colored.several
+        return colored.content, colored.ending, colored.several
 
     content, ending, several = await run_in_threadpool(work)
     note = {"colorgan-note": "the file has several pictures; this is the first"} if several else {}

@@ -269,6 +269,12 @@ def film(path, frames=12):
     return path
 
 
+def png():
+    file = io.BytesIO()
+    Image.fromarray(astronaut()[:32, :32]).save(file, "PNG")
+    return file.getvalue()
+
+
 def wait_for(address, name):
     deadline = time.monotonic() + 60
     while (state := requests.get(f"{address}/v1/films/{name}").json())["state"] in ("waiting", "processing"):
@@ -288,6 +294,10 @@ def test_a_film_is_colored_and_survives_a_restart(make_service, tmp_path, caplog
         refused = requests.post(f"{address}/v1/films", files={"film": b"no film"})
         assert refused.status_code == 400
         assert str(tmp_path) not in refused.text
+        name = answer.json()["id"]
+        assert requests.get(f"{address}/job-view-file/{name}/outputs/output.jpg").status_code == 404
+        photo = requests.post(f"{address}/api/colorizer", files={"image": io.BytesIO(png())}).json()["id"]
+        assert requests.get(f"{address}/v1/films/{photo}").status_code == 404
     # what was in the making when the server ended goes on
     name = service.results.begin()
     (service.results.path(name) / "source").write_bytes(source.read_bytes())
