@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 _LARGEST_BATCH = 8
+MOST_PIXELS = 2_000_000  # in a batch: a megapixel takes about half a GiB
 
 
 class SharedGenerator(nn.Module):
@@ -64,7 +65,8 @@ class SharedGenerator(nn.Module):
             if not self._waiting:
                 return []
             shape = self._waiting[0][0].shape
-            alike = [item for item in self._waiting if item[0].shape == shape][:_LARGEST_BATCH]
+            most = max(1, min(_LARGEST_BATCH, MOST_PIXELS // shape.numel()))
+            alike = [item for item in self._waiting if item[0].shape == shape][:most]
             taken = {id(future) for _, future in alike}
             self._waiting = deque(item for item in self._waiting if id(item[1]) not in taken)
             return alike

@@ -20,7 +20,7 @@ from colorgan.media.save import write_scans
 from colorgan.media.scan import Scan
 from colorgan.media.signatures import head_of, is_tiff, is_webp
 from colorgan.serve import fetch
-from colorgan.serve.batches import SharedGenerator
+from colorgan.serve.batches import MOST_PIXELS, SharedGenerator
 from colorgan.serve.films import Films
 from colorgan.serve.refusals import BusyError, RefusedError, TooLongError
 from colorgan.serve.results import Results
@@ -231,6 +231,12 @@ class Service:
             several = next(pages, None) is not None
         except UnreadablePhotoError as error:
             raise RefusedError(str(error).replace("image", "the picture", 1)) from error
+        height, width = original.pixels.shape[:2]
+        pixels = height * width * min(1.0, colorizer.working_size / min(height, width)) ** 2
+        if pixels > MOST_PIXELS:  # a narrow photo: the network sees its whole length
+            raise RefusedError(
+                f"{width} x {height} pixels are too narrow for a working size of {colorizer.working_size}"
+            )
         gray = colorizer.gray_scan(original)
         colored = colorizer.colorize_scan(original)
         if strength < 1:

@@ -137,6 +137,13 @@ def test_a_bomb_of_pixels_is_refused_before_it_is_decoded(server):
     assert "too large" in answer.json()["err"]
 
 
+def test_a_narrow_photo_is_refused_which_the_network_would_see_in_full_length(server):
+    file = io.BytesIO()
+    Image.new("L", (60_000, 50)).save(file, "PNG")
+    answer = requests.post(f"{server}/v1/colorize", files={"image": file.getvalue()})
+    assert (answer.status_code, "too narrow" in answer.json()["err"]) == (400, True)
+
+
 def test_v1_gives_the_picture_at_its_depth_and_in_its_format(server, photo):
     deep = np.linspace(0, 65535, 40 * 50).reshape(40, 50).astype(np.uint16)
     file = io.BytesIO()
