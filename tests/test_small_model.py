@@ -22,7 +22,7 @@ def test_the_file_is_the_one_of_the_card_and_made_of_the_end_of_its_recipe():
     assert FILE.stat().st_size <= 10e6
 
 
-def test_it_is_computed_in_float32_and_gives_colour():
+def test_it_is_computed_in_float32():
     generator = load_generator("small")
     assert {parameter.dtype for parameter in generator.parameters()} == {torch.float32}
 
