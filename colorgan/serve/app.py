@@ -17,12 +17,12 @@ from colorgan.serve import deepai, v1
 from colorgan.serve.guard import LOOPBACK, Guard
 from colorgan.serve.keys import Keys
 from colorgan.serve.page import mount_page
-from colorgan.serve.page_files import keep_clean
+from colorgan.serve.page_files import clean, page_folder
 from colorgan.serve.refusals import BusyError, RefusedError
 from colorgan.serve.service import Service
 
 _FORM_ROOM = 100_000  # bytes of a form beside its file
-_HEAD_SECONDS = 20.0
+_HEAD_SECONDS = _CLEAN_EVERY_SECONDS = 20.0
 
 
 def create_app(service: Service, keys: Keys) -> ASGIApp:
@@ -35,8 +35,7 @@ def create_app(service: Service, keys: Keys) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        limits = service.limits
-        cleaning = asyncio.create_task(keep_clean(keep_seconds=limits.keep_seconds, max_bytes=limits.results_bytes))
+        cleaning = asyncio.create_task(_keep_clean(service))
         yield
         cleaning.cancel()
         service.close()
@@ -70,6 +69,15 @@ def create_app(service: Service, keys: Keys) -> ASGIApp:
         keys=keys,
         registry=registry,
     )
+
+
+async def _keep_clean(service: Service) -> None:
+    """Throw away results and files of the page that are old or too many; its examples stay."""
+    limits, examples = service.limits, set(page_folder().rglob("*"))
+    while True:
+        await asyncio.sleep(_CLEAN_EVERY_SECONDS)
+        await asyncio.to_thread(service.results.clean)
+        await asyncio.to_thread(clean, keep_seconds=limits.keep_seconds, max_bytes=limits.results_bytes, keep=examples)
 
 
 def _refuse(_: Request, error: Exception) -> Response:

@@ -1,6 +1,5 @@
 """Keep the page's files in a folder of this process, for some time and up to some size."""
 
-import asyncio
 import atexit
 import os
 import shutil
@@ -8,8 +7,6 @@ import tempfile
 import time
 from functools import cache
 from pathlib import Path
-
-_EVERY_SECONDS = 20.0
 
 
 @cache
@@ -26,19 +23,11 @@ def new_file(name: str) -> Path:
     return Path(tempfile.mkdtemp(dir=page_folder())) / name
 
 
-async def keep_clean(*, keep_seconds: float, max_bytes: float) -> None:
-    """Clean the folder from time to time; what is there already, the examples, stays.
+def clean(*, keep_seconds: float, max_bytes: float, keep: set[Path]) -> None:
+    """Throw away what is old, and the oldest where all together are too large.
 
     Gradio's own cleaning knows neither a size nor files that it was not shown.
     """
-    examples = set(page_folder().rglob("*"))
-    while True:
-        await asyncio.sleep(_EVERY_SECONDS)
-        await asyncio.to_thread(clean, keep_seconds=keep_seconds, max_bytes=max_bytes, keep=examples)
-
-
-def clean(*, keep_seconds: float, max_bytes: float, keep: set[Path]) -> None:
-    """Throw away what is old, and the oldest where all together are too large."""
     files = []
     for path in set(page_folder().rglob("*")) - keep:
         try:

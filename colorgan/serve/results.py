@@ -10,7 +10,6 @@ from colorgan.files import write_text
 from colorgan.serve.refusals import BusyError, UnknownResultError
 
 _OPEN = "open"  # a file that marks a result in the making: it is not thrown away
-
 _UNKNOWN = "there is no such result; it may have expired"
 
 
@@ -26,6 +25,7 @@ class Results:
     def __init__(self, folder: Path, *, keep_seconds: float, max_bytes: float) -> None:
         self.folder, self.keep_seconds, self.max_bytes = folder, keep_seconds, max_bytes
         folder.mkdir(parents=True, exist_ok=True)
+        self.clean()
 
     def begin(self) -> str:
         """Make a result's folder, and room for it; `finish` ends it.
@@ -33,8 +33,9 @@ class Results:
         Raises:
             BusyError: what is in the making fills the room.
         """
-        self.clean()
-        if sum(_size(folder) for folder in self._folders()) > self.max_bytes:
+        if self._bytes > self.max_bytes:
+            self.clean()
+        if self._bytes > self.max_bytes:
             raise BusyError(60)
         name = str(uuid.uuid4())  # 122 random bits of the system's generator
         write_text(self.folder / name / _OPEN, "")
@@ -42,8 +43,10 @@ class Results:
 
     def finish(self, name: str) -> None:
         """Let a result expire from now on."""
-        (self.path(name) / _OPEN).unlink(missing_ok=True)
-        self.path(name).touch()
+        folder = self.path(name)
+        (folder / _OPEN).unlink(missing_ok=True)
+        folder.touch()
+        self._bytes += _size(folder)
 
     def drop(self, name: str) -> None:
         """Throw a result away."""
@@ -74,13 +77,17 @@ class Results:
         return [folder.name for folder in self._folders() if (folder / _OPEN).exists()]
 
     def clean(self) -> None:
-        """Throw away what is expired, and the oldest where all together are too large."""
-        finished = [folder for folder in self._folders() if not (folder / _OPEN).exists()]
-        size = sum(_size(folder) for folder in self._folders())
-        for folder in finished:
-            if time.time() - _age(folder) > self.keep_seconds or size > self.max_bytes:
-                size -= _size(folder)
+        """Throw away what is expired, and the oldest where all together are too large.
+
+        To be called from time to time; what comes in between is added up.
+        """
+        sizes = {folder: _size(folder) for folder in self._folders()}
+        self._bytes = sum(sizes.values())
+        for folder, size in sizes.items():
+            expired = time.time() - _age(folder) > self.keep_seconds
+            if (expired or self._bytes > self.max_bytes) and not (folder / _OPEN).exists():
                 shutil.rmtree(folder, ignore_errors=True)
+                self._bytes -= size
 
     def _folders(self) -> list[Path]:
         return sorted((path for path in self.folder.iterdir() if path.is_dir()), key=_age)
