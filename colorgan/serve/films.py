@@ -146,6 +146,8 @@ class Films:
                 self._colorize(name)
             except _StoppedError:
                 return
+            except OSError:  # not even the failure could be written: a full disk
+                logger.exception("a film failed")
             with self._changed:
                 self._waiting.remove(name)
                 self._frames.pop(name, None)

@@ -2,8 +2,9 @@
 
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -37,7 +38,7 @@ class Limits:
         film_bytes: of a film's file.
         megapixels: of a photo.
         film_seconds: of a film.
-        waiting: photos at once, with those that are worked on.
+        waiting: photos at once, with those that are downloaded and worked on.
         waiting_films: films at once.
         keep_seconds: how long results are kept.
         results_bytes: of all results.
@@ -116,11 +117,13 @@ class Service:
         # One thread of torch each: they work beside one another and the network.
         self._pool = ThreadPoolExecutor(threads, "photo", initializer=partial(torch.set_num_threads, 1))
         self._counted, self._waiting = threading.Lock(), 0
-        self.results = Results(
-            results, keep_seconds=self.limits.keep_seconds, max_bytes=float(self.limits.results_bytes)
+        self.results = Results(results, keep_seconds=self.limits.keep_seconds, max_bytes=self.limits.results_bytes)
+        self.films = Films(
+            self.results,
+            self._film_colorizer,
+            max_seconds=self.limits.film_seconds,
+            max_waiting=self.limits.waiting_films,
         )
-        limits_of_films = {"max_seconds": self.limits.film_seconds, "max_waiting": self.limits.waiting_films}
-        self.films = Films(self.results, self._film_colorizer, **limits_of_films)  # type: ignore[arg-type]
 
     def _load(self, file: Path) -> _Model:
         load = partial(Colorizer.load, file, engine=self._engine, pictures=WORTH_CONVERTING)
@@ -134,7 +137,7 @@ class Service:
 
     @property
     def waiting(self) -> int:
-        """Photos that wait or are worked on."""
+        """Photos that wait, are downloaded or are worked on."""
         return self._waiting
 
     def working_size(self, checkpoint: str | None = None) -> int:
@@ -150,19 +153,7 @@ class Service:
         strength: float = 1.0,
         ending: str | None = None,
     ) -> Colored:
-        """Colorize a photo's file; see `submit`."""
-        return self.submit(data, checkpoint=checkpoint, size=size, strength=strength, ending=ending).result()
-
-    def submit(
-        self,
-        data: bytes,
-        *,
-        checkpoint: str | None = None,
-        size: int | None = None,
-        strength: float = 1.0,
-        ending: str | None = None,
-    ) -> "Future[Colored]":
-        """Colorize a photo's file in a thread; a colour photo is turned gray first.
+        """Colorize a photo's file; a colour photo is turned gray first.
 
         Args:
             data: the file, of any kind that `read_pages` reads; its first picture is taken.
@@ -172,7 +163,7 @@ class Service:
             ending: of the format to write; None for the photo's own where it is written here, else PNG.
 
         Raises:
-            RefusedError: at once or in the future: something about it cannot be used, and why.
+            RefusedError: something about it cannot be used, and why.
             BusyError: as many photos wait as are allowed to.
         """
         model = self._model(checkpoint)
@@ -182,25 +173,18 @@ class Service:
             raise RefusedError(f"strength must be 0 to 1, got {strength}")
         if len(data) > self.limits.photo_bytes:
             raise TooLongError(f"the photo is longer than {self.limits.photo_bytes / 1e6:g} MB")
-        with self._counted:
-            if self._waiting >= self.limits.waiting:
-                raise BusyError(max(1, self._waiting // 8))
-            self._waiting += 1
-        try:
-            future = self._pool.submit(self._colorize, data, model, size, strength, ending or _fitting(data))
-        except BaseException:
-            self._leave()
-            raise
-        future.add_done_callback(self._leave)
-        return future
+        with self._place():
+            return self._pool.submit(self._colorize, data, model, size, strength, ending or _fitting(data)).result()
 
     def fetch(self, address: str) -> bytes:
         """Download a photo from the public internet.
 
         Raises:
             RefusedError: it cannot be had, or may not be; and why.
+            BusyError: as many photos wait as are allowed to.
         """
-        return self._fetch(address, max_bytes=self.limits.photo_bytes)
+        with self._place():
+            return self._fetch(address, max_bytes=self.limits.photo_bytes)
 
     def submit_film(self, write: Callable[[Path], object], checkpoint: str | None = None) -> str:
         """Take on a film; see `Films.submit`."""
@@ -214,9 +198,18 @@ class Service:
         for model in self._models.values():
             model.network.close()
 
-    def _leave(self, _: object = None) -> None:
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """Take a place among those that wait or are worked on."""
         with self._counted:
-            self._waiting -= 1
+            if self._waiting >= self.limits.waiting:
+                raise BusyError(max(1, self._waiting // 8))
+            self._waiting += 1
+        try:
+            yield
+        finally:
+            with self._counted:
+                self._waiting -= 1
 
     def _model(self, name: str | None) -> _Model:
         if name is not None and name not in self._models:
@@ -225,12 +218,7 @@ class Service:
 
     def _colorize(self, data: bytes, model: _Model, size: int | None, strength: float, ending: str) -> Colored:
         colorizer = Colorizer(model.network, working_size=size or model.working_size)
-        try:
-            pages = read_pages(data, max_megapixels=self.limits.megapixels)
-            original = next(pages)
-            several = next(pages, None) is not None
-        except UnreadablePhotoError as error:
-            raise RefusedError(str(error).replace("image", "the picture", 1)) from error
+        original, several = self._read(data)
         height, width = original.pixels.shape[:2]
         pixels = height * width * min(1.0, colorizer.working_size / min(height, width)) ** 2
         if pixels > MOST_PIXELS:  # a narrow photo: the network sees its whole length
@@ -238,11 +226,26 @@ class Service:
                 f"{width} x {height} pixels are too narrow for a working size of {colorizer.working_size}"
             )
         gray = colorizer.gray_scan(original)
-        colored = colorizer.colorize_scan(original)
+        try:
+            colored = colorizer.colorize_scan(original)
+        except ValueError as error:  # memory does not suffice
+            raise RefusedError(str(error)) from error
         if strength < 1:
             colored = replace(colored, pixels=_blend(gray.pixels, colored.pixels, strength))
         marked = mark(colored, model.maker)
         return Colored(marked, gray, original, ending, _encoded(marked, ending), several)
+
+    def _read(self, data: bytes) -> tuple[Scan, bool]:
+        """Read the first picture of a file, and tell whether there are more."""
+        pages = read_pages(data, max_megapixels=self.limits.megapixels)
+        try:
+            first = next(pages)
+        except UnreadablePhotoError as error:
+            raise RefusedError(str(error).replace("image", "the picture", 1)) from error
+        try:
+            return first, next(pages, None) is not None
+        except UnreadablePhotoError:  # a damaged one, which is left out like others
+            return first, True
 
 
 def _blend(gray: np.ndarray, colored: np.ndarray, strength: float) -> np.ndarray:

@@ -8,7 +8,6 @@ import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
-import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,7 +17,7 @@ requests = pytest.importorskip("requests", reason="pip install colorgan[serve]")
 
 from served import KEY, running  # noqa: E402
 
-from colorgan.media.photo import read_scan  # noqa: E402
+from colorgan.media.photo import UnreadablePhotoError, read_pages, read_scan  # noqa: E402
 from colorgan.serve.app import create_app  # noqa: E402
 from colorgan.serve.keys import Keys  # noqa: E402
 
@@ -191,6 +190,18 @@ def test_of_several_pictures_the_first_is_taken_and_that_is_said(server):
     assert "the first" in answer.headers["colorgan-note"]
 
 
+def test_a_damaged_second_picture_does_not_keep_the_first_back(server):
+    file = io.BytesIO()
+    pages = [Image.fromarray(astronaut()[:200, :200]), Image.fromarray(astronaut()[200:400, :200])]
+    pages[0].save(file, "TIFF", save_all=True, append_images=pages[1:], compression="tiff_lzw")
+    data = bytearray(file.getvalue())
+    data[-40_000:-20_000] = bytes(20_000)
+    with pytest.raises(UnreadablePhotoError):
+        list(read_pages(bytes(data)))
+    answer = requests.post(f"{server}/v1/colorize", files={"image": bytes(data)})
+    assert (answer.status_code, "the first" in answer.headers["colorgan-note"]) == (200, True)
+
+
 def raw(server, content, wait=3.0):
     host, _, port = server.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port)), timeout=wait) as connection:
@@ -262,68 +273,6 @@ def test_a_full_queue_says_when_to_come_back(make_service, tmp_path, photo):
         assert answers[0].status_code == 200
         assert first.result()
         assert post().status_code == 200
-
-
-def film(path, frames=12):
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=12)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for index in range(frames):
-            gray = np.roll(astronaut()[::8, ::8, 0], index, axis=1)[:48, :64]
-            frame = av.VideoFrame.from_ndarray(np.repeat(gray[..., None], 3, axis=2))
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return path
-
-
-def png():
-    file = io.BytesIO()
-    Image.fromarray(astronaut()[:32, :32]).save(file, "PNG")
-    return file.getvalue()
-
-
-def wait_for(address, name):
-    deadline = time.monotonic() + 60
-    while (state := requests.get(f"{address}/v1/films/{name}").json())["state"] in ("waiting", "processing"):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return state
-
-
-def test_a_film_is_colored_and_survives_a_restart(make_service, tmp_path, caplog):
-    source = film(tmp_path / "a.mp4")
-    service = make_service(tmp_path / "served")
-    with running(create_app(service, Keys([]))) as address:
-        answer = requests.post(f"{address}/v1/films", files={"film": source.open("rb")})
-        assert answer.status_code == 202
-        state = wait_for(address, answer.json()["id"])
-        assert (state["state"], state["progress"], state["error"]) == ("succeeded", 1.0, None)
-        refused = requests.post(f"{address}/v1/films", files={"film": b"no film"})
-        assert refused.status_code == 400
-        assert str(tmp_path) not in refused.text
-        name = answer.json()["id"]
-        assert requests.get(f"{address}/job-view-file/{name}/outputs/output.jpg").status_code == 404
-        photo = requests.post(f"{address}/api/colorizer", files={"image": io.BytesIO(png())}).json()["id"]
-        assert requests.get(f"{address}/v1/films/{photo}").status_code == 404
-    # what was in the making when the server ended goes on
-    name = service.results.begin()
-    (service.results.path(name) / "source").write_bytes(source.read_bytes())
-    begun = '{"state": "processing", "checkpoint": "tiny", "frames": 12}'
-    (service.results.path(name) / "state.json").write_text(begun)
-    cut_short = service.results.begin()
-    with running(create_app(make_service(tmp_path / "served"), Keys([]))) as address:
-        result = requests.get(f"{address}{state['result']}")
-        assert result.headers["content-type"] == "video/mp4"
-        with av.open(io.BytesIO(result.content)) as container:
-            assert sum(1 for _ in container.decode(video=0)) == 12
-        assert wait_for(address, name)["state"] == "succeeded"
-        assert requests.get(f"{address}/v1/films/{cut_short}").status_code == 404
-
-
-def test_a_long_film_is_refused(make_service, tmp_path):
-    with running(create_app(make_service(tmp_path / "served", film_seconds=0.5), Keys([]))) as address:
-        answer = requests.post(f"{address}/v1/films", files={"film": film(tmp_path / "a.mp4").open("rb")})
-        assert "allowed are 0.5 s" in answer.json()["err"]
 
 
 def test_counts_name_routes_and_the_log_no_content(server, photo, caplog):
