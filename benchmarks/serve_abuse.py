@@ -5,7 +5,7 @@
 A real `colorgan serve` with a key, in a process of its own. Beside it, on all loopback addresses, a web server that
 must never be reached: it counts. (That names which change their answer and redirects are checked again cannot be tried
 against a server that refuses this machine from the first; tests/serve/test_fetch.py does.) No request may be answered
-by a 5xx or not at all, but those that break off themselves; memory grows by less than a GiB; and the next good request
+by a 5xx or not at all, but those that break off themselves; memory grows by less than 2 GiB; and the next good request
 works.
 """
 
@@ -34,7 +34,7 @@ from rich.table import Table
 from skimage.data import astronaut
 
 _KEY = secrets.token_urlsafe()
-_ROOM = 1024  # MiB that the memory may grow by
+_ROOM = 2048  # MiB that the memory may grow by: a batch of 2 megapixels takes one GiB, photos that are read another
 _HOSTS = (
     *("127.0.0.1", "127.1", "127.0.1", "2130706433", "0x7f000001", "0x7f.0.0.1", "0177.0.0.1", "017700000001", "0"),
     *("0.0.0.0", "localhost", "localhost.", "LOCALHOST", "[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]"),
