@@ -7,7 +7,8 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -68,6 +69,45 @@ def copy_file(source: Path, target: Path) -> None:
     """Copy a file atomically."""
     with atomic(target) as temporary:
         shutil.copyfile(source, temporary)
+
+
+class Writer:
+    """Write files in one thread, in the order in which they are given, while the program goes on.
+
+    What is written must be a copy, or it changes meanwhile. After a failure nothing more is written, so that a later
+    file never stands there without those that belong before it.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._begun: list[Future[None]] = []
+        self._failed = False
+
+    def submit(self, write: Callable[[], None]) -> None:
+        """Begin to write behind what is being written; of more than that, waits for the end.
+
+        Raises:
+            OSError: what was given before could not be written.
+        """
+        while len(self._begun) > 1:
+            self._begun.pop(0).result()
+        self._begun.append(self._thread.submit(self._run, write))
+
+    def _run(self, write: Callable[[], None]) -> None:
+        if not self._failed:
+            self._failed = True
+            write()
+            self._failed = False
+
+    def wait(self) -> None:
+        """Wait until everything is written.
+
+        Raises:
+            OSError: something could not be written.
+        """
+        begun, self._begun = self._begun, []
+        for file in begun:
+            file.result()
 
 
 def file_hash(path: Path) -> str:

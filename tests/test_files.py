@@ -1,23 +1,27 @@
 """Files of a run: on the disk before their names, and named before what comes later."""
 
 import os
+import threading
+from collections import defaultdict
 from pathlib import Path
+from threading import get_ident
 
 import pytest
 
-from colorgan.files import atomic
+from colorgan.files import Writer, atomic
 from colorgan.training.schedule import Schedule
 
 
 def test_what_a_run_goes_on_from_is_on_the_disk_before_it_has_its_name(smoke, monkeypatch):
-    events, sync, replace = [], os.fsync, os.replace
+    by_thread, sync, replace = defaultdict(list), os.fsync, os.replace
 
     def synced(descriptor):
-        events.append(("sync", os.fstat(descriptor).st_ino))
+        by_thread[get_ident()].append(("sync", os.fstat(descriptor).st_ino))
         sync(descriptor)
 
     def renamed(source, target):
-        events.append(("rename", Path(source).stat().st_ino, Path(target).name, Path(target).parent.stat().st_ino))
+        inode, name, folder = Path(source).stat().st_ino, Path(target).name, Path(target).parent.stat().st_ino
+        by_thread[get_ident()].append(("rename", inode, name, folder))
         replace(source, target)
 
     monkeypatch.setattr(os, "fsync", synced)
@@ -26,11 +30,12 @@ def test_what_a_run_goes_on_from_is_on_the_disk_before_it_has_its_name(smoke, mo
     kept = {"config.yaml", "manifest.csv", "metrics.jsonl", "last.ckpt", "handover.safetensors", "done.json"}
     kept.add("final.safetensors")
     found = set()
-    for place, event in enumerate(events):
-        if event[0] == "rename" and event[2] in kept:
-            assert ("sync", event[1]) in events[:place], event
-            assert events[place + 1] == ("sync", event[3]), event
-            found.add(event[2])
+    for events in by_thread.values():
+        for place, event in enumerate(events):
+            if event[0] == "rename" and event[2] in kept:
+                assert ("sync", event[1]) in events[:place], event
+                assert events[place + 1] == ("sync", event[3]), event
+                found.add(event[2])
     assert found == kept
 
 
@@ -63,3 +68,17 @@ def test_a_write_that_fails_leaves_the_old_content_and_nothing_else(tmp_path):
         fail()
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_text() == "old"
+
+
+def test_files_written_in_the_background_keep_their_order_and_none_follows_one_that_failed():
+    writer, go_on, written = Writer(), threading.Event(), []
+    writer.submit(go_on.wait)
+    writer.submit(lambda: written.append("first"))
+    assert not written  # nobody has waited for it
+    go_on.set()
+    writer.submit(lambda: Path("/nowhere/file").write_text(""))
+    writer.submit(lambda: written.append("after it"))
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        writer.wait()
+    assert written == ["first"]
+    writer.wait()  # told once

@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from colorgan.errors import StoppedError
-from colorgan.files import atomic
+from colorgan.files import Writer, atomic
 from colorgan.stages.base import Stage
 
 _ASK_EVERY = 10  # steps between two questions to the other processes whether to stop
@@ -23,20 +23,21 @@ _ASK_EVERY = 10  # steps between two questions to the other processes whether to
 class ResumeFile(TorchCheckpointIO):
     """Write Lightning's checkpoint in a thread, under a temporary name, then rename; training goes on meanwhile.
 
-    What is written is a copy of that moment. The file before is kept as `previous.ckpt`, should this one be damaged.
-    (Lightning's `AsyncCheckpointIO` writes in place, and lets saves pile up.)
+    What is written is a copy of that moment, in the memory of the host. The file before is kept as `previous.ckpt`,
+    should this one be damaged. (Lightning's `AsyncCheckpointIO` writes in place, and lets saves pile up.)
+
+    Args:
+        writer: the thread.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, writer: Writer) -> None:
         super().__init__()
-        self._thread = ThreadPoolExecutor(max_workers=1)
-        self._writing: Future[None] | None = None
+        self.writer = writer
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Copy the checkpoint and begin to write it, when the one before is written."""
-        self.wait()
-        copied = apply_to_collection(checkpoint, torch.Tensor, lambda tensor: tensor.detach().clone())
-        self._writing = self._thread.submit(self._write, copied, Path(path))
+        """Copy the checkpoint and begin to write it."""
+        copied = apply_to_collection(checkpoint, torch.Tensor, lambda tensor: tensor.detach().to("cpu", copy=True))
+        self.writer.submit(partial(self._write, copied, Path(path)))
 
     def _write(self, checkpoint: dict[str, Any], path: Path) -> None:
         with atomic(path) as temporary:
@@ -44,19 +45,9 @@ class ResumeFile(TorchCheckpointIO):
             if path.exists():
                 path.replace(path.with_name("previous.ckpt"))
 
-    def wait(self) -> None:
-        """Wait for the file that is being written.
-
-        Raises:
-            OSError: it could not be written.
-        """
-        writing, self._writing = self._writing, None
-        if writing is not None:
-            writing.result()
-
     def teardown(self) -> None:
         """Wait, at the end of a stage."""
-        self.wait()
+        self.writer.wait()
 
 
 class StopRequest:
@@ -167,8 +158,8 @@ class ResumeCheckpoint(Checkpoint):
             self._obey(signum, trainer)
 
     def _obey(self, signum: int, trainer: pl.Trainer) -> None:
-        if signum and isinstance(writer := trainer.strategy.checkpoint_io, ResumeFile):
-            writer.wait()
+        if signum:
+            trainer.strategy.checkpoint_io.teardown()  # waits until what is said to be saved is so
         self.stop.obey(signum, trainer, f"step {self.saved_step} of {self.path.parent.name} is saved")
 
     def _save(self, trainer: pl.Trainer) -> None:

@@ -28,6 +28,7 @@ from colorgan.checkpoint import build_network, load_network, read_header, withou
 from colorgan.config import build, class_of, differences, factory, plain
 from colorgan.evaluation.clips import MotionClips
 from colorgan.evaluation.measure import mean_values
+from colorgan.files import Writer
 from colorgan.losses import Loss
 from colorgan.stages.base import Stage
 from colorgan.training.plan import PlannedStage
@@ -107,13 +108,13 @@ def build_trainer(trainer: DictConfig, **options: Any) -> pl.Trainer:
 
 
 def build_stage_trainer(
-    trainer: DictConfig, stage: PlannedStage, callbacks: list[pl.Callback], run_logger: Logger | bool
+    trainer: DictConfig, stage: PlannedStage, callbacks: list[pl.Callback], run_logger: Logger | bool, writer: Writer
 ) -> pl.Trainer:
-    """Build the Trainer of one stage, which ends by the stage's own count of steps."""
+    """Build the Trainer of one stage, which ends by the stage's own count of steps; `writer` writes what it saves."""
     return build_trainer(
         trainer,
         callbacks=callbacks,
-        plugins=[*(build(plugin) for plugin in trainer.get("plugins") or ()), ResumeFile()],
+        plugins=[*(build(plugin) for plugin in trainer.get("plugins") or ()), ResumeFile(writer)],
         logger=run_logger,
         default_root_dir=str(stage.folder),
         max_epochs=1,

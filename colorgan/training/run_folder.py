@@ -1,5 +1,6 @@
 """Read and write a run folder: its lock and config, its checkpoints, which of its stages are done."""
 
+import copy
 import errno
 import fcntl
 import json
@@ -18,7 +19,7 @@ from torchmetrics import MetricCollection
 
 from colorgan.checkpoint import save_checkpoint
 from colorgan.config import differences, plain
-from colorgan.files import copy_file, file_hash, write_text
+from colorgan.files import Writer, copy_file, file_hash, write_text
 from colorgan.stages.base import Stage
 from colorgan.training.checks import check_picture, check_saved
 from colorgan.training.plan import PlannedStage
@@ -140,36 +141,46 @@ def save_networks(
     *,
     config: DictConfig,
     provenance: Mapping[str, Any],
+    writer: Writer,
+    then: Callable[[], None] = lambda: None,
 ) -> None:
     """Write a checkpoint of a stage's networks, with step, metrics, provenance and config in its header; check it.
+
+    Training need not wait for the file, but for its first one: that the header rebuilds the network draws numbers, as
+    steps do, and takes seconds for a large one. It is so for all of a stage.
 
     Args:
         path: the file.
         stage: the planned stage.
-        module: holds the networks, after `module.steps` steps.
+        module: holds the networks, after `module.steps` steps; they are copied.
         metrics: last values measured of them.
         config: of the run.
         provenance: what this run, and those it started from, hold out and trained through (`Provenance.with_own`).
+        writer: writes it.
+        then: what to do behind it.
     """
     first = not any((stage.folder / "snapshots").glob("*.safetensors"))
     both = {"generator": module.generator, "discriminator": module.discriminator}
-    networks = {name: network for name, network in both.items() if network is not None}
-    save_checkpoint(
-        path,
-        networks,
-        configs={name: plain(config[name]) for name in networks},
-        facts={
-            "stage": stage.folder.name,
-            "step": module.steps,
-            "total_step": stage.first_step + module.steps,
-            **module.counts(),
-            "metrics": dict(metrics),
-            "image_size": stage.entry.image_size,
-            **provenance,
-        },
-    )
-    check_saved(path, networks, trained=module.trains)
-    if first:  # that the header rebuilds the network is so for all of a stage, and takes seconds for a large one
+    networks = {name: copy.deepcopy(network).cpu() for name, network in both.items() if network is not None}
+    configs = {name: plain(config[name]) for name in networks}
+    facts = {
+        "stage": stage.folder.name,
+        "step": module.steps,
+        "total_step": stage.first_step + module.steps,
+        **module.counts(),
+        "metrics": dict(metrics),
+        "image_size": stage.entry.image_size,
+        **provenance,
+    }
+
+    def write() -> None:
+        save_checkpoint(path, networks, configs=configs, facts=facts)
+        check_saved(path, networks, trained=module.trains)
+        then()
+
+    writer.submit(write)
+    if first:
+        writer.wait()
         check_picture(path, module.generator)
 
 

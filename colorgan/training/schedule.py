@@ -13,6 +13,7 @@ import pickle
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from colorgan.data.library import PhotoLibrary, Split, write_manifest
 from colorgan.evaluation.clips import MotionClips, MotionPanel
 from colorgan.evaluation.photos import PhotoSet
 from colorgan.evaluation.protocol import ClipProtocol, Protocol
-from colorgan.files import copy_file, file_hash, write_json
+from colorgan.files import Writer, copy_file, file_hash, write_json
 from colorgan.stages.base import Stage
 from colorgan.stages.finite import DivergedError
 from colorgan.training.build import (
@@ -85,7 +86,7 @@ class Schedule:
         self.motion: MotionPanel | None = build(config.motion) if "motion" in config else None
         self.clip_metrics = build_metrics(config.clip_metrics)
         check_objective(config.objective, self.metrics)
-        self.stop = StopRequest()
+        self.stop, self.writer = StopRequest(), Writer()
         trainer = build_trainer(config.trainer, logger=False)
         check_precision(trainer, config.trainer)
         self.processes = Processes(trainer)
@@ -268,6 +269,7 @@ class Schedule:
             path = hand_over(
                 stage, records.of_stage(), self.metrics, lambda *where: self._save_networks(stage, module, *where)
             )
+            self.writer.wait()
             better = self.metrics[self.config.objective].higher_is_better
             handed_on = int(read_header(path)["step"])
             warn_of_result(records, handed_on, self.config.objective, higher_is_better=better)
@@ -300,8 +302,8 @@ class Schedule:
         self, stage: PlannedStage, module: Stage, records: Records, run_logger: Logger | bool
     ) -> pl.Trainer:
         def save_snapshot(step: int, values: dict[str, float]) -> None:
-            self._save_networks(stage, module, snapshot_file(stage, step), values)
-            drop_snapshots(stage, records.of_stage(), self.metrics)
+            drop = partial(drop_snapshots, stage, records.of_stage(), self.metrics)
+            self._save_networks(stage, module, snapshot_file(stage, step), values, then=drop)
 
         validation = validation_metrics(
             self.metrics,
@@ -318,10 +320,15 @@ class Schedule:
             num_stages=len(self.plan),
             trains_generator="generator" in module.trains,
         )
-        return build_stage_trainer(self.config.trainer, stage, callbacks, run_logger)
+        return build_stage_trainer(self.config.trainer, stage, callbacks, run_logger, self.writer)
 
-    def _save_networks(self, stage: PlannedStage, module: Stage, path: Path, metrics: Mapping[str, float]) -> None:
-        save_networks(path, stage, module, metrics, config=self.config, provenance=self._provenance())
+    def _save_networks(
+        self, stage: PlannedStage, module: Stage, path: Path, metrics: Mapping[str, float], **options: Any
+    ) -> None:
+        provenance, writer = self._provenance(), self.writer
+        save_networks(
+            path, stage, module, metrics, config=self.config, provenance=provenance, writer=writer, **options
+        )
 
 
 def _rates(where: str, module: DictConfig) -> list[str]:

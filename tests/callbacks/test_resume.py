@@ -8,6 +8,7 @@ import torch
 from stopping import run_and_stop, stop_at, words
 
 from colorgan.callbacks import ResumeCheckpoint, ResumeFile
+from colorgan.files import Writer
 from colorgan.training.schedule import Schedule
 
 
@@ -43,7 +44,7 @@ def test_the_requeue_signal_of_slurm_requeues_the_job_and_loses_no_step(command,
 
 
 def test_what_is_saved_is_the_moment_of_the_save_and_the_one_before_stays(tmp_path):
-    writer, weight = ResumeFile(), torch.zeros(2)
+    writer, weight = ResumeFile(Writer()), torch.zeros(2)
     for step in (1, 2):
         writer.save_checkpoint({"weight": weight, "step": step}, tmp_path / "last.ckpt")
         weight += 1  # training goes on while the file is written
@@ -54,7 +55,7 @@ def test_what_is_saved_is_the_moment_of_the_save_and_the_one_before_stays(tmp_pa
 
 def test_a_save_that_fails_in_its_thread_is_told_at_the_latest_at_the_end(tmp_path):
     (tmp_path / "stage").write_text("a file where a folder is wanted")
-    writer = ResumeFile()
+    writer = ResumeFile(Writer())
     writer.save_checkpoint({"step": 1}, tmp_path / "stage" / "last.ckpt")
     with pytest.raises(OSError, match="stage"):
         writer.teardown()
