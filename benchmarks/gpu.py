@@ -43,7 +43,9 @@ def convolution_peak(device: str, size: int) -> float:
 
 def step_of_64_px(device: str, *, compiled: bool, repeats: int) -> dict[str, float]:
     """Time the bare steps of the GAN stage at laptop scale, bf16: milliseconds by player."""
-    config = compose("train", "experiment=nogan_image", "schedule.first=[]", "schedule.repeat=[gan]", "schedule.times=1")
+    config = compose(
+        "train", "experiment=nogan_image", "schedule.first=[]", "schedule.repeat=[gan]", "schedule.times=1"
+    )
     [planned] = plan_stages(config.schedule, Path("unused"), num_photos=1)
     stage: Stage = build_stage(config, planned, None).to(device)
     stage.to(memory_format=stage.memory_format)

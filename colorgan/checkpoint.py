@@ -240,7 +240,7 @@ def load_generator(path: str | Path) -> nn.Module:
     return generator.eval()
 
 
-@lru_cache(maxsize=8)  # all snapshots of a run have one config, and spectral norm takes 70 ms a layer on `meta`
+@lru_cache(maxsize=8)  # all snapshots of a run have one config
 def _empty_tensors(config: str) -> dict[str, Tensor]:
     """List names and shapes in a network from its config as JSON; costs no memory, whatever sizes it asks for."""
     with torch.device("meta"):

@@ -16,13 +16,14 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from colorgan.networks.encoders import IMAGENET_MEAN, IMAGENET_STD, Pyramid
 from colorgan.networks.layers import SelfAttention, icnr_
-from colorgan.networks.spectral import spectral_norm
+from colorgan.networks.spectral import iterate_together, spectral_layers, spectral_norm
 from colorgan.networks.unet import pad_to_multiple
 from colorgan.ranges import Count
 
 _RANGE = 3.0  # the output lies in (-3, 3) in ImageNet-normalized space; [0, 1] is about (-2.12, 2.64)
 _STRIDES = [2, 4, 8, 16, 32]
 SMALLEST_CRITIC_INPUT = 64
+_FILLED_TO, _FILLED_ON = 8, ("cuda",)  # channels; where it pays is not measured yet (docs/speed.md)
 
 
 class BlockSizes(NamedTuple):
@@ -62,8 +63,24 @@ def block_sizes(variant: str, channels: Sequence[int]) -> list[BlockSizes]:
     return sizes
 
 
+class FilledConv2d(nn.Conv2d):
+    """A convolution whose odd numbers of channels are filled up with zeros on a GPU, where tensor cores want eights.
+
+    The same result up to rounding, and the same weights; narrow ones (3 channels of a picture) stay as they are.
+    """
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        outputs, inputs = (-channels % _FILLED_TO for channels in weight.shape[:2])
+        if input.device.type not in _FILLED_ON or not outputs + inputs or min(weight.shape[:2]) <= _FILLED_TO:
+            return super()._conv_forward(input, weight, bias)  # type: ignore[no-any-return]
+        weight = F.pad(weight, (0, 0, 0, 0, 0, inputs, 0, outputs))
+        bias = None if bias is None else F.pad(bias, (0, outputs))
+        filled: Tensor = super()._conv_forward(F.pad(input, (0, 0, 0, 0, 0, inputs)), weight, bias)
+        return filled[:, : self.out_channels]
+
+
 def _conv(inputs: int, outputs: int, kernel_size: int, *, bias: bool, stride: int = 1, padding: int = 0) -> nn.Conv2d:
-    conv = nn.Conv2d(inputs, outputs, kernel_size, stride, padding, bias=bias)
+    conv = FilledConv2d(inputs, outputs, kernel_size, stride, padding, bias=bias)
     nn.init.kaiming_normal_(conv.weight)
     if conv.bias is not None:
         nn.init.zeros_(conv.bias)
@@ -181,6 +198,7 @@ class DeOldifyGenerator(nn.Module):
             *(nn.Sequential(spectral_norm(_conv(joined, joined, 3, bias=True, padding=1)), nn.ReLU()) for _ in range(2))
         )
         self.to_rgb = nn.Sequential(spectral_norm(_conv(joined, 3, 1, bias=True)))
+        self._spectral = spectral_layers(self)
 
     def forward(self, gray: Tensor) -> Tensor:
         """Colorize (N, 1, H, W) in [0, 1], any H and W; returns (N, 3, H, W) in [0, 1], float32."""
@@ -192,6 +210,8 @@ class DeOldifyGenerator(nn.Module):
 
     def normalized(self, gray: Tensor) -> Tensor:
         """Compute the picture (N, 3, H, W) in ImageNet-normalized space, strictly inside (-3, 3), float32."""
+        if self.training:
+            iterate_together(self._spectral)
         height, width = gray.shape[-2:]
         # Quirk: the original needs even sizes, since the last join compares 2 ceil(H / 2) with H.
         padded = pad_to_multiple(gray, 2)
@@ -248,6 +268,7 @@ class DeOldifyCritic(nn.Module):
             layer(8 * width, 8 * width, 3),  # quirk: no dropout behind the last pair
             nn.Sequential(spectral_norm(_conv(8 * width, 1, 4, bias=False))),  # no padding: 3 logits fewer a side
         )
+        self._spectral = spectral_layers(self)
 
     def forward(self, rgb: Tensor, gray: Tensor | None = None) -> Tensor:
         """Judge colour images.
@@ -267,5 +288,7 @@ class DeOldifyCritic(nn.Module):
                 f"DeOldify's critic needs pictures of {SMALLEST_CRITIC_INPUT} px or more, got "
                 f"{rgb.shape[-2]}x{rgb.shape[-1]} (schedule.stages.*.image_size)"
             )
+        if self.training:
+            iterate_together(self._spectral)
         logits: Tensor = self.layers((rgb - self.mean) / self.std)
         return logits

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from colorgan.networks.layers import SelfAttention, normalized
+from colorgan.networks.spectral import iterate_together, spectral_layers
 from colorgan.networks.unet import pad_to_multiple
 from colorgan.ranges import Count, Share
 
@@ -52,6 +53,7 @@ class PatchDiscriminator(nn.Module):
                 layers.append(SelfAttention(width))
         layers.append(conv(width, 1, 3, 1))
         self.layers = nn.Sequential(*layers)
+        self._spectral = spectral_layers(self)
 
     def forward(self, rgb: Tensor, gray: Tensor | None = None) -> Tensor:
         """Judge colour images.
@@ -63,6 +65,8 @@ class PatchDiscriminator(nn.Module):
         Returns:
             Logits (N, 1, ceil(H / stride), ceil(W / stride)); higher = more real.
         """
+        if self.training:
+            iterate_together(self._spectral)
         image = rgb
         if self.conditional:
             if gray is None:

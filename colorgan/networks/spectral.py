@@ -1,7 +1,9 @@
 """Spectral norm with its gradient in closed form, for networks whose weights are large against their maps."""
 
-from collections.abc import Iterator
-from typing import Any
+import math
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +14,7 @@ _EPSILON = 1e-12
 _START_ITERATIONS = 15
 _MOST_ITERATIONS, _ITERATIONS_AT_ONCE = 200, 10
 _STILL = 1e-5  # relative change of sigma over `_ITERATIONS_AT_ONCE` iterations at which its vectors are found
+_TOGETHER_ON = ("cuda",)  # where to launch an operation costs more than what it does to a vector (docs/speed.md)
 _OVERTAKEN = 1.0005  # by so much is another sigma larger, beyond what is left of the iteration
 
 
@@ -33,13 +36,15 @@ class SpectralNorm(nn.Module):
 
     _u: Tensor
     _v: Tensor
+    _ahead: tuple[Tensor, Tensor, Tensor] | None  # vectors and sigma of an iteration that `iterate_together` has made
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
+        self._ahead = None
         matrix = weight.detach().flatten(1)
         self.register_buffer("_u", F.normalize(matrix.new_empty(matrix.shape[0]).normal_(), dim=0, eps=_EPSILON))
         self.register_buffer("_v", F.normalize(matrix.new_empty(matrix.shape[1]).normal_(), dim=0, eps=_EPSILON))
-        for _ in range(_START_ITERATIONS):
+        for _ in range(0 if weight.is_meta else _START_ITERATIONS):
             self._iterate(weight.detach())
 
     @torch.no_grad()
@@ -87,12 +92,82 @@ class SpectralNorm(nn.Module):
         autocast = device != "meta" and torch.is_autocast_enabled(device)
         dtype = torch.get_autocast_dtype(device) if autocast else weight.dtype
         with torch.autocast(device if device != "meta" else "cpu", enabled=False):
-            if self.training:
-                self._iterate(weight.detach())
-            # Copies: the next iteration changes the vectors before this step's gradient is taken.
-            vectors = self._u.clone(), _in_layout(self._v, weight).clone()
-            normalized: Tensor = _OverLargestSingularValue.apply(weight, *vectors, dtype)
+            if self.training and self._ahead is not None:
+                (u, v, sigma), self._ahead = self._ahead, None
+            else:
+                if self.training:
+                    self._iterate(weight.detach())
+                # Copies: the next iteration changes the vectors before this step's gradient is taken.
+                u, v = self._u.clone(), _in_layout(self._v, weight).clone()
+                sigma = torch.dot(u, torch.mv(_as_matrix(weight.detach()), v))
+            normalized: Tensor = _OverLargestSingularValue.apply(weight, u, v, sigma, dtype)
         return normalized
+
+
+def spectral_layers(network: nn.Module) -> list[ParametrizationList]:
+    """List the weights of a network that are divided by their largest singular value, for `iterate_together`."""
+    lists = (module for module in network.modules() if isinstance(module, ParametrizationList))
+    return [weight for weight in lists if isinstance(weight[0], SpectralNorm)]
+
+
+@torch.no_grad()
+def iterate_together(layers: Sequence[ParametrizationList]) -> None:
+    """Make the power iterations of a network in training in a few operations for all layers, where that pays.
+
+    To be called as a forward pass begins; each layer then takes what it finds, or iterates by itself. The same up to
+    rounding: sigma is the norm of W' u, which u' W v is too. What is compiled is left alone: its compiler joins
+    operations itself.
+    """
+    if torch.compiler.is_compiling() or not layers or layers[0].original.device.type not in _TOGETHER_ON:
+        return
+    weights = [layer.original.detach() for layer in layers]
+    norms: list[SpectralNorm] = [layer[0] for layer in layers]  # type: ignore[misc]
+    matrices = [_as_matrix(weight) for weight in weights]
+    sizes = tuple((*weight.shape, int(_is_channels_last(weight))) for weight in weights)
+    order = _order(sizes, weights[0].device)
+    inputs = [matrix.shape[1] for matrix in matrices]
+    with torch.autocast(weights[0].device.type, enabled=False):
+        v = torch.split(torch.cat([norm._v for norm in norms])[order.to_matrices], inputs)
+        products = [torch.mv(matrix, own) for matrix, own in zip(matrices, v, strict=True)]
+        u, _ = _unit_vectors(products, order.row_of)
+        products = [torch.mv(matrix.T, own) for matrix, own in zip(matrices, u, strict=True)]
+        v, sigmas = _unit_vectors(products, order.column_of)
+        torch._foreach_copy_([norm._u for norm in norms], u)
+        torch._foreach_copy_([norm._v for norm in norms], torch.split(torch.cat(v)[order.from_matrices], inputs))
+    for norm, own_u, own_v, sigma in zip(norms, u, v, sigmas, strict=True):
+        norm._ahead = (own_u, own_v, sigma)
+
+
+def _unit_vectors(vectors: list[Tensor], layer_of: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Divide vectors by their norms; returns these too. `layer_of`: of each number of all vectors, its vector."""
+    norms = torch.stack(torch._foreach_norm(vectors))
+    units = torch.cat(vectors) / norms.clamp_min(_EPSILON)[layer_of]
+    return torch.split(units, [len(vector) for vector in vectors]), norms
+
+
+class _Order(NamedTuple):
+    """Places of numbers in the joined vectors of layers: where `_as_matrix` has them, and whose they are."""
+
+    to_matrices: Tensor
+    from_matrices: Tensor
+    row_of: Tensor
+    column_of: Tensor
+
+
+@lru_cache(maxsize=16)
+def _order(sizes: tuple[tuple[int, ...], ...], device: torch.device) -> _Order:
+    """Compute the places for weights of these sizes, each followed by whether it lies channels last."""
+    places: list[Tensor] = []
+    rows: list[int] = [size[0] for size in sizes]
+    columns: list[int] = []
+    for _, inputs, *kernel, channels_last in sizes:
+        begin = sum(columns)
+        columns.append(inputs * math.prod(kernel))
+        own = torch.arange(begin, begin + columns[-1]).view(inputs, -1)
+        places.append((own.T if channels_last else own).flatten())
+    to_matrices, layers = torch.cat(places), torch.arange(len(sizes))
+    owners = (layers.repeat_interleave(torch.tensor(counts)) for counts in (rows, columns))
+    return _Order(*(index.to(device) for index in (to_matrices, to_matrices.argsort(), *owners)))
 
 
 def spectral_norms(network: nn.Module) -> Iterator[tuple[str, SpectralNorm, Tensor]]:
@@ -125,11 +200,10 @@ def renew_spectral_norms(network: nn.Module) -> None:
 
 
 class _OverLargestSingularValue(torch.autograd.Function):
-    """W / s with s = u' W v; its gradient is g / s - (<g, W> / s^2) u v'."""
+    """W / s with s = u' W v, given with the vectors; its gradient is g / s - (<g, W> / s^2) u v'."""
 
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, u: Tensor, v: Tensor, dtype: torch.dtype) -> Tensor:
-        sigma = torch.dot(u, torch.mv(_as_matrix(weight), v))
+    def forward(ctx: Any, weight: Tensor, u: Tensor, v: Tensor, sigma: Tensor, dtype: torch.dtype) -> Tensor:
         ctx.save_for_backward(weight, u, v, sigma)
         return weight / sigma if dtype == weight.dtype else weight.to(dtype).div_(sigma)
 
@@ -140,7 +214,7 @@ class _OverLargestSingularValue(torch.autograd.Function):
         flat = _as_matrix(result)  # a view: what is added to it is added to the result
         share = torch.dot(flat.view(-1), _as_matrix(weight).view(-1)) / sigma
         flat.addr_(-share * u, v)
-        return result, None, None, None
+        return result, None, None, None, None
 
 
 def _is_channels_last(weight: Tensor) -> bool:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from colorgan.color import check_gray_rule, chroma_to_rgb, lab_to_rgb, recombine, rgb_to_lab
 from colorgan.networks.encoders import Pyramid
 from colorgan.networks.layers import PixelShuffleUpsample, SelfAttention, conv_block
+from colorgan.networks.spectral import iterate_together, spectral_layers
 from colorgan.ranges import Count
 
 HEADS = {"chroma": 2, "lab": 2, "rgb": 3}  # planes that each head predicts
@@ -94,6 +95,7 @@ class UNetGenerator(nn.Module):
         self.to_color = nn.Conv2d(widths[-1], HEADS[head], 3, padding=1, padding_mode="replicate")
         nn.init.normal_(self.to_color.weight, std=1e-3)
         nn.init.zeros_(self.to_color.bias)  # type: ignore[arg-type]
+        self._spectral = spectral_layers(self)
 
     def forward(self, gray: Tensor) -> Tensor:
         """Colorize a batch.
@@ -104,6 +106,8 @@ class UNetGenerator(nn.Module):
         Returns:
             (N, 3, H, W) in [0, 1], float32.
         """
+        if self.training:
+            iterate_together(self._spectral)
         height, width = gray.shape[-2:]
         padded = pad_to_multiple(gray, self.stride)
         planes = self._decode(padded)[..., :height, :width].float()

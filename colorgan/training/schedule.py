@@ -326,9 +326,7 @@ class Schedule:
         self, stage: PlannedStage, module: Stage, path: Path, metrics: Mapping[str, float], **options: Any
     ) -> None:
         provenance, writer = self._provenance(), self.writer
-        save_networks(
-            path, stage, module, metrics, config=self.config, provenance=provenance, writer=writer, **options
-        )
+        save_networks(path, stage, module, metrics, config=self.config, provenance=provenance, writer=writer, **options)
 
 
 def _rates(where: str, module: DictConfig) -> list[str]:

@@ -334,19 +334,26 @@ def test_what_is_no_film_gets_one_line_and_exit_code_2(colorize, tmp_path, name,
     assert len(err.strip().splitlines()) == 1
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_killed_in_the_middle_and_resumed_gives_the_same_frames(vivid, tmp_path, number):
-    source = make_clip(tmp_path / "a.mp4", frames=500, size=(160, 120), audio="aac")
+@pytest.fixture(scope="module")
+def long_film(vivid, tmp_path_factory):
+    """A film of three parts, and what colorizes it into a file; `whole.mp4` beside it is made undisturbed."""
+    source = make_clip(tmp_path_factory.mktemp("film") / "a.mp4", frames=320, size=(160, 120), audio="aac")
 
     def command(out, *words):
         typed = ["colorize", source, "--checkpoint", vivid, "--out", out, "--recolor", *words]
         return [sys.executable, "-m", "colorgan.cli.main", *map(str, typed)]
 
-    subprocess.run(command(tmp_path / "whole.mp4"), cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(command(source.with_name("whole.mp4")), cwd=ROOT, check=True, capture_output=True)
+    return source, command
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_killed_in_the_middle_and_resumed_gives_the_same_frames(long_film, tmp_path, number):
+    source, command = long_film
     process = subprocess.Popen(command(tmp_path / "out.mp4"), cwd=ROOT, stderr=subprocess.PIPE, text=True)
     parts = tmp_path / "out.mp4.parts"
-    while not (parts / "00001.json").exists() and process.poll() is None:
+    while not (parts / "00000.json").exists() and process.poll() is None:
         time.sleep(0.01)
     os.kill(process.pid, number)
     _, err = process.communicate()
@@ -355,8 +362,8 @@ def test_killed_in_the_middle_and_resumed_gives_the_same_frames(vivid, tmp_path,
     for part in parts.glob("0000[01].mp4"):
         assert len(pictures(part)) == 120
     subprocess.run(command(tmp_path / "out.mp4", "--resume"), cwd=ROOT, check=True, capture_output=True)
-    whole, resumed = pictures(tmp_path / "whole.mp4"), pictures(tmp_path / "out.mp4")
-    assert len(whole) == len(resumed) == 500
+    whole, resumed = pictures(source.with_name("whole.mp4")), pictures(tmp_path / "out.mp4")
+    assert len(whole) == len(resumed) == 320
     for (t, _, a), (u, _, b) in zip(whole, resumed, strict=True):
         assert t == u
         assert np.array_equal(a, b)

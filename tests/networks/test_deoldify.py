@@ -5,9 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from colorgan.networks import DeOldifyCritic, DeOldifyGenerator, TorchvisionPyramid
-from colorgan.networks.deoldify import DeOldifyAttention, block_sizes
+from colorgan.networks import DeOldifyCritic, DeOldifyGenerator, TorchvisionPyramid, deoldify
+from colorgan.networks.deoldify import DeOldifyAttention, FilledConv2d, block_sizes
 from colorgan.networks.deoldify_weights import build, from_deoldify, network_config, to_deoldify
+from colorgan.networks.spectral import spectral_norm
 
 
 def on_meta(kind, width=None):
@@ -46,6 +47,23 @@ def test_the_critic_answers_as_deoldify_does():
         logits = critic(expected["x"] * critic.std + critic.mean)
     assert logits.shape == (1, 1, 2, 3)
     assert (logits.flatten(1) - expected["y"]).abs().max() < 1e-6  # the logits are about 0.02
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(300, 300), (303, 303), (400, 300), (300, 1200)])
+def test_channels_filled_up_for_a_gpu_change_no_result(monkeypatch, inputs, outputs):
+    features = torch.rand(1, inputs, 4, 4, dtype=torch.float64, requires_grad=True)
+    results = []
+    for devices in ((), ("cpu",)):
+        monkeypatch.setattr(deoldify, "_FILLED_ON", devices)
+        torch.manual_seed(0)
+        layer = spectral_norm(FilledConv2d(inputs, outputs, 3, padding=1)).double()
+        features.grad = None
+        picture = layer(features).relu()
+        picture.square().sum().backward()
+        assert picture.shape[1] == outputs
+        results.append((picture, features.grad, *(parameter.grad for parameter in layer.parameters())))
+    for plain, filled in zip(*results, strict=True):
+        torch.testing.assert_close(filled, plain, rtol=1e-9, atol=1e-9)
 
 
 ROWS = {  # deoldify.md, 1.3

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm as torch_spectral_norm
 
+from colorgan.networks import DeOldifyCritic, PatchDiscriminator, spectral
 from colorgan.networks.spectral import renew_spectral_norms, spectral_norm, spectral_vectors
 
 
@@ -83,3 +84,28 @@ def test_renewed_vectors_are_those_of_the_weight(shape, channels_last):
     assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, abs=1e-2)
     for vector in spectral_vectors(layer):
         assert vector.norm().item() == pytest.approx(1, abs=1e-5)
+
+
+CRITICS = [lambda: PatchDiscriminator(width=8, num_blocks=2, attention=True), lambda: DeOldifyCritic(width=8)]
+
+
+@pytest.mark.parametrize("make", CRITICS)
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_the_layers_of_a_network_are_iterated_together_with_the_results_of_one_after_the_other(
+    monkeypatch, make, channels_last
+):
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    image = torch.rand(1, 3, 64, 64, dtype=torch.float64).to(memory_format=layout)
+    results = []
+    for devices in ((), ("cpu",)):
+        monkeypatch.setattr(spectral, "_TOGETHER_ON", devices)
+        torch.manual_seed(0)
+        network = make().double().to(memory_format=layout)
+        torch.manual_seed(1)
+        total = network(image).sum() + network(image).square().sum()  # twice: two power iterations
+        total.backward()
+        network.eval()
+        gradients = [parameter.grad for parameter in network.parameters()]
+        results.append([total, network(image), *gradients, *network.state_dict().values()])
+    for alone, together in zip(*results, strict=True):
+        assert torch.allclose(alone, together, rtol=1e-9, atol=1e-12)

@@ -153,12 +153,12 @@ def kill_when(process, condition):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["grid", "joblib", "optuna"])
-def test_eight_trials_killed_once_all_finish_and_none_is_done_twice(words, tmp_path, way):
+def test_four_trials_killed_once_all_finish_and_none_is_done_twice(words, tmp_path, way):
     rate = f"{STAGE}.module.optimizer.lr"
-    searched = [f"{rate}=1e-4,1e-3", "generator.head=chroma,lab", "seed=0,1"]
+    searched = [f"{rate}=1e-4,1e-3", "seed=0,1"]
     if way == "optuna":
         searched = ["generator.head=chroma,lab", f"{rate}=interval(1e-4,1e-3)", "seed=0,1"]
-        searched += ["hydra.sweeper.num_trials=4", "hydra.sweeper.prune=false"]
+        searched += ["hydra.sweeper.num_trials=2", "hydra.sweeper.prune=false"]
     command = [f"sweep={way}", *words, "save_every=1", "name=sweep", *searched]
     folder = tmp_path / "runs" / "sweep"
 
@@ -168,14 +168,14 @@ def test_eight_trials_killed_once_all_finish_and_none_is_done_twice(words, tmp_p
     out, err = again.communicate()
     assert again.returncode == 0, err
     trials = sorted(path.parent for path in folder.glob("*/final.safetensors"))
-    assert len(trials) == 8
+    assert len(trials) == 4
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     table = out.splitlines()[-6:]
-    assert sum("±" in line and "seed=0" in line for line in table) == 4, out
+    assert sum("±" in line and "seed=0" in line for line in table) == 2, out
     assert sum("(best)" in line for line in table) == 1
     if way == "optuna":
         study = optuna.load_study(study_name="sweep", storage=f"sqlite:///{folder}/study.db")
-        assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 4
+        assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 2
         best = next(line for line in table if "(best)" in line)
         assert str(study.best_params[rate]) in best
 

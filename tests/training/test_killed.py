@@ -1,7 +1,7 @@
 """kill -9 of the real command at random steps of each stage, with 0 and 2 data workers."""
 
+import json
 import random
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,28 +17,20 @@ KILLS = [
 ]
 
 
-def train(tmp_path, name, *, die_at=None, workers=0):
-    script = ["tests/fixtures/train_and_die.py", *map(str, die_at)] if die_at else ["train.py"]
-    overrides = [
-        f"runs_dir={tmp_path}",
-        f"name={name}",
-        f"data.cache_dir={tmp_path}/cache",
-        f"data.num_workers={workers}",
-    ]
-    command = [sys.executable, *script, "experiment=smoke", *overrides]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
-
 @pytest.mark.slow
 def test_killed_nine_times_a_run_ends_in_the_bits_of_the_uninterrupted_one(tmp_path):
     """Each command goes on where the one before it was killed, with 0 and 2 workers in all four successions."""
-    assert train(tmp_path, "whole").returncode == 0
-    for number, kill in enumerate(KILLS):
-        killed = train(tmp_path, "killed", die_at=kill, workers=2 * (number // 2 % 2))
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
-        assert not (tmp_path / "killed" / "final.safetensors").exists()
-    result = train(tmp_path, "killed", workers=2)
-    assert result.returncode == 0, result.stderr
+
+    def line(name, *, die_at=None, workers=0):
+        places = [f"runs_dir={tmp_path}", f"name={name}", f"data.cache_dir={tmp_path}/cache"]
+        return json.dumps([die_at, ["experiment=smoke", *places, f"data.num_workers={workers}"]])
+
+    lines = [line("whole")]
+    lines += [line("killed", die_at=kill, workers=2 * (number // 2 % 2)) for number, kill in enumerate(KILLS)]
+    lines.append(line("killed", workers=2))
+    command = [sys.executable, "tests/fixtures/train_and_die.py"]
+    ended = subprocess.run(command, input="\n".join(lines), cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == ["0", *["-9"] * len(KILLS), "0"], ended.stderr
     for stage in ("01-generator_pretrain", "02-critic_pretrain", "03-gan"):
         ends = [(tmp_path / name / stage / "handover.safetensors").read_bytes() for name in ("whole", "killed")]
         assert ends[0] == ends[1], stage

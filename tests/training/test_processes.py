@@ -48,6 +48,12 @@ def records(run):
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """A run in two processes that nothing disturbed; its cache and trace lie beside it."""
+    return train(tmp_path_factory.mktemp("two"), "two", *MEASURED, *TWO)
+
+
 def largest_difference(one, other, network):
     pairs = [(one[name].double(), other[name].double()) for name in one if name.startswith(network)]
     return max(float((a - b).abs().max() / b.abs().max().clamp_min(1e-2)) for a, b in pairs)
@@ -65,9 +71,10 @@ def test_ranks_share_the_batch_of_one_process():
 
 
 @pytest.mark.slow
-def test_two_processes_end_where_one_does(tmp_path):
-    one, two = train(tmp_path, "one", *MEASURED), train(tmp_path, "two", *MEASURED, *TWO)
-    whole, *parts = trace(tmp_path, "one", 0), trace(tmp_path, "two", 0), trace(tmp_path, "two", 1)
+def test_two_processes_end_where_one_does(two):
+    place = two.parent
+    one = train(place, "one", *MEASURED)
+    whole, *parts = trace(place, "one", 0), trace(place, "two", 0), trace(place, "two", 1)
     assert len(whole) == 20
     for step, *shares in zip(whole, *parts, strict=True):
         assert all(share["player"] == step["player"] for share in shares)
@@ -83,7 +90,7 @@ def test_two_processes_end_where_one_does(tmp_path):
     # What two processes have measured together is what one measures of the same networks.
     measured = [r for r in records(two) if r["stage"] == "03-gan"]
     for record in measured:
-        alone = measure(two, record["step"], tmp_path)
+        alone = measure(two, record["step"], place)
         assert alone == pytest.approx({k: record["metrics"][k] for k in alone}, rel=1e-6, abs=1e-6)
 
 
@@ -117,9 +124,9 @@ def test_a_loss_that_is_not_finite_in_one_process_stops_all(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_stopped_by_a_signal_go_on_in_the_same_bits(tmp_path):
-    expected = (train(tmp_path, "whole", *TWO) / "final.safetensors").read_bytes()
-    with subprocess.Popen(command(tmp_path, "run", *TWO), cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+def test_two_processes_stopped_by_a_signal_go_on_in_the_same_bits(tmp_path, two):
+    words = [*MEASURED, *TWO]
+    with subprocess.Popen(command(tmp_path, "run", *words), cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         while not (tmp_path / "run" / STAGES[1] / "last.ckpt").exists():
             assert process.poll() is None
             time.sleep(0.02)
@@ -128,7 +135,8 @@ def test_two_processes_stopped_by_a_signal_go_on_in_the_same_bits(tmp_path):
     assert process.returncode == 143, error
     assert "Traceback" not in error
     assert "is saved; the same command goes on" in error
-    assert (train(tmp_path, "run", *TWO) / "final.safetensors").read_bytes() == expected
+    final = train(tmp_path, "run", *words) / "final.safetensors"
+    assert final.read_bytes() == (two / "final.safetensors").read_bytes()
 
 
 @pytest.mark.slow
@@ -154,7 +162,7 @@ def test_two_processes_stopped_in_a_stream_go_on_in_the_same_bits(tmp_path, draw
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("ip"), reason="needs root and iproute2")
-def test_two_network_namespaces_train_as_two_machines(tmp_path):
+def test_two_network_namespaces_train_as_two_machines(tmp_path, two):
     names, links = [f"cg{os.getpid()}{i}" for i in "ab"], ["cgv0", "cgv1"]
 
     def ip(*words):
@@ -180,7 +188,7 @@ def test_two_network_namespaces_train_as_two_machines(tmp_path):
                 "netns",
                 "exec",
                 name,
-                *command(tmp_path, "nodes", *words, script="tests/fixtures/train_on_ranks.py"),
+                *command(tmp_path, "nodes", *MEASURED, *words, script="tests/fixtures/train_on_ranks.py"),
             ]
             nodes.append(subprocess.Popen(inside, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True))
         errors = [node.communicate(timeout=200)[1] for node in nodes]
@@ -192,5 +200,4 @@ def test_two_network_namespaces_train_as_two_machines(tmp_path):
             subprocess.run(["ip", "netns", "del", name], check=False)
     first, second = trace(tmp_path, "nodes", 0), trace(tmp_path, "nodes", 1)
     assert [step["player"] for step in first] == [step["player"] for step in second]
-    same = (tmp_path / "nodes" / "final.safetensors").read_bytes()
-    assert same == (train(tmp_path, "machine", *TWO) / "final.safetensors").read_bytes()
+    assert (tmp_path / "nodes" / "final.safetensors").read_bytes() == (two / "final.safetensors").read_bytes()

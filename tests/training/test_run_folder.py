@@ -4,14 +4,21 @@ import resource
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from omegaconf import OmegaConf
+from stage_fixture import gan
 from stopping import run_and_stop, words
 
+from colorgan.checkpoint import read_header, read_tensors
 from colorgan.config import differences
-from colorgan.training.run_folder import locked, resume_file
+from colorgan.files import Writer
+from colorgan.training.plan import PlannedStage, StageEntry
+from colorgan.training.run_folder import locked, resume_file, save_networks, snapshot_file
 from colorgan.training.schedule import Schedule
 
 ROOT = Path(__file__).parents[2]
@@ -69,6 +76,26 @@ def test_a_damaged_handover_is_made_again(smoke, finished, tmp_path):
     (folder / "03-gan" / "handover.safetensors").write_bytes(b"half a file")
     final = Schedule(smoke(name="damaged")).run()
     assert final.read_bytes() == (finished / "final.safetensors").read_bytes()
+
+
+def test_a_snapshot_is_of_its_moment_though_training_goes_on(tmp_path):
+    module, writer, go_on = gan(num_steps=8), Writer(), threading.Event()
+    module.on_train_end()  # finds the singular vectors
+    entry = StageEntry(module=OmegaConf.create(), steps=8, batch_size=4, image_size=32, validate_every=2)
+    stage = PlannedStage(1, "gan", entry, 0, tmp_path)
+    snapshot_file(stage, 2).parent.mkdir()
+    snapshot_file(stage, 2).touch()  # not the first
+    module.steps, weight = 4, module.generator.to_color.weight
+    before = weight.detach().clone()
+    writer.submit(go_on.wait)
+    configs = OmegaConf.create({"generator": {}, "discriminator": {}})
+    save_networks(snapshot_file(stage, 4), stage, module, {}, config=configs, provenance={}, writer=writer)
+    module.steps = 5
+    weight.data += 1
+    go_on.set()
+    writer.wait()
+    assert torch.equal(read_tensors(snapshot_file(stage, 4), "generator")["to_color.weight"], before)
+    assert read_header(snapshot_file(stage, 4))["step"] == 4
 
 
 @pytest.mark.slow
