@@ -7,10 +7,13 @@ from colorgan.losses.adversarial import (
     HingeGeneratorLoss,
     LeastSquaresDiscriminatorLoss,
     LeastSquaresGeneratorLoss,
+    RelativisticDiscriminatorLoss,
+    RelativisticGeneratorLoss,
 )
 from colorgan.losses.base import Loss
 from colorgan.losses.chroma import ColorfulnessLoss
 from colorgan.losses.feature import FeatureLoss, LPIPSLoss
+from colorgan.losses.penalty import R1Penalty, R2Penalty
 from colorgan.losses.pixel import CharbonnierLoss, L1Loss, NormalizedL1Loss
 from colorgan.losses.temporal import TemporalLoss
 
@@ -28,5 +31,9 @@ __all__ = [
     "LeastSquaresGeneratorLoss",
     "Loss",
     "NormalizedL1Loss",
+    "R1Penalty",
+    "R2Penalty",
+    "RelativisticDiscriminatorLoss",
+    "RelativisticGeneratorLoss",
     "TemporalLoss",
 ]
