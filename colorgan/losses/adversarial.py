@@ -106,6 +106,7 @@ class RelativisticDiscriminatorLoss(Loss):
 
     trains: ClassVar = "discriminator"
     inputs: ClassVar = ("real_logits", "fake_logits")
+    paired: ClassVar = True
     chance = math.log(2)
 
     def forward(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:

@@ -60,7 +60,7 @@ class R1Penalty(GradientPenalty):
 
 
 class R2Penalty(GradientPenalty):
-    """The penalty at the generator's pictures (Mescheder et al. 2018), which R3GAN (Huang et al. 2024) takes beside R1."""
+    """The penalty at the generator's pictures (Mescheder et al. 2018); R3GAN (Huang et al. 2024) takes both."""
 
     inputs: ClassVar = ("fake_rgb", "discriminate", "batch_size")
 

@@ -215,13 +215,16 @@ class Stage(pl.LightningModule):
             return {"fake_rgb": self.generator(batch["gray"])}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store the counts, of weights that are finite."""
+        """Store the counts and what losses remember, of weights that are finite."""
         self._finite.check(self.trainer)
         checkpoint["counts"] = self.counts()
+        checkpoint["losses"] = {name: loss.state_dict() for name, loss in self._losses.items() if loss.remembers}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the counts; the data module starts from `steps`."""
+        """Restore them; the data module starts from `steps`."""
         counts = checkpoint["counts"]
+        for name, state in checkpoint["losses"].items():
+            self._losses[name].load_state_dict(state)
         self.steps = counts["steps"]
         self.generator_steps, self.discriminator_steps = (
             counts["generator_steps"],

@@ -45,7 +45,7 @@ class CriticPretrainStage(AdversarialStage):
         """Take a step of the discriminator."""
         self.take_step(self.optimizers(), batch, self._loss)  # type: ignore[arg-type]
         self.step_scheduler()
-        self.discriminator_steps += 1
+        self.discriminator_stepped()
 
     def step_losses(self) -> dict[str, Callable[[Batch], Tensor]]:
         """See `Stage`."""
@@ -54,10 +54,10 @@ class CriticPretrainStage(AdversarialStage):
     def _loss(self, batch: Batch) -> Tensor:
         return self.weighted_sum("discriminator", self._judge(batch))
 
-    def _judge(self, batch: Batch) -> dict[str, Any]:
+    def _judge(self, batch: Batch, *, augmented: bool = True) -> dict[str, Any]:
         with torch.no_grad():
             fake_rgb = self.generator(batch["gray"])
-        return self.discriminator_inputs(batch, fake_rgb)
+        return self.discriminator_inputs(batch, fake_rgb, augmented=augmented)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log the share of patches where the photo scores above its picture, on held-out photos; chance is 0.5.
@@ -66,7 +66,7 @@ class CriticPretrainStage(AdversarialStage):
         """
         self.log_step()
         with torch.autocast(self.device.type, enabled=False):
-            step = self._judge(batch)
+            step = self._judge(batch, augmented=False)
         size = batch["rgb"].shape[0]
         accuracy = (step["real_logits"] > step["fake_logits"]).float().mean()
         loss = self.loss_value("discriminator", step)

@@ -32,7 +32,7 @@ class GANStage(AdversarialStage):
 
     trains: ClassVar = ("generator", "discriminator")
     offers: ClassVar = {
-        "generator": ("rgb", "gray", "fake_rgb", "colorize", "fake_logits", "real_logits"),
+        "generator": ("rgb", "gray", "fake_rgb", "colorize", "fake_logits", "real_logits", "fake_maps", "real_maps"),
         "discriminator": ("rgb", "gray", "fake_rgb", "real_logits", "fake_logits", "discriminate", "batch_size"),
     }
 
@@ -76,7 +76,7 @@ class GANStage(AdversarialStage):
         else:
             with self.toggled_optimizer(optimizer_discriminator):
                 self.take_step(optimizer_discriminator, batch, self._discriminator_loss)
-            self.discriminator_steps += 1
+            self.discriminator_stepped()
             # Of the loss itself, without penalties. All ranks must take the same turn: decide on the mean.
             raw_loss = self.step_values["discriminator"]
             self.discriminator_loss = self.trainer.strategy.reduce(raw_loss, reduce_op="mean").item()
@@ -97,11 +97,11 @@ class GANStage(AdversarialStage):
         return self.weighted_sum("generator", self.generator_inputs(batch, fake_rgb))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store counts and turns."""
+        """Store the turns, too."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["turns"] = self.turns.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore counts and turns."""
+        """Restore them."""
         super().on_load_checkpoint(checkpoint)
         self.turns.load_state_dict(checkpoint["turns"])

@@ -1,13 +1,21 @@
 """Turns of the two networks."""
 
+import pytest
 import pytorch_lightning as pl
 import torch
 from stage_fixture import LOSSES, batches, fit, gan
 from torch.utils.data import DataLoader
 
-from colorgan.losses import BCEGeneratorLoss, HingeDiscriminatorLoss, R1Penalty, R2Penalty, RelativisticGeneratorLoss
+from colorgan.losses import (
+    BCEGeneratorLoss,
+    FeatureMatchingLoss,
+    HingeDiscriminatorLoss,
+    R1Penalty,
+    R2Penalty,
+    RelativisticGeneratorLoss,
+)
 from colorgan.networks import PatchDiscriminator
-from colorgan.stages import AdaptiveTurns, FixedTurns
+from colorgan.stages import AdaptiveTurns, FixedTurns, GANStage
 
 
 def weights(module):
@@ -109,3 +117,33 @@ def test_accumulated_parts_give_the_penalties_of_the_whole_batch():
         penalties = stage.step_values["r1"], stage.step_values["r2"]
         assert all(value > 0 for value in penalties)
     torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-4, atol=1e-6)
+
+
+def test_feature_matching_pulls_pictures_toward_photos_and_needs_a_discriminator_with_maps():
+    losses = {**LOSSES, "matching": FeatureMatchingLoss()}
+    weights = {"discriminator": 1.0, "matching": 1.0}
+    stage = gan(num_steps=1, losses=losses, loss_weights=weights, turns=FixedTurns())
+    batch = batches(1)[0]
+    loss = stage.step_losses()["generator"](batch)
+    assert loss > 0
+    assert torch.autograd.grad(loss, next(stage.generator.parameters()))[0].any()
+    stage.discriminator.eval()
+    perfect = stage.generator_inputs(batch, batch["rgb"])
+    assert losses["matching"](perfect["fake_maps"], perfect["real_maps"]).item() == 0
+
+    class Blind(torch.nn.Module):
+        pass
+
+    with pytest.raises(
+        ValueError, match=r"loss\.matching compares maps inside the discriminator; Blind has no method maps"
+    ):
+        GANStage(
+            generator=stage.generator,
+            discriminator=Blind(),
+            losses=losses,
+            loss_weights=weights,
+            optimizer_generator=None,
+            optimizer_discriminator=None,
+            turns=FixedTurns(),
+            num_steps=1,
+        )
