@@ -22,8 +22,9 @@ class ProjectedDiscriminator(nn.Module):
     As there, maps of a pretrained network are mixed across channels and, from coarse to fine, across scales by random
     1x1 convolutions that never change, and each scale has a small head. Otherwise than there, pictures keep their
     size; a mixed map has unit mean square over channels at every place (LPIPS normalizes so), for heads have no batch
-    norm; and each head also gets a map of a shallow trained stem, which sees chroma and gray, the condition. Without
-    it the discriminator is nearly blind to saturation: pretrained networks have learned to overlook it.
+    norm; and each head also gets a map of a shallow trained stem, which sees chroma and gray, the condition. For a
+    pretrained network has learned to overlook saturation: half of it moves the mixed maps by 5 to 6 % of their
+    variance between photos, the stem's, before any training, by 14 to 22 % (16 photos, 64 px).
 
     What is frozen consists of buffers: it is saved, and no optimizer knows of it.
 
