@@ -31,6 +31,7 @@ OWN_SIZES = {"deoldify_stable", "deoldify_artistic", "deoldify_video", "small_mo
 def needed(choice):
     """What a choice asks for with ???."""
     path = ["data.path=somewhere"] if choice in ("folder", "hub", "hub_stream", "clips") else []
+    path += ["discriminator.backbone.weights=somewhere"] if choice == "projected_dino" else []
     return path + (["trainer.num_nodes=2"] if choice == "ddp_multinode" else [])
 
 

@@ -79,7 +79,7 @@ def test_every_arrow_within_a_floor_is_in_use():
 
 @pytest.mark.parametrize("module", sorted((PACKAGE / "stages").glob("*.py")), ids=lambda m: m.name)
 def test_stages_do_not_know_each_other(module):
-    shared = {f"colorgan.stages.{name}" for name in ("base", "finite", "turns", "rates")}
+    shared = {f"colorgan.stages.{name}" for name in ("base", "adversarial", "augment", "finite", "turns", "rates")}
     names = {name for name in imported(module) if name.startswith("colorgan.stages.")}
     if module.name != "__init__.py":
         assert names <= shared

@@ -23,6 +23,7 @@ from colorgan.evaluation.results import Record, Results, measurement_key
 from colorgan.files import file_hash
 from colorgan.metrics.base import LEAST_FOR_INTERVALS, MeanOverPictures, PictureMetric, resampling_counts, too_few
 from colorgan.metrics.histograms import hue_and_chroma
+from colorgan.metrics.judges import partial_judges
 
 Method = Callable[[Batch], Tensor]  # a batch to pictures (N, 3, H, W) in [0, 1]
 Track = Callable[[Iterable[Batch], str], Iterable[Batch]]  # wraps the batches of a row, with its name
@@ -213,8 +214,8 @@ class _Rows:
             protocol = {**self.protocol, "engine": str(made.name)}
             record = self._record(name, digest, facts, lambda: _colorize_with(made, self.photos), protocol)
         record["checkpoint"] = {**record["checkpoint"], "path": str(checkpoint)}
-        through = record["checkpoint"]["trained_through"]
-        record["judged_by_its_teacher"] = [name for name, m in self.metrics.items() if m.judge() in through]
+        partial = partial_judges(record["checkpoint"]["trained_through"])
+        record["judged_by_its_teacher"] = [name for name, m in self.metrics.items() if m.judge() in partial]
         record["trained_on"] = exposure(checkpoint, header, self.photos.photos).note if self.photos.photos else None
         return record
 

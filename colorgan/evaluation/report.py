@@ -152,7 +152,9 @@ class Table:
         if self.published():
             lines.append(f"published rows: {self.protocol.source}. {self.protocol.caveat}".strip())
         if any(record.get("judged_by_its_teacher") for record in self.records):
-            lines.append("*: the judge is a network that the generator was trained through: not an independent number")
+            lines.append(
+                "*: the judge, or its kin, is what the generator was trained through: not an independent number"
+            )
         return lines
 
 

@@ -7,10 +7,14 @@ from colorgan.losses.adversarial import (
     HingeGeneratorLoss,
     LeastSquaresDiscriminatorLoss,
     LeastSquaresGeneratorLoss,
+    RelativisticDiscriminatorLoss,
+    RelativisticGeneratorLoss,
 )
 from colorgan.losses.base import Loss
 from colorgan.losses.chroma import ColorfulnessLoss
-from colorgan.losses.feature import FeatureLoss, LPIPSLoss
+from colorgan.losses.feature import FeatureLoss, FeatureMatchingLoss, LPIPSLoss
+from colorgan.losses.lecam import LeCamPenalty
+from colorgan.losses.penalty import R1Penalty, R2Penalty
 from colorgan.losses.pixel import CharbonnierLoss, L1Loss, NormalizedL1Loss
 from colorgan.losses.temporal import TemporalLoss
 
@@ -20,13 +24,19 @@ __all__ = [
     "CharbonnierLoss",
     "ColorfulnessLoss",
     "FeatureLoss",
+    "FeatureMatchingLoss",
     "HingeDiscriminatorLoss",
     "HingeGeneratorLoss",
     "L1Loss",
     "LPIPSLoss",
+    "LeCamPenalty",
     "LeastSquaresDiscriminatorLoss",
     "LeastSquaresGeneratorLoss",
     "Loss",
     "NormalizedL1Loss",
+    "R1Penalty",
+    "R2Penalty",
+    "RelativisticDiscriminatorLoss",
+    "RelativisticGeneratorLoss",
     "TemporalLoss",
 ]

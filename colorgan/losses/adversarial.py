@@ -5,29 +5,41 @@ decided by it.
 """
 
 import math
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from colorgan.losses.base import Loss
+from colorgan.ranges import Range
 
 
 class BCEDiscriminatorLoss(Loss):
     """Mean of binary cross-entropy on real and on fake (Goodfellow et al. 2014); ln 2 = 0.693 at chance.
 
     DeOldify's switch threshold of 0.65 is on this scale.
+
+    Args:
+        smoothing: the target of photos is 1 less this, that of pictures stays 0: one-sided label smoothing (Salimans
+            et al. 2016, with 0.1). It bounds the logits of photos. A discriminator that tells nothing then does best
+            by saying p = (1 - smoothing) / 2, so that chance is the entropy of p.
     """
 
     trains: ClassVar = "discriminator"
     inputs: ClassVar = ("real_logits", "fake_logits")
-    chance: ClassVar = math.log(2)
+
+    def __init__(self, smoothing: Annotated[float, Range(0, 0.5, below=True)] = 0.0) -> None:
+        super().__init__()
+        self.smoothing = smoothing
+        p = (1 - smoothing) / 2
+        self.chance = -p * math.log(p) - (1 - p) * math.log(1 - p) if smoothing else math.log(2)
 
     def forward(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """Compute the scalar over logits of any shape."""
-        return (
-            F.softplus(-real_logits.float()).mean() + F.softplus(fake_logits.float()).mean()
-        ) / 2  # softplus(-x) = -log sigmoid(x)
+        real = F.softplus(-real_logits.float()).mean()  # softplus(-x) = -log sigmoid(x)
+        if self.smoothing:
+            real = real + self.smoothing * real_logits.float().mean()  # softplus(x) = softplus(-x) + x
+        return (real + F.softplus(fake_logits.float()).mean()) / 2
 
 
 class BCEGeneratorLoss(Loss):
@@ -45,7 +57,7 @@ class HingeDiscriminatorLoss(Loss):
 
     trains: ClassVar = "discriminator"
     inputs: ClassVar = ("real_logits", "fake_logits")
-    chance: ClassVar = 1.0
+    chance = 1.0
 
     def forward(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """Compute the scalar over logits of any shape."""
@@ -67,7 +79,7 @@ class LeastSquaresDiscriminatorLoss(Loss):
 
     trains: ClassVar = "discriminator"
     inputs: ClassVar = ("real_logits", "fake_logits")
-    chance: ClassVar = 0.25
+    chance = 0.25
 
     def forward(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """Compute the scalar over logits of any shape."""
@@ -82,3 +94,31 @@ class LeastSquaresGeneratorLoss(Loss):
     def forward(self, fake_logits: Tensor) -> Tensor:
         """Compute the scalar over logits of any shape."""
         return (fake_logits.float() - 1).square().mean()
+
+
+class RelativisticDiscriminatorLoss(Loss):
+    """Softplus of how much realer a picture looks than its own photo; ln 2 at chance (R3GAN, Huang et al. 2024).
+
+    The relativistic pairing of Jolicoeur-Martineau 2018. There real and fake are strangers; here they are one photo,
+    in its own colours and in the generator's, patch by patch, so that what both show cancels, and only colour counts.
+    Only the difference of logits is bound: R1 and R2 keep it from growing.
+    """
+
+    trains: ClassVar = "discriminator"
+    inputs: ClassVar = ("real_logits", "fake_logits")
+    paired: ClassVar = True
+    chance = math.log(2)
+
+    def forward(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        """Compute the scalar over logits of any shape, those of one photo at the same place."""
+        return F.softplus(fake_logits.float() - real_logits.float()).mean()
+
+
+class RelativisticGeneratorLoss(Loss):
+    """Softplus of how much realer the photo looks than its picture: the other side of the same."""
+
+    inputs: ClassVar = ("real_logits", "fake_logits")
+
+    def forward(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        """Compute the scalar over logits of any shape, those of one photo at the same place."""
+        return F.softplus(real_logits.float() - fake_logits.float()).mean()

@@ -15,14 +15,25 @@ class Loss(nn.Module):
     - `fake_rgb`: its pictures of them, (N, 3, H, W);
     - `colorize`: the generator itself, as a function of other grays (steps of the generator only);
     - `fake_logits`: the discriminator's logits of `fake_rgb` (where there is a discriminator);
-    - `real_logits`: of `rgb` (steps of the discriminator only).
+    - `real_logits`: of `rgb`; in steps of the generator they are computed only if a loss asks;
+    - `fake_maps`, `real_maps`: what the discriminator's layers make of both, lists of (N, C, h, w) (steps of the
+      generator only);
+    - `discriminate`: the discriminator as a function of (N, 3, H, W) pictures of the step's grays, to logits, which
+      may be differentiated twice (steps of the discriminator only);
+    - `batch_size`: photos of the whole step, in all its parts and processes (steps of the discriminator only).
 
     Attributes:
         trains: the network whose steps it is part of.
         inputs: names of the arguments of `forward`.
         chance: its value where a discriminator tells nothing; None if there is no such value.
+        paired: it knows the logits of a photo only against those of its picture.
+        remembers: its state dict goes from step to step, and so into the file from which a stopped stage goes on.
+        every: it is part of one in so many steps of its network, with so many times its weight.
     """
 
     trains: ClassVar[str] = "generator"
     inputs: ClassVar[tuple[str, ...]] = ("fake_rgb", "rgb")
-    chance: ClassVar[float | None] = None
+    chance: float | None = None
+    paired: ClassVar[bool] = False
+    remembers: ClassVar[bool] = False
+    every: int = 1

@@ -1,6 +1,7 @@
 """Perceptual losses: distances between feature maps of a frozen network."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -64,3 +65,18 @@ class LPIPSLoss(Loss):
         """Compute the scalar over images (N, 3, H, W) in [0, 1]; scaled inside to the [-1, 1] that LPIPS wants."""
         distance: Tensor = self.lpips(2 * fake_rgb - 1, 2 * rgb - 1)
         return distance.mean()
+
+
+class FeatureMatchingLoss(Loss):
+    """L1 between the discriminator's maps of a picture and of its photo, averaged over maps (Wang et al. 2018).
+
+    What the discriminator has learned to look at, the generator is to hit, not only its verdict. The paper sums over
+    maps and weighs by 10.
+    """
+
+    inputs: ClassVar = ("fake_maps", "real_maps")
+
+    def forward(self, fake_maps: Sequence[Tensor], real_maps: Sequence[Tensor]) -> Tensor:
+        """Compute the scalar over maps of any shapes."""
+        distances = [(a.float() - b.float()).abs().mean() for a, b in zip(fake_maps, real_maps, strict=True)]
+        return torch.stack(distances).mean()

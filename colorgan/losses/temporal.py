@@ -45,7 +45,7 @@ class TemporalLoss(Loss):
             colorize: makes the picture of the second.
         """
         count, height, width = len(gray), *gray.shape[-2:]
-        unit = 2 * _of_the_whole_batch(torch.rand, count, 4, device=gray.device).T - 1
+        unit = 2 * of_the_whole_batch(torch.rand, count, 4, device=gray.device).T - 1
         flow = similarity_flow(
             height,
             width,
@@ -54,7 +54,7 @@ class TemporalLoss(Loss):
             angle=math.radians(self.max_angle) * unit[3],
         )
         second = warp(gray, flow, padding="reflection")
-        second = (second + self.noise * _of_the_whole_batch(torch.randn, *second.shape, device=gray.device)).clamp(0, 1)
+        second = (second + self.noise * of_the_whole_batch(torch.randn, *second.shape, device=gray.device)).clamp(0, 1)
         second_rgb = colorize(second)
         expected = warp(rgb_to_chroma(fake_rgb.float()), flow)
         difference = (rgb_to_chroma(second_rgb.float()) - expected).abs().mean(dim=1, keepdim=True)
@@ -63,7 +63,7 @@ class TemporalLoss(Loss):
         return (sums[0] / sums[1].clamp_min(1)).mean()
 
 
-def _of_the_whole_batch(draw: Callable[..., Tensor], count: int, *shape: int, device: torch.device) -> Tensor:
+def of_the_whole_batch(draw: Callable[..., Tensor], count: int, *shape: int, device: torch.device) -> Tensor:
     """Draw for the photos of this process, every n-th of the batch, what one process alone would draw for them."""
     if not distributed.is_initialized():
         return draw(count, *shape, device=device)

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -13,6 +14,27 @@ from torch import Tensor, nn
 from colorgan.color import quantize, to_uint8
 from colorgan.networks.encoders import fold_batch_norm
 from colorgan.networks.weights import FoundWeights, find_weights, load_backbone, package_state, read_state_dict
+
+AS_CRITIC = " as critic"  # behind the name of a network that a generator was trained against
+_KIN = {  # judges by a word in a critic's name; for all others, those that learned ImageNet's labels, as most have
+    "dino": {"dinov2"},
+    "clip": {"clip"},
+    "": {"efficientnet_lite0", "efficientnet_lite2", "inception", "inception_tf1", "inception_torchvision"},
+}
+
+
+def partial_judges(trained_through: Sequence[str]) -> set[str]:
+    """List the networks that should not judge a generator, by those that it was trained through.
+
+    A feature loss compares a picture with its own photo. A critic teaches how pictures are distributed in its features,
+    and this helps the distance of sets in every network that has learned the same labels from the same photos, without
+    pictures that people find better (Kynkäänniemi et al. 2022, of a Lite0 critic and FID). So its kin is out too.
+    """
+    partial = {name.removesuffix(AS_CRITIC) for name in trained_through}
+    for name in trained_through:
+        if name.endswith(AS_CRITIC):
+            partial |= next(judges for word, judges in _KIN.items() if word in name)
+    return partial
 
 
 class FeatureNetwork(nn.Module):

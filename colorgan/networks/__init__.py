@@ -2,14 +2,19 @@
 
 from colorgan.networks.deoldify import DeOldifyCritic, DeOldifyGenerator
 from colorgan.networks.discriminators import PatchDiscriminator
-from colorgan.networks.encoders import TimmPyramid, TorchvisionPyramid
+from colorgan.networks.encoders import TimmPyramid, TorchvisionPyramid, TransformerPyramid
+from colorgan.networks.multiscale import MultiScalePatchDiscriminator
+from colorgan.networks.projected import ProjectedDiscriminator
 from colorgan.networks.unet import UNetGenerator
 
 __all__ = [
     "DeOldifyCritic",
     "DeOldifyGenerator",
+    "MultiScalePatchDiscriminator",
     "PatchDiscriminator",
+    "ProjectedDiscriminator",
     "TimmPyramid",
     "TorchvisionPyramid",
+    "TransformerPyramid",
     "UNetGenerator",
 ]

@@ -283,6 +283,10 @@ class DeOldifyCritic(nn.Module):
         Raises:
             ValueError: the picture is smaller than 64 pixels.
         """
+        return self.maps(rgb)[-1]
+
+    def maps(self, rgb: Tensor, gray: Tensor | None = None) -> list[Tensor]:
+        """Judge as `forward` does; returns the map behind each block, then the logits."""
         if min(rgb.shape[-2:]) < SMALLEST_CRITIC_INPUT:
             raise ValueError(
                 f"DeOldify's critic needs pictures of {SMALLEST_CRITIC_INPUT} px or more, got "
@@ -290,5 +294,9 @@ class DeOldifyCritic(nn.Module):
             )
         if self.training:
             iterate_together(self._spectral)
-        logits: Tensor = self.layers((rgb - self.mean) / self.std)
-        return logits
+        image, maps = (rgb - self.mean) / self.std, []
+        for layer in self.layers:
+            image = layer(image)
+            if not isinstance(layer, nn.Dropout2d):
+                maps.append(image)
+        return maps

@@ -65,6 +65,14 @@ class PatchDiscriminator(nn.Module):
         Returns:
             Logits (N, 1, ceil(H / stride), ceil(W / stride)); higher = more real.
         """
+        logits: Tensor = self.layers(self._prepared(rgb, gray))
+        return logits
+
+    def maps(self, rgb: Tensor, gray: Tensor | None = None) -> list[Tensor]:
+        """Judge as `forward` does; returns the map behind each activation, then the logits."""
+        return activations(self.layers, self._prepared(rgb, gray))
+
+    def _prepared(self, rgb: Tensor, gray: Tensor | None) -> Tensor:
         if self.training:
             iterate_together(self._spectral)
         image = rgb
@@ -72,5 +80,14 @@ class PatchDiscriminator(nn.Module):
             if gray is None:
                 raise ValueError("a conditional discriminator needs the gray picture too (discriminator.conditional)")
             image = torch.cat([rgb, gray], dim=1)
-        logits: Tensor = self.layers(2 * pad_to_multiple(image, self.stride) - 1)
-        return logits
+        return 2 * pad_to_multiple(image, self.stride) - 1
+
+
+def activations(layers: nn.Sequential, image: Tensor) -> list[Tensor]:
+    """Run layers one after the other; returns what each LeakyReLU among them gives, then the end of all."""
+    found = []
+    for layer in layers:
+        image = layer(image)
+        if isinstance(layer, nn.LeakyReLU):
+            found.append(image)
+    return [*found, image]

@@ -85,6 +85,40 @@ class TimmPyramid(Pyramid):
         return maps
 
 
+class TransformerPyramid(Pyramid):
+    """Blocks of a vision transformer of timm, as maps of its patches: all have one stride, that of a patch.
+
+    Args:
+        name: model name in timm, for example `vit_small_patch16_224.dino`.
+        weights: `hub` (timm's pretrained weights, downloaded and cached), a path to a state dict, or None for random
+            weights.
+        layers: which blocks, counted from 0.
+    """
+
+    def __init__(self, name: str, *, weights: str | None, layers: Sequence[int]) -> None:
+        import timm
+
+        options: dict[str, Any] = {"pretrained": weights == "hub", "dynamic_img_size": True}
+        try:
+            network: Any = timm.create_model(name, features_only=True, out_indices=tuple(layers), **options)
+        except Exception as error:  # an unknown name, another kind of network, no connection
+            raise ValueError(
+                f"timm cannot make maps of {name!r} ({error}); take one of its vision transformers, blocks that it has "
+                "and, where there is no connection, weights=PATH (discriminator.backbone)"
+            ) from error
+        super().__init__(network.model.default_cfg["mean"], network.model.default_cfg["std"])
+        self.network = network
+        self.channels = network.feature_info.channels()
+        self.strides = network.feature_info.reduction()
+        if weights not in ("hub", None):
+            load_backbone(network.model, read_weights(name, str(weights)), name)
+
+    def features(self, normalized_rgb: Tensor) -> list[Tensor]:
+        """Compute the maps of the chosen blocks."""
+        maps: list[Tensor] = self.network(normalized_rgb)
+        return maps
+
+
 class TorchvisionPyramid(Pyramid):
     """Named inner nodes of any torchvision classifier.
 

@@ -83,6 +83,9 @@ class Stage(pl.LightningModule):
         self.steps = self.generator_steps = self.discriminator_steps = 0
         self._training_vectors: list[tuple[Tensor, Tensor]] = []
         self._step_loss = torch.zeros(())  # of the step that is being taken
+        self._part_values: dict[str, Tensor] = {}  # of each loss, unweighted, in the last part of a step
+        self.step_values: dict[str, Tensor] = {}  # the same of the whole step
+        self.batch_size = 1  # photos of the step, in all parts and processes
         self._finite = FiniteWatch()
         self._noted: dict[str, Tensor | float] = {}  # what the next line of the logs says
         for name in ("generator", "discriminator"):
@@ -212,13 +215,16 @@ class Stage(pl.LightningModule):
             return {"fake_rgb": self.generator(batch["gray"])}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store the counts, of weights that are finite."""
+        """Store the counts and what losses remember, of weights that are finite."""
         self._finite.check(self.trainer)
         checkpoint["counts"] = self.counts()
+        checkpoint["losses"] = {name: loss.state_dict() for name, loss in self._losses.items() if loss.remembers}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the counts; the data module starts from `steps`."""
+        """Restore them; the data module starts from `steps`."""
         counts = checkpoint["counts"]
+        for name, state in checkpoint["losses"].items():
+            self._losses[name].load_state_dict(state)
         self.steps = counts["steps"]
         self.generator_steps, self.discriminator_steps = (
             counts["generator_steps"],
@@ -244,23 +250,29 @@ class Stage(pl.LightningModule):
         self._noted[name] = value
 
     def weighted_sum(self, player: str, step: Mapping[str, Any]) -> Tensor:
-        """Add up the weighted losses of one network; each is noted, unweighted, as `train/loss_<name>`.
+        """Add up the weighted losses of one network; each is kept, unweighted, for `step_values`.
 
         Args:
             player: the network that the step trains.
             step: what `offers` promises for it, by name.
         """
-        names = [name for name in self.loss_weights if self._losses[name].trains == player]
+        names = self.due_losses(player)
         names.sort(key=lambda name: "fake_logits" in self._losses[name].inputs)  # sums round by their order: keep one
         total = torch.zeros((), device=self.device)
         for name in names:
             weight = self.loss_weights[name]
             with torch.set_grad_enabled(weight != 0):
                 value = self.loss_value(name, step)
-            self.note(f"train/loss_{name}", value.detach())
+            self._part_values[name] = value.detach()
             if weight:
-                total = total + weight * value
+                total = total + weight * self._losses[name].every * value
         return total
+
+    def due_losses(self, player: str) -> list[str]:
+        """List the losses that are part of the next step of a network."""
+        steps = self.counts()[f"{player}_steps"]
+        names = (name for name in self.loss_weights if self._losses[name].trains == player)
+        return [name for name in names if steps % self._losses[name].every == 0]
 
     def loss_value(self, name: str, step: Mapping[str, Any]) -> Tensor:
         """Compute one loss, unweighted, from what a step has."""
@@ -284,13 +296,19 @@ class Stage(pl.LightningModule):
             The mean loss, detached.
         """
         size = batch["rgb"].shape[0]
+        self.batch_size, self.step_values = size * self.trainer.world_size, {}
         parts = zip(*(value.chunk(self.accumulate) for value in batch.values()), strict=True)
         total = torch.zeros((), device=self.device)
         optimizer.zero_grad()
         for part in parts:
-            loss = loss_of(dict(zip(batch, part, strict=True))) * (part[0].shape[0] / size)
+            self._part_values, share = {}, part[0].shape[0] / size
+            loss = loss_of(dict(zip(batch, part, strict=True))) * share
             self.manual_backward(loss)
             total += loss.detach()
+            for name, value in self._part_values.items():
+                self.step_values[name] = self.step_values.get(name, 0.0) + share * value
+        for name, value in self.step_values.items():
+            self.note(f"train/loss_{name}", value)
         self._step_loss = total
         optimizer.step()
         self.steps += 1

@@ -6,11 +6,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from colorgan.stages.base import Batch, Stage
+from colorgan.stages.adversarial import AdversarialStage
+from colorgan.stages.base import Batch
 from colorgan.stages.rates import OptimizerFactory, SchedulerFactory, single_optimizer, trainable
 
 
-class CriticPretrainStage(Stage):
+class CriticPretrainStage(AdversarialStage):
     """Train the discriminator as a classifier of photos against the frozen generator's pictures.
 
     Pictures are made on the fly from the same batch: photo and picture share size, crop and resampling, and no
@@ -24,8 +25,9 @@ class CriticPretrainStage(Stage):
     """
 
     trains: ClassVar = ("discriminator",)
-    needs: ClassVar = ("generator", "discriminator")
-    offers: ClassVar = {"discriminator": ("rgb", "gray", "fake_rgb", "real_logits", "fake_logits")}
+    offers: ClassVar = {
+        "discriminator": ("rgb", "gray", "fake_rgb", "real_logits", "fake_logits", "discriminate", "batch_size")
+    }
 
     def __init__(
         self, *, optimizer: OptimizerFactory, lr_scheduler: SchedulerFactory | None = None, **common: Any
@@ -43,7 +45,7 @@ class CriticPretrainStage(Stage):
         """Take a step of the discriminator."""
         self.take_step(self.optimizers(), batch, self._loss)  # type: ignore[arg-type]
         self.step_scheduler()
-        self.discriminator_steps += 1
+        self.discriminator_stepped()
 
     def step_losses(self) -> dict[str, Callable[[Batch], Tensor]]:
         """See `Stage`."""
@@ -52,13 +54,10 @@ class CriticPretrainStage(Stage):
     def _loss(self, batch: Batch) -> Tensor:
         return self.weighted_sum("discriminator", self._judge(batch))
 
-    def _judge(self, batch: Batch) -> dict[str, Tensor]:
-        assert self.discriminator is not None
+    def _judge(self, batch: Batch, *, augmented: bool = True) -> dict[str, Any]:
         with torch.no_grad():
             fake_rgb = self.generator(batch["gray"])
-        gray = batch["gray"]
-        real_logits, fake_logits = self.discriminator(batch["rgb"], gray), self.discriminator(fake_rgb, gray)
-        return {**batch, "fake_rgb": fake_rgb, "real_logits": real_logits, "fake_logits": fake_logits}
+        return self.discriminator_inputs(batch, fake_rgb, augmented=augmented)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log the share of patches where the photo scores above its picture, on held-out photos; chance is 0.5.
@@ -67,7 +66,7 @@ class CriticPretrainStage(Stage):
         """
         self.log_step()
         with torch.autocast(self.device.type, enabled=False):
-            step = self._judge(batch)
+            step = self._judge(batch, augmented=False)
         size = batch["rgb"].shape[0]
         accuracy = (step["real_logits"] > step["fake_logits"]).float().mean()
         loss = self.loss_value("discriminator", step)

@@ -1,5 +1,6 @@
 """Train generator and discriminator against each other, the third step of NoGAN."""
 
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -7,12 +8,13 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from colorgan.stages.base import Batch, Stage
+from colorgan.stages.adversarial import AdversarialStage
+from colorgan.stages.base import Batch
 from colorgan.stages.rates import OptimizerFactory, trainable
 from colorgan.stages.turns import Turns
 
 
-class GANStage(Stage):
+class GANStage(AdversarialStage):
     """Train generator and discriminator in turns: each batch is one step of one of them, and `turns` says of which.
 
     The idle network is in eval mode and gets no gradient (DeOldify, `switch_eval`).
@@ -29,10 +31,9 @@ class GANStage(Stage):
     """
 
     trains: ClassVar = ("generator", "discriminator")
-    needs: ClassVar = ("generator", "discriminator")
     offers: ClassVar = {
-        "generator": ("rgb", "gray", "fake_rgb", "colorize", "fake_logits"),
-        "discriminator": ("rgb", "gray", "fake_rgb", "real_logits", "fake_logits"),
+        "generator": ("rgb", "gray", "fake_rgb", "colorize", "fake_logits", "real_logits", "fake_maps", "real_maps"),
+        "discriminator": ("rgb", "gray", "fake_rgb", "real_logits", "fake_logits", "discriminate", "batch_size"),
     }
 
     def __init__(
@@ -74,12 +75,12 @@ class GANStage(Stage):
             self.turns.advance(None)
         else:
             with self.toggled_optimizer(optimizer_discriminator):
-                loss = self.take_step(optimizer_discriminator, batch, self._discriminator_loss)
-            self.discriminator_steps += 1
-            # The threshold is on the scale of the loss itself. All ranks must take the same turn: decide on the mean.
-            raw_loss = loss / self.loss_weights["discriminator"]
+                self.take_step(optimizer_discriminator, batch, self._discriminator_loss)
+            self.discriminator_stepped()
+            # Of the loss itself, without penalties. All ranks must take the same turn: decide on the mean.
+            raw_loss = self.step_values["discriminator"]
             self.discriminator_loss = self.trainer.strategy.reduce(raw_loss, reduce_op="mean").item()
-            self.turns.advance(self.discriminator_loss)
+            self.turns.advance(self.discriminator_loss * (math.log(2) / self.chance if self.chance else 1.0))
         self.note("train/generator_turn", float(player == "generator"))
 
     def step_losses(self) -> dict[str, Callable[[Batch], Tensor]]:
@@ -87,27 +88,20 @@ class GANStage(Stage):
         return {"discriminator": self._discriminator_loss, "generator": self._generator_loss}
 
     def _discriminator_loss(self, batch: Batch) -> Tensor:
-        assert self.discriminator is not None
         with torch.no_grad():
             fake_rgb = self.training_picture(batch["gray"])
-        real_logits = self.discriminator(batch["rgb"], batch["gray"])
-        fake_logits = self.discriminator(fake_rgb, batch["gray"])
-        step = {**batch, "fake_rgb": fake_rgb, "real_logits": real_logits, "fake_logits": fake_logits}
-        return self.weighted_sum("discriminator", step)
+        return self.weighted_sum("discriminator", self.discriminator_inputs(batch, fake_rgb))
 
     def _generator_loss(self, batch: Batch) -> Tensor:
-        assert self.discriminator is not None
         fake_rgb = self.training_picture(batch["gray"])
-        fake_logits = self.discriminator(fake_rgb, batch["gray"])
-        step = {**batch, "fake_rgb": fake_rgb, "colorize": self.training_picture, "fake_logits": fake_logits}
-        return self.weighted_sum("generator", step)
+        return self.weighted_sum("generator", self.generator_inputs(batch, fake_rgb))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store counts and turns."""
+        """Store the turns, too."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["turns"] = self.turns.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore counts and turns."""
+        """Restore them."""
         super().on_load_checkpoint(checkpoint)
         self.turns.load_state_dict(checkpoint["turns"])

@@ -20,7 +20,8 @@ class Turns(Protocol):
         """Note a finished step and choose the next player.
 
         Args:
-            discriminator_loss: of the step if it was the discriminator's, averaged over ranks; None otherwise.
+            discriminator_loss: of the step if it was the discriminator's, averaged over ranks, and scaled so that
+                chance is ln 2, whatever the loss; None otherwise.
         """
 
     def state_dict(self) -> dict[str, Any]:
@@ -35,7 +36,8 @@ class AdaptiveTurns:
 
     Args:
         threshold: the generator's turn comes when the discriminator's loss on one batch is below this
-            (DeOldify, AdaptiveGANSwitcher: 0.65 in halved binary cross-entropy, where chance is 0.693).
+            (DeOldify, AdaptiveGANSwitcher: 0.65 in halved binary cross-entropy, where chance is 0.693). Other losses
+            are scaled to this: 0.65 is 94 % of chance in all of them.
         max_wait: the generator's turn comes in any case after so many steps of the discriminator in a row;
             None for no bound, as in DeOldify, where a weak critic starves the generator.
     """

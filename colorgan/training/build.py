@@ -30,6 +30,7 @@ from colorgan.evaluation.clips import MotionClips
 from colorgan.evaluation.measure import mean_values
 from colorgan.files import Writer
 from colorgan.losses import Loss
+from colorgan.stages.adversarial import AdversarialStage
 from colorgan.stages.base import Stage
 from colorgan.training.plan import PlannedStage
 
@@ -65,9 +66,12 @@ def make_stage(
     config: DictConfig, stage: PlannedStage, networks: Mapping[str, nn.Module | None], losses: Mapping[str, Loss]
 ) -> Stage:
     """Build the LightningModule of a stage around networks (`generator` and `discriminator`) and losses by name."""
+    judges = issubclass(class_of(stage.entry.module), AdversarialStage)
+    augment = {"augment": build(config.augment)} if judges and "augment" in config else {}
     try:
         module: Stage = factory(stage.entry.module)(
             **networks,
+            **augment,
             losses={name: losses[name] for name in stage.entry.module.loss_weights},
             num_steps=stage.entry.steps,
             first_step=stage.first_step,

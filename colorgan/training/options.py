@@ -12,6 +12,7 @@ from torchmetrics import Metric
 from colorgan.evaluation.clips import MotionPanel
 from colorgan.losses import Loss
 from colorgan.ranges import Count, Range, Seed
+from colorgan.stages.augment import DiffAugment
 from colorgan.training.plan import StageEntry
 
 
@@ -51,4 +52,5 @@ class TrainOptions:
     test_size: Count | None
     scale: str | None
     motion: MotionPanel | None = None
+    augment: DiffAugment | None = None
     trial: Mapping[str, str | int] | None = None

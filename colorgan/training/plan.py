@@ -7,6 +7,8 @@ from typing import Annotated
 
 from omegaconf import DictConfig
 
+from colorgan.config import class_of
+from colorgan.metrics.judges import AS_CRITIC
 from colorgan.ranges import Count, Natural, Positive, PositiveShare, ProperShare
 from colorgan.stages.base import Stage
 
@@ -102,11 +104,19 @@ def _count_steps(name: str, options: DictConfig, num_photos: int | None) -> int:
 
 
 def trained_through(config: DictConfig) -> list[str]:
-    """List the pretrained networks that a run trains through: none of them should judge its result."""
+    """List the pretrained networks that a run trains through, one inside a discriminator as `<name> as critic`.
+
+    None of them should judge its result, and for a critic none of its kin (`metrics.judges.partial_judges`).
+    """
     weights = [entry.module.get("loss_weights") or {} for entry in config.schedule.stages.values()]
     used = {name for stage in weights for name, weight in stage.items() if weight}
     nodes = [config.generator.get("encoder"), *(config.loss[name] for name in used if name in config.loss)]
     names = {_network_name(node) for node in nodes if node}
+    backbone = config.discriminator.get("backbone")
+    order = [*config.schedule.first, *(config.schedule.repeat if config.schedule.times else ())]
+    trained = [class_of(config.schedule.stages[name].module).trains for name in order]
+    if backbone and any({"generator", "discriminator"} <= {*both} for both in trained):
+        names.add(f"{_network_name(backbone)}{AS_CRITIC}")
     return sorted(name for name in names if name)
 
 

@@ -13,6 +13,8 @@ from colorgan.losses import (
     HingeGeneratorLoss,
     LeastSquaresDiscriminatorLoss,
     LeastSquaresGeneratorLoss,
+    RelativisticDiscriminatorLoss,
+    RelativisticGeneratorLoss,
 )
 
 
@@ -32,6 +34,12 @@ from colorgan.losses import (
         (LeastSquaresDiscriminatorLoss(), (1, 0), 0),
         (LeastSquaresDiscriminatorLoss(), (3, -1), (4 + 1) / 2),
         (LeastSquaresGeneratorLoss(), (-1,), 4),
+        (BCEDiscriminatorLoss(smoothing=0.1), (0, 0), math.log(2)),
+        (BCEDiscriminatorLoss(smoothing=0.1), (2, -1), (math.log1p(math.exp(-2)) + 0.2 + math.log1p(math.exp(-1))) / 2),
+        (RelativisticDiscriminatorLoss(), (3, 3), math.log(2)),
+        (RelativisticDiscriminatorLoss(), (3, 1), math.log1p(math.exp(-2))),
+        (RelativisticGeneratorLoss(), (-1, -1), math.log(2)),
+        (RelativisticGeneratorLoss(), (3, 1), math.log1p(math.exp(2))),
     ],
 )
 def test_adversarial_losses_at_constant_logits(loss, logits, expected):
@@ -39,7 +47,15 @@ def test_adversarial_losses_at_constant_logits(loss, logits, expected):
     assert loss(*maps).item() == pytest.approx(expected, rel=1e-6, abs=1e-7)
 
 
-@pytest.mark.parametrize("loss", [BCEDiscriminatorLoss(), HingeDiscriminatorLoss(), LeastSquaresDiscriminatorLoss()])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        BCEDiscriminatorLoss(),
+        HingeDiscriminatorLoss(),
+        LeastSquaresDiscriminatorLoss(),
+        RelativisticDiscriminatorLoss(),
+    ],
+)
 def test_discriminator_wants_real_up_and_fake_down(loss):
     real, fake = (torch.zeros(1, 1, 2, 2, requires_grad=True) for _ in range(2))
     (loss(real, fake + 0.5) if isinstance(loss, LeastSquaresDiscriminatorLoss) else loss(real, fake)).backward()
@@ -70,6 +86,9 @@ def test_the_critic_s_loss_is_half_the_sum_of_both_cross_entropies():
         HingeGeneratorLoss(),
         LeastSquaresDiscriminatorLoss(),
         LeastSquaresGeneratorLoss(),
+        BCEDiscriminatorLoss(smoothing=0.2),
+        RelativisticDiscriminatorLoss(),
+        RelativisticGeneratorLoss(),
     ],
 )
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -80,3 +99,18 @@ def test_losses_of_logits_in_half_precision_are_those_of_the_same_numbers_in_flo
         value = loss(*logits)
     assert value.dtype is torch.float32
     assert value.item() == pytest.approx(loss(*(x.float() for x in logits)).item(), rel=1e-6)
+
+
+def test_smoothed_chance_is_the_least_loss_of_logits_that_are_the_same_for_all():
+    loss, logits = BCEDiscriminatorLoss(smoothing=0.1), torch.linspace(-2, 2, 4001)
+    assert min(loss(x, x).item() for x in logits) == pytest.approx(loss.chance, abs=1e-6)
+    assert BCEDiscriminatorLoss().chance == math.log(2)
+
+
+def test_relativistic_generator_wants_its_fakes_up_and_what_both_show_cancels():
+    fake = torch.zeros(1, 1, 2, 2, requires_grad=True)
+    loss = RelativisticGeneratorLoss()
+    loss(torch.zeros(1, 1, 2, 2), fake).backward()
+    assert (fake.grad < 0).all()
+    real, fake, content = (torch.randn(2, 1, 3, 3) for _ in range(3))
+    assert loss(real + content, fake + content).item() == pytest.approx(loss(real, fake).item(), rel=1e-5)

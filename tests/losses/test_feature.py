@@ -9,6 +9,7 @@ from torchvision import models
 from colorgan.config import build
 from colorgan.losses import (
     FeatureLoss,
+    FeatureMatchingLoss,
     LPIPSLoss,
     NormalizedL1Loss,
 )
@@ -140,3 +141,10 @@ def test_feature_loss_is_20_70_10_times_the_taps_beyond_the_gamut_too(vgg, featu
 
 def test_vgg_has_14_723_136_frozen_parameters(vgg):
     assert sum(p.numel() for p in vgg.features.parameters()) == 14_723_136
+
+
+def test_feature_matching_is_the_mean_over_maps_of_their_mean_distance():
+    maps = [torch.zeros(2, 3, 4, 4), torch.zeros(2, 8, 2, 2)]
+    others = [torch.full_like(maps[0], 0.5), torch.full_like(maps[1], -2.0)]
+    assert FeatureMatchingLoss()(maps, others).item() == pytest.approx((0.5 + 2) / 2)
+    assert FeatureMatchingLoss()(maps, maps).item() == 0

@@ -1,9 +1,10 @@
+import itertools
 import math
 
 import pytest
 import torch
 
-from colorgan.networks import PatchDiscriminator
+from colorgan.networks import DeOldifyCritic, PatchDiscriminator
 
 
 def discriminator(**options):
@@ -78,3 +79,15 @@ def test_dropout_only_acts_in_training():
 def test_unknown_norm_names_the_config_key():
     with pytest.raises(ValueError, match=r"norm='batch'.*discriminator\.norm"):
         discriminator(norm="batch")
+
+
+@pytest.mark.parametrize(
+    "network", [lambda: PatchDiscriminator(width=8, conditional=True), lambda: DeOldifyCritic(width=8)]
+)
+def test_maps_end_in_the_logits(network):
+    torch.manual_seed(0)
+    network, rgb, gray = network().eval(), pictures(2, 3, 64, 64), pictures(2, 1, 64, 64)
+    *maps, logits = network.maps(rgb, gray)
+    assert torch.equal(logits, network(rgb, gray))
+    assert len(maps) >= 6
+    assert all(a.shape[-1] >= b.shape[-1] and a.requires_grad for a, b in itertools.pairwise(maps))

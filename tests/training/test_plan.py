@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from colorgan.training.plan import plan_stages
+from colorgan.metrics.judges import partial_judges
+from colorgan.training.plan import plan_stages, trained_through
 from colorgan.training.schedule import Schedule
 
 IMAGENET = 1_288_050  # nine tenths of 1,431,167 photos: what DeOldify trains on
@@ -44,3 +45,16 @@ def test_impossible_amounts_are_refused(compose, override, message):
     config = compose("experiment=deoldify_stable", f"schedule.stages.generator_pretrain.{override}")
     with pytest.raises(ValueError, match=message):
         Schedule(config)
+
+
+def test_a_pretrained_critic_taints_its_judge_and_all_of_its_kin(compose):
+    lite = {"efficientnet_lite0", "efficientnet_lite2"}
+    plain, projected = (trained_through(compose(*words)) for words in ([], ["discriminator=projected"]))
+    assert plain == ["efficientnet_lite0"]
+    assert partial_judges(plain) == {"efficientnet_lite0"}  # as encoder and in the feature loss
+    assert projected == ["efficientnet_lite0", "efficientnet_lite0 as critic"]
+    assert partial_judges(projected) == {*lite, "inception", "inception_tf1", "inception_torchvision"}
+    words = ["discriminator=projected_dino", "discriminator.backbone.weights=x"]
+    assert partial_judges(trained_through(compose(*words))) >= {"efficientnet_lite0", "dinov2"}
+    assert partial_judges(trained_through(compose(*words))) & {"efficientnet_lite2", "inception"} == set()
+    assert trained_through(compose("discriminator=projected", "experiment=generator_only")) == plain
