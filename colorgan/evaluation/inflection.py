@@ -71,8 +71,9 @@ def duality_gap(series: Series, *, confirmed_by: int = 2) -> Choice:
     gaps = _column(series, "duality_gap")
     smooth = [float(np.median(gaps[max(0, i - 1) : i + 2])) for i in range(len(gaps))]
     curve = {int(o["step"]): value for o, value in zip(series, smooth, strict=True)}
-    for index in range(len(smooth) - confirmed_by):
-        if all(smooth[index] < later for later in smooth[index + 1 : index + 1 + confirmed_by]):
+    for index in range(len(smooth) - confirmed_by - 1):  # the median at the end still changes
+        later = smooth[index + 1 : index + 1 + confirmed_by]
+        if smooth[index] <= min(later) and smooth[index] < later[-1]:
             return Choice(int(series[index]["step"]), curve, over=True)
     return Choice(int(series[int(np.argmin(smooth))]["step"]), curve, over=False)
 

@@ -82,6 +82,7 @@ def _bins_of_ab(rgb: Tensor) -> Tensor:
 
 @lru_cache(maxsize=1)
 def _shallow_network() -> TimmPyramid:
-    with torch.random.fork_rng():  # building a network draws numbers
+    # Building a network draws numbers, and validation makes tensors that no gradient may meet later.
+    with torch.random.fork_rng(), torch.inference_mode(False):
         network = TimmPyramid("tf_efficientnet_lite0", weights="package", layers=[0, 1])
     return network.eval().requires_grad_(False)

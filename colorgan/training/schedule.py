@@ -20,7 +20,7 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 
-from colorgan.callbacks import Records, StopRequest, warn_of_result
+from colorgan.callbacks import InflectionObserver, Records, StopRequest, observed, warn_of_result
 from colorgan.checkpoint import find_checkpoint, read_header
 from colorgan.color import GRAY_RULES
 from colorgan.config import build, build_datamodule, build_metrics, plain
@@ -48,7 +48,7 @@ from colorgan.training.checks import (
     check_stage,
     check_test,
 )
-from colorgan.training.plan import PlannedStage, plan_stages, trained_through
+from colorgan.training.plan import INFLECTION, PlannedStage, plan_stages, trained_through
 from colorgan.training.processes import Processes
 from colorgan.training.provenance import Provenance
 from colorgan.training.rehearsal import rehearse
@@ -260,7 +260,8 @@ class Schedule:
             degrade=entry.degrade,
         )
         self._fit(stage, trainer, module)
-        if module.steps < entry.steps:
+        ended_early = module.steps < entry.steps and stage.is_over(observed(records.of_stage()))
+        if module.steps < entry.steps and not ended_early:
             raise ValueError(
                 f"{stage.folder.name} ended at step {module.steps} of {entry.steps} (trainer.max_time, ...)"
             )
@@ -271,7 +272,9 @@ class Schedule:
             better = self.metrics[self.config.objective].higher_is_better
             handed_on = int(read_header(path)["step"])
             warn_of_result(records, handed_on, self.config.objective, higher_is_better=better)
-            facts = {"seconds": round(time.monotonic() - started, 1), **module.counts()}
+            facts: dict[str, Any] = {"seconds": round(time.monotonic() - started, 1), **module.counts()}
+            if ended_early:
+                facts["ended_early"] = {"rule": stage.rule, "planned_steps": entry.steps}
             write_json(stage.folder / "done.json", {**facts, "handover": file_hash(path)})
             remove_resume_files(stage.folder)
         self.stop.obey(self.stop.agreed(trainer), trainer, f"{stage.folder.name} is done")  # it came in the last step
@@ -301,7 +304,8 @@ class Schedule:
     ) -> pl.Trainer:
         def save_snapshot(step: int, values: dict[str, float]) -> None:
             self._save_networks(stage, module, snapshot_file(stage, step), values)
-            drop_snapshots(stage, records.of_stage(), self.metrics)
+            if stage.entry.handover != INFLECTION:
+                drop_snapshots(stage, records.of_stage(), self.metrics)
 
         validation = validation_metrics(
             self.metrics,
@@ -310,6 +314,7 @@ class Schedule:
             self.moved_photos(stage.entry.image_size, str(module.generator.gray_rule)),
             self.clip_metrics,
         )
+        observer = InflectionObserver(records, stage.is_over) if stage.entry.handover == INFLECTION else None
         callbacks = stage_callbacks(
             self.config,
             stage,
@@ -317,6 +322,7 @@ class Schedule:
             self.stop,
             num_stages=len(self.plan),
             trains_generator="generator" in module.trains,
+            observer=observer,
         )
         return build_stage_trainer(self.config.trainer, stage, callbacks, run_logger)
 
