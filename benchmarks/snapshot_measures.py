@@ -69,16 +69,23 @@ def colorized(generator: torch.nn.Module, gray: Tensor) -> Tensor:
     return torch.cat([generator(part) for part in gray.split(50)])
 
 
+@lru_cache(maxsize=2)
+def _twin(start: Path, config_file: Path) -> tuple[Tensor, Tensor]:
+    """Colorize panel and unseen photos as the run's networks did before the GAN."""
+    generator, photos = load_generator(start), photos_of(config_file)
+    return colorized(generator, rgb_to_gray(photos.panel)), colorized(generator, rgb_to_gray(photos.unseen))
+
+
 def measure(run: Path, start: Path, snapshot: Path, out: Path) -> dict[str, float]:
     """Measure a snapshot of a run, or its start as step 0; what is in `out` is not measured again."""
     if out.exists():
         return dict(json.loads(out.read_text()))
-    photos = photos_of(run.parent / f"{run.name}/config.yaml")
-    gray = rgb_to_gray(photos.panel)
-    generator, twin = load_generator(snapshot), load_generator(start)
+    photos = photos_of(run / "config.yaml")
+    gray, (twin_rgb, twin_unseen) = rgb_to_gray(photos.panel), _twin(start, run / "config.yaml")
+    generator = load_generator(snapshot)
     discriminator = build_network(read_header(snapshot)["networks"]["discriminator"]).eval()
     load_network(discriminator, snapshot, "discriminator")
-    fake, twin_rgb = colorized(generator, gray), colorized(twin, gray)
+    fake = colorized(generator, gray)
     looked_at = ObservedPhotos(gray, photos.panel, twin_rgb, rgb_to_gray(photos.trained), photos.trained)
     values = {
         "step": 0 if snapshot == start else int(read_header(snapshot)["step"]),
@@ -86,10 +93,9 @@ def measure(run: Path, start: Path, snapshot: Path, out: Path) -> dict[str, floa
         "duality_gap": duality_gap(generator, discriminator, gray, photos.panel),
         "panel_kernel": kernel_distance(fake, photos.panel),
     }
-    unseen_gray = rgb_to_gray(photos.unseen)
-    judged = colorized(generator, unseen_gray)
+    judged = colorized(generator, rgb_to_gray(photos.unseen))
     values |= {f"unseen_{name}": value for name, value in judge(judged, photos.unseen).items()}
-    values["unseen_artefact_area"] = float(artefact_areas(judged, colorized(twin, unseen_gray)).mean())
+    values["unseen_artefact_area"] = float(artefact_areas(judged, twin_unseen).mean())
     write_json(out, values)
     return values
 
