@@ -49,7 +49,7 @@ MORE_MISTAKES = [
         (["schedule.stages.gan.steps=0"], r"schedule.stages.gan.steps=0 must be a whole number of at least 1"),
         (
             ["schedule.stages.gan.handover=fid"],
-            r"gan.handover='fid' must be last or one of the metrics",
+            r"gan.handover='fid' must be last, inflection or one of the metrics",
         ),
         (["schedule.stages.gan.handover=colorfulness"], r"handover='colorfulness' has no better direction"),
         (["schedule.stages.critic_pretrain.handover=psnr"], r"critic_pretrain.handover must be last"),
