@@ -91,7 +91,7 @@ def measured(runs: Path, every: int) -> list[Measured]:
     """Measure the finished runs, the snapshots of every so many steps."""
     found = []
     for run in RUNS:
-        folder, start = runs / run.name, runs / f"critic_{run.critic}-{run.seed}" / "final.safetensors"
+        folder, start = runs / run.name, runs / run.start / "final.safetensors"
         if not (folder / "01-gan" / "done.json").exists():
             continue
         files = {0: start}

@@ -16,7 +16,7 @@ def duality_gap(
     gray: Tensor,
     rgb: Tensor,
     *,
-    steps: int = 5,
+    steps: int = 3,
     rate_generator: float = 1e-4,
     rate_discriminator: float = 5e-4,
     noise: float = 0.0,

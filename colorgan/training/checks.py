@@ -192,10 +192,10 @@ def _check_handover(stage: PlannedStage, where: str, metrics: MetricCollection, 
 
 
 def _check_inflection(stage: PlannedStage, where: str, num_processes: int) -> None:
+    if "discriminator" not in class_of(stage.entry.module).trains:
+        raise ValueError(f"{where}.handover={INFLECTION} is for stages that train a discriminator; take a metric")
     if stage.entry.inflection is None:
         raise ValueError(f"{where}.handover={INFLECTION} needs a rule ({where}.inflection.rule=chroma_law, for one)")
-    if "discriminator" not in class_of(stage.entry.module).trains:
-        raise ValueError(f"{where}.handover={INFLECTION} is for stages that train a discriminator too")
     if num_processes > 1:
         raise ValueError(
             f"{where}.handover={INFLECTION} observes in one process, got {num_processes} (trainer.devices); take a "

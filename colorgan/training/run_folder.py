@@ -238,6 +238,8 @@ def hand_over(
             drop_snapshots(stage, measured, metrics)
     else:
         if name != "last":
-            logger.warning("%s: no snapshot can be chosen by %s; the last networks are handed on", stage.folder.name, name)
+            logger.warning(
+                "%s: no snapshot can be chosen by %s; the last networks are handed on", stage.folder.name, name
+            )
         save(path, measured[-1]["metrics"] if measured else {})
     return path
