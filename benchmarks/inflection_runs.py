@@ -1,10 +1,11 @@
 """Train the GAN runs of the study of stopping rules: python benchmarks/inflection_runs.py --photos FOLDER --runs RUNS.
 
 Each run is a GAN stage of 1,000 steps, well past the point where it goes wrong, that keeps a snapshot every 20 steps;
-seeds, critics, rates and adversarial weights differ, and some are meant to turn garish. The early runs of a seed start
-from one pretrained generator, with a pretrained critic; the late ones from a whole run of nogan_image (two critics, two GAN
-stages) and a critic trained once more, for at laptop scale the first GAN stages never get so far. All are ordinary commands of `train.py`,
-resumed where they were stopped and skipped when done: `--part 0/2` and `--part 1/2` share them between two processes.
+seeds, critics, rates and adversarial weights differ, and some are meant to turn garish. Early runs start from the
+pretrained generator of their seed and a pretrained critic; late ones from a whole run of nogan_image (two critics, two
+GAN stages) and a critic trained once more, for at laptop scale a first GAN stage hardly gets so far. All are ordinary
+commands of `train.py`, resumed where they were stopped and skipped when done: `--part 0/2` and `--part 1/2` share them
+between two processes.
 Then `python benchmarks/inflection_study.py` chooses and compares (docs/results.md).
 """
 

@@ -133,7 +133,7 @@ def build_datamodule(data: Config, *, seed: int) -> "ColorizationDataModule":
 
 
 def datamodule_of_run(folder: Path) -> "ColorizationDataModule":
-    """Build the data module of a run folder, of this package's own classes alone: a stranger may have written its config.
+    """Build the data module of a run folder; of own classes alone, as a stranger may have written its config.
 
     Raises:
         ValueError: its config builds something else.

@@ -1,4 +1,4 @@
-"""Tell pictures from photos by a small critic that is trained anew each time, so that no generator has fooled it yet."""
+"""Tell pictures from photos by a small critic, trained anew each time, that no generator has fooled yet."""
 
 from functools import lru_cache
 
