@@ -4,8 +4,8 @@ A run's 300 held-out photos fall into its panel of 100, which rules and stages l
 The judges are three distances that no rule uses:
 
 - `kernel`: the kernel distance of Lite2's features (pictures at 128 px), which sees whether pictures look like photos;
-- `patches`: a sliced Wasserstein distance between 7x7 patches of a and b at two sizes (after Karras et al. 2018, but not
-  normalized: that would hide how saturated they are), which sees pale, garish and blotchy colour;
+- `patches`: a sliced Wasserstein distance between 7x7 patches of a and b at two sizes (after Karras et al. 2018, not
+  normalized, as that would hide how saturated they are), which sees pale, garish and blotchy colour;
 - `error`: the root mean square error of a and b, which sees whether a picture still fits its photo.
 
 The first two fall while adversarial training helps and rise when it has gone too far; the third grows from the first
