@@ -69,7 +69,7 @@ class InflectionObserver(pl.Callback):
     ) -> None:
         """Keep the pictures."""
         shown = {"gray": batch["gray"], "rgb": batch["rgb"], "fake_rgb": outputs["fake_rgb"]}
-        self._batches.append({name: images.float().contiguous() for name, images in shown.items()})
+        self._batches.append({name: images.float().cpu().contiguous() for name, images in shown.items()})
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: Stage) -> None:
         """Observe; the record of this validation is there already."""
@@ -98,14 +98,12 @@ class InflectionObserver(pl.Callback):
     def _first_look(self, trainer: pl.Trainer, pl_module: Stage, shown: Mapping[str, Tensor]) -> ObservedPhotos:
         """Make the twin's pictures, and read photos that are trained on."""
         assert self._start is not None
-        generator, discriminator = (n.to(pl_module.device) if n is not None else None for n in self._start)
-        assert generator is not None
-        self._start = generator, discriminator
-        twin = torch.cat([generator(gray) for gray in shown["gray"].split(32)])
+        device, (generator, discriminator) = pl_module.device, self._start
+        generator.to(device)
+        if discriminator is not None:
+            discriminator.to(device)
+        twin = torch.cat([generator(gray.to(device)).float().cpu() for gray in shown["gray"].split(32)])
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         seen = list(data.training_panel(self.num_seen)) if data is not None else []
-        seen_gray, seen_rgb = (
-            torch.cat([batch[name] for batch in seen]).to(pl_module.device) if seen else None
-            for name in ("gray", "rgb")
-        )
+        seen_gray, seen_rgb = (torch.cat([batch[name] for batch in seen]) if seen else None for name in ("gray", "rgb"))
         return ObservedPhotos(shown["gray"], shown["rgb"], twin, seen_gray, seen_rgb)

@@ -23,7 +23,7 @@ def fresh_accuracy(fake_rgb: Tensor, rgb: Tensor) -> float:
     other photo and tested on the rest, then the other way round. A function of the pictures alone: nothing is drawn.
 
     Args:
-        fake_rgb: (N, 3, H, W) in [0, 1].
+        fake_rgb: (N, 3, H, W) in [0, 1], on the CPU.
         rgb: the photos that they were made from.
     """
     features = torch.stack([_features(quantize(images)) for images in (rgb, fake_rgb)])  # (2, N, places, F)
@@ -60,24 +60,30 @@ def _logistic(inputs: Tensor, labels: Tensor) -> Tensor:
 
 def _features(rgb: Tensor) -> Tensor:
     """Describe each place of each image, (N, places, F) in double precision."""
-    network = _shallow_network().to(rgb.device)
+    network = _shallow_network()
     return torch.cat([_of_batch(network, part) for part in rgb.split(32)])
 
 
 def _of_batch(network: TimmPyramid, rgb: Tensor) -> Tensor:
-    described = [F.adaptive_avg_pool2d(_bins_of_ab(rgb), _GRID)]
+    described = []
     for values in network(rgb):
         mean, square = (F.adaptive_avg_pool2d(power, _GRID) for power in (values, values.square()))
         described += [mean, (square - mean.square()).clamp_min(0).sqrt()]
-    return torch.cat(described, dim=1).flatten(2).transpose(1, 2).cpu().double()
+    maps = torch.cat(described, dim=1).flatten(2).transpose(1, 2).double()
+    return torch.cat([maps, _histograms_of_ab(rgb)], dim=2)
 
 
-def _bins_of_ab(rgb: Tensor) -> Tensor:
-    """Mark the bin of a and b that each pixel falls into: (N, bins, H, W)."""
+def _histograms_of_ab(rgb: Tensor) -> Tensor:
+    """Count a and b in each place: shares, (N, places, bins)."""
+    count, _, height, width = rgb.shape
     ab = rgb_to_lab(rgb)[:, 1:].clamp(-_AB_LIMIT, _AB_LIMIT)
     level = ((ab + _AB_LIMIT) * (_AB_BINS / (2 * _AB_LIMIT))).long().clamp(max=_AB_BINS - 1)
-    marked = F.one_hot(level[:, 0] * _AB_BINS + level[:, 1], _AB_BINS**2)
-    return marked.permute(0, 3, 1, 2).float()
+    row, column = (torch.arange(size, device=rgb.device) * _GRID // size for size in (height, width))
+    place = row.view(-1, 1) * _GRID + column + torch.arange(count, device=rgb.device).view(-1, 1, 1) * _GRID**2
+    bins = (place * _AB_BINS + level[:, 0]) * _AB_BINS + level[:, 1]
+    counts = torch.bincount(bins.flatten(), minlength=count * _GRID**2 * _AB_BINS**2).double()
+    counts = counts.view(count, _GRID**2, _AB_BINS**2)
+    return counts / counts.sum(dim=2, keepdim=True)
 
 
 @lru_cache(maxsize=1)

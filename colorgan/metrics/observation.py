@@ -1,6 +1,7 @@
 """Observe a generator in the middle of adversarial training: the numbers by which rules choose when to stop."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ _AT_ONCE = 32  # photos that a discriminator judges
 
 @dataclass(frozen=True)
 class ObservedPhotos:
-    """What an observation looks at.
+    """What an observation looks at; all on the CPU.
 
     Attributes:
         gray: (N, 1, H, W) of photos that are held out.
@@ -34,6 +35,14 @@ class ObservedPhotos:
     twin_rgb: Tensor
     seen_gray: Tensor | None = None
     seen_rgb: Tensor | None = None
+
+    @cached_property
+    def unchanging(self) -> dict[str, float]:
+        """Measure what is the same at each observation."""
+        difference = CIEDE2000()
+        difference.update(self.twin_rgb, self.rgb)
+        truth = float(colorfulness(quantize(self.rgb)).mean())
+        return {"ciede2000_twin": float(difference.compute()), "colorfulness_truth": truth}
 
 
 @torch.no_grad()
@@ -51,21 +60,19 @@ def observe(fake_rgb: Tensor, discriminator: nn.Module | None, photos: ObservedP
         the twin's, `colorfulness` and the photos', `chroma_divergence`, `orange` (times the photos').
     """
     fake_rgb, rgb = quantize(fake_rgb), quantize(photos.rgb)
-    distance, difference, of_twin = ChromaDistance(), CIEDE2000(), CIEDE2000()
+    distance, difference = ChromaDistance(), CIEDE2000()
     distance.update(fake_rgb, rgb)
     difference.update(fake_rgb, rgb)
-    of_twin.update(photos.twin_rgb, rgb)
     spread = distance.replicates(resampling_counts(len(rgb), _REPLICATES)).std()
     return {
+        **photos.unchanging,
         **_judged(fake_rgb, discriminator, photos),
         "fresh_accuracy": fresh_accuracy(fake_rgb, rgb),
         "artefact_area": float(artefact_areas(fake_rgb, photos.twin_rgb).mean()),
         "chroma_distance": float(distance.compute()),
         "chroma_distance_error": float(spread),
         "ciede2000": float(difference.compute()),
-        "ciede2000_twin": float(of_twin.compute()),
         "colorfulness": float(colorfulness(fake_rgb).mean()),
-        "colorfulness_truth": float(colorfulness(rgb).mean()),
         "chroma_divergence": float(jensen_shannon(hue_by_chroma(fake_rgb), hue_by_chroma(rgb))),
         "orange": orange_share(fake_rgb) / max(orange_share(rgb), 1e-6),
     }
@@ -100,6 +107,7 @@ def _overfit(seen: Tensor, real: Tensor, fake: Tensor) -> Tensor:
 
 def _mean_logits(discriminator: nn.Module, rgb: Tensor, gray: Tensor) -> Tensor:
     """Compute the mean logit of each image, (N,) in double precision."""
+    device = next((weight.device for weight in discriminator.parameters()), rgb.device)
     pairs = zip(rgb.split(_AT_ONCE), gray.split(_AT_ONCE), strict=True)
-    logits = [discriminator(images, grays).flatten(1).mean(dim=1) for images, grays in pairs]
-    return torch.cat(logits).double().cpu()
+    logits = [discriminator(x.to(device), y.to(device)).flatten(1).mean(dim=1) for x, y in pairs]
+    return torch.cat(logits).cpu().double()
