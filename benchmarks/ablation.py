@@ -1,9 +1,9 @@
 """Change one thing at a time in NoGAN: python benchmarks/ablation.py --photos FOLDER --runs RUNS --out TABLES.
 
 The base is `experiment=nogan_image` with DeOldify's losses and rates; each change is a list of overrides. Three seeds,
-at equal steps of the generator and at equal seconds: short runs of each change say how many CPU seconds a step takes and
-how many of the steps are the generator's, and the GAN's steps are scaled by these. Runs of a
-seed share the generator of stage 1. All are ordinary commands of `train.py`, resumed and skipped like those of
+at equal steps of the generator and at equal seconds: short runs of each change say how many CPU seconds a step of the
+GAN takes and how many steps are the generator's, and the GAN's steps are scaled by these. Runs of a seed share the
+generator of stage 1, but those that change it. All are ordinary commands of `train.py`, resumed and skipped like those of
 inflection_runs.py; the table has what is finished: means over seeds on the 200 held-out photos that chose nothing, and
 differences from the base on the same photos with 95 % bootstrap intervals over photos.
 """
@@ -26,18 +26,27 @@ from colorgan.evaluation.report import Table
 from colorgan.files import write_json, write_text
 
 GAN = "schedule.stages.gan"
+WEIGHTS = f"{GAN}.module.loss_weights"
 RATES = (f"{GAN}.module.optimizer_generator.lr", f"{GAN}.module.optimizer_discriminator.lr")
 BASE = "as DeOldify"
 CHANGES: dict[str, tuple[str, ...]] = {
     BASE: (),
-    "adversarial weight 3": (f"{GAN}.module.loss_weights.adversarial=3",),
+    "adversarial weight 3": (f"{WEIGHTS}.adversarial=3",),
     "generator's rate 3e-4": (f"{RATES[0]}=3e-4",),
-    "equal rates 1e-4, clip 1": (f"{RATES[0]}=1e-4", f"{RATES[1]}=1e-4", f"+{GAN}.module.gradient_clip=1"),
-    "hinge": ("loss/adversarial=hinge", f"{GAN}.module.turns.threshold=0.9"),
-    "critic blind to gray": ("discriminator.conditional=false",),
-    "critic of half the width": ("discriminator.width=24",),
+    "equal rates 1e-4, clip 1": (f"{RATES[1]}=1e-4", f"+{GAN}.module.gradient_clip=1"),  # as img2img-turbo
+    "relativistic": ("loss/adversarial=relativistic",),
+    "R1 and R2": (f"+{WEIGHTS}.r1=1", f"+{WEIGHTS}.r2=1"),
+    "relativistic, R1 and R2": ("loss/adversarial=relativistic", f"+{WEIGHTS}.r1=1", f"+{WEIGHTS}.r2=1"),
+    "LeCam": (f"+{WEIGHTS}.lecam=0.3",),
+    "label smoothing": ("loss/adversarial=bce_smooth",),
+    "feature matching": (f"+{WEIGHTS}.feature_matching=1",),
+    "DiffAugment": ("augment=diffaugment",),
+    "adaptive DiffAugment": ("augment=adaptive",),
+    "projected critic": ("discriminator=projected",),
+    "critic at two scales": ("discriminator=multiscale_patch",),
     "no dropout in the critic": ("discriminator.dropout=0",),
     "average of 1,000 steps": (f"{GAN}.ema_decay=0.999",),
+    "colour queries": ("generator=queries_lite0",),
 }
 SEEDS = (0, 1, 2)
 BUDGETS = ("generator steps", "seconds")
@@ -48,21 +57,21 @@ METRICS = ("chroma_distance", "ciede2000", "colorfulness", "kid_efficientnet_lit
 
 def train(change: str, seed: int, budget: str, photos: str, runs: Path, stage1: str | None) -> None:
     """Train a change at a budget; two budgets that come to the same steps are one run."""
-    words = _words(change, seed, photos, _generator(seed, photos, runs, stage1))
+    words = _words(change, seed, photos, runs, stage1)
     steps = _steps(change, budget, photos, runs, stage1)
     train_once(runs, _name(change, seed, steps), [*words, f"{GAN}.steps={steps}", "schedule.times=2"])
 
 
-def _generator(seed: int, photos: str, runs: Path, stage1: str | None) -> Path:
-    if stage1 is not None:
-        return Path(stage1.format(seed=seed))
-    words = [*COMMON, f"data.path={photos}", f"seed={seed}", "schedule.first=[generator_pretrain]"]
-    return train_once(runs, f"generator-{seed}", [*words, "schedule.repeat=[]"])
-
-
-def _words(change: str, seed: int, photos: str, generator: Path) -> list[str]:
-    shared = [*COMMON, f"data.path={photos}", f"seed={seed}", f"init_from={generator}", "schedule.first=[]"]
-    return [*shared, *CHANGES[change]]
+def _words(change: str, seed: int, photos: str, runs: Path, stage1: str | None) -> list[str]:
+    """Word a run but its steps; the generator that it starts from is trained first."""
+    words = [*COMMON, f"data.path={photos}", f"seed={seed}"]
+    own = [word for word in CHANGES[change] if word.startswith("generator=")]
+    if stage1 is None or own:
+        first = [*words, *own, "schedule.first=[generator_pretrain]", "schedule.repeat=[]"]
+        generator = train_once(runs, f"generator{'_'.join(own).removeprefix('generator=')}-{seed}", first)
+    else:
+        generator = Path(stage1.format(seed=seed))
+    return [*words, f"init_from={generator}", "schedule.first=[]", *CHANGES[change]]
 
 
 def _name(change: str, seed: int, steps: int) -> str:
@@ -83,7 +92,7 @@ def _speed(change: str, photos: str, runs: Path, stage1: str | None) -> dict[str
     file = runs / "speeds" / f"{_name(change, SEEDS[0], 0)}.json"
     if file.exists():
         return dict(json.loads(file.read_text()))
-    words = _words(change, SEEDS[0], photos, _generator(SEEDS[0], photos, runs, stage1))
+    words = _words(change, SEEDS[0], photos, runs, stage1)
     spent, done = [], {}
     for steps in PROBE:
         before = _cpu_seconds()
@@ -128,7 +137,7 @@ def _known_steps(change: str, budget: str, runs: Path) -> int:
 
 def _measure(seed: int, runs: Path, out: Path) -> Table | None:
     finals = [run / "final.safetensors" for run in sorted(runs.glob(f"*-{seed}-*")) if (run / "final.png").exists()]
-    finals = [final for final in finals if not final.parent.name.startswith("probe")]
+    finals = [final for final in finals if not final.parent.name.startswith(("probe", "generator"))]
     if not finals:
         return None
     with TemporaryDirectory() as folder:
