@@ -3,8 +3,8 @@
 The base is `experiment=nogan_image` with DeOldify's losses and rates; each change is a list of overrides. Three seeds,
 at equal steps of the generator and at equal seconds: short runs of each change say how many CPU seconds a step of the
 GAN takes and how many steps are the generator's, and the GAN's steps are scaled by these. Runs of a seed share the
-generator of stage 1, but those that change it. All are ordinary commands of `train.py`, resumed and skipped like those of
-inflection_runs.py; the table has what is finished: means over seeds on the 200 held-out photos that chose nothing, and
+generator of stage 1, but those that change it. All are ordinary commands of `train.py`, resumed and skipped like those
+of inflection_runs.py; the table has what is finished: means over seeds on the 200 held-out photos that chose nothing, and
 differences from the base on the same photos with 95 % bootstrap intervals over photos.
 """
 
@@ -97,7 +97,8 @@ def _speed(change: str, photos: str, runs: Path, stage1: str | None) -> dict[str
     for steps in PROBE:
         before = _cpu_seconds()
         name = _name(f"probe {change}", SEEDS[0], steps)
-        folder = train_once(runs, name, [*words, f"{GAN}.steps={steps}", f"{GAN}.validate_every=1000"])
+        short = ["schedule.times=1", f"{GAN}.steps={steps}", f"{GAN}.validate_every=1000"]
+        folder = train_once(runs, name, [*words, *short])
         spent.append(_cpu_seconds() - before)
         done = json.loads((folder / "02-gan" / "done.json").read_text())
     seconds = (spent[1] - spent[0]) / (PROBE[1] - PROBE[0])
