@@ -3,9 +3,9 @@
 The base is `experiment=nogan_image` with DeOldify's losses and rates; each change is a list of overrides. Three seeds,
 at equal steps of the generator and at equal seconds: short runs of each change say how many CPU seconds a step of the
 GAN takes and how many steps are the generator's, and the GAN's steps are scaled by these. Runs of a seed share the
-generator of stage 1, but those that change it. All are ordinary commands of `train.py`, resumed and skipped like those
-of inflection_runs.py; the table has what is finished: means over seeds on the 200 held-out photos that chose nothing, and
-differences from the base on the same photos with 95 % bootstrap intervals over photos.
+generator of stage 1, but those that change it. All are ordinary commands of `train.py`, resumed and skipped when done.
+The table has what is finished: means over seeds on the 200 held-out photos that chose nothing, and differences from the
+base on the same photos with 95 % bootstrap intervals over photos.
 """
 
 import argparse
