@@ -73,7 +73,7 @@ def _copied(network: nn.Module, noise: float) -> nn.Module:
     with torch.no_grad():
         for weight in copied.parameters():
             if noise and weight.requires_grad and weight.numel() > 1:
-                weight += noise * weight.std() * torch.randn(weight.shape, generator=source).to(weight)
+                weight.add_(noise * weight.std() * torch.randn(weight.shape, generator=source).to(weight))
     return copied
 
 
