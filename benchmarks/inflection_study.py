@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import pandas as pd
 import torch
@@ -33,7 +34,7 @@ from colorgan.media.sheet import picture_sheet, to_image
 NEAR = 0.05
 DEOLDIFY_SHARE, PHOTOS, BATCH = 0.022, 1110, 16
 
-Series = Sequence[dict[str, float]]
+Series = Sequence[dict[str, Any]]
 Chooser = Callable[[Series], int | None]  # the step that it chooses; None where it has nothing to go by
 
 
@@ -44,23 +45,23 @@ class Measured:
     run: GANRun
     folder: Path
     start: Path
-    series: list[dict[str, float]]
+    series: list[dict[str, Any]]
 
     @property
-    def snapshots(self) -> list[dict[str, float]]:
+    def snapshots(self) -> list[dict[str, Any]]:
         """List what can be chosen."""
         return [values for values in self.series if values["step"]]
 
-    def at(self, step: int) -> dict[str, float]:
+    def at(self, step: int) -> dict[str, Any]:
         """Find the snapshot of a step, or the one behind it."""
         return next(values for values in self.snapshots if values["step"] >= step)
 
-    def oracle(self) -> dict[str, float]:
+    def oracle(self) -> dict[str, Any]:
         """Find the snapshot with the best mean rank over the judges."""
         ranks = pd.DataFrame(self.snapshots)[[f"unseen_{judge}" for judge in JUDGES]].rank()
         return self.snapshots[int(ranks.mean(axis=1).argmin())]
 
-    def regret(self, values: dict[str, float]) -> float:
+    def regret(self, values: dict[str, Any]) -> float:
         """Compute how much worse than the oracle's a snapshot is, in the mean over the judges."""
         oracle = self.oracle()
         return mean(values[f"unseen_{judge}"] / oracle[f"unseen_{judge}"] - 1 for judge in JUDGES)
@@ -129,11 +130,11 @@ def regrets(found: Sequence[Measured]) -> pd.DataFrame:
     return frame
 
 
-def _colorful(values: dict[str, float]) -> float:
+def _colorful(values: dict[str, Any]) -> float:
     return values["unseen_colorfulness"] / values["unseen_colorfulness_truth"]
 
 
-def _ranks_behind(one: Measured, values: dict[str, float]) -> float:
+def _ranks_behind(one: Measured, values: dict[str, Any]) -> float:
     """Count by how many places of mean rank a snapshot is behind the oracle's, as a share of the snapshots."""
     frame = pd.DataFrame(one.snapshots)
     ranks = frame[[f"unseen_{judge}" for judge in JUDGES]].rank().mean(axis=1)

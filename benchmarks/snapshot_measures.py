@@ -16,6 +16,7 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -76,7 +77,7 @@ def _twin(start: Path, config_file: Path) -> tuple[Tensor, Tensor]:
     return colorized(generator, rgb_to_gray(photos.panel)), colorized(generator, rgb_to_gray(photos.unseen))
 
 
-def measure(run: Path, start: Path, snapshot: Path, out: Path) -> dict[str, float]:
+def measure(run: Path, start: Path, snapshot: Path, out: Path) -> dict[str, Any]:
     """Measure a snapshot of a run, or its start as step 0; what is in `out` is not measured again."""
     if out.exists():
         return dict(json.loads(out.read_text()))
@@ -87,7 +88,7 @@ def measure(run: Path, start: Path, snapshot: Path, out: Path) -> dict[str, floa
     load_network(discriminator, snapshot, "discriminator")
     fake = colorized(generator, gray)
     looked_at = ObservedPhotos(gray, photos.panel, twin_rgb, rgb_to_gray(photos.trained), photos.trained)
-    values = {
+    values: dict[str, Any] = {
         "step": 0 if snapshot == start else int(read_header(snapshot)["step"]),
         **observe(fake, discriminator, looked_at),
         "duality_gap": duality_gap(generator, discriminator, gray, photos.panel),

@@ -12,12 +12,12 @@ from colorgan.callbacks.validation import Batch, Records
 from colorgan.metrics.observation import ObservedPhotos, observe
 from colorgan.stages.base import Stage
 
-Series = Sequence[Mapping[str, float]]
+Series = Sequence[Mapping[str, float | list[float]]]
 
 
-def observed(records: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
+def observed(records: Sequence[Mapping[str, Any]]) -> list[dict[str, float | list[float]]]:
     """List what a stage observed, in order, from its records; the first is that of the networks it began with."""
-    series = []
+    series: list[dict[str, float | list[float]]] = []
     for record in records:
         if "observed_at_start" in record:
             series.append({"step": 0, **record["observed_at_start"]})

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Observation = Mapping[str, float]  # `step`, and what `metrics.observation.observe` measures
+Observation = Mapping[str, float | list[float]]  # `step`, and what `metrics.observation.observe` measures
 Series = Sequence[Observation]  # in the order of the steps; the first one may be that of step 0
 
 
@@ -42,8 +42,7 @@ def held_out_critic(series: Series, *, errors: float = 2.0) -> Choice:
 
     Note: Karras et al. 2020 steer augmentation by it, they do not stop. It is blind once the critic is dead.
     """
-    start = series[0]
-    level = start["critic_overfit"] + errors * start["critic_overfit_error"]
+    level = _number(series[0], "critic_overfit") + errors * _number(series[0], "critic_overfit_error")
     return _before_the_first(series, "critic_overfit", lambda index, value: value > level, level)
 
 
@@ -70,12 +69,12 @@ def duality_gap(series: Series, *, confirmed_by: int = 2) -> Choice:
     """
     gaps = _column(series, "duality_gap")
     smooth = [float(np.median(gaps[max(0, i - 1) : i + 2])) for i in range(len(gaps))]
-    curve = {int(o["step"]): value for o, value in zip(series, smooth, strict=True)}
+    curve = {_step(observation): value for observation, value in zip(series, smooth, strict=True)}
     for index in range(len(smooth) - confirmed_by - 1):  # the median at the end still changes
         later = smooth[index + 1 : index + 1 + confirmed_by]
         if smooth[index] <= min(later) and smooth[index] < later[-1]:
-            return Choice(int(series[index]["step"]), curve, over=True)
-    return Choice(int(series[int(np.argmin(smooth))]["step"]), curve, over=False)
+            return Choice(_step(series[index]), curve, over=True)
+    return Choice(_step(series[int(np.argmin(smooth))]), curve, over=False)
 
 
 def artefact_area(series: Series, *, deviations: float = 3.0, least_steps: int = 5, floor: float = 1e-3) -> Choice:
@@ -99,24 +98,23 @@ def artefact_area(series: Series, *, deviations: float = 3.0, least_steps: int =
 
 
 def one_standard_error(series: Series, *, difference: float = 0.15, harm: float = 0.1) -> Choice:
-    """Choose the earliest snapshot whose colours are as good as the best one's, within its standard error.
+    """Choose the earliest snapshot whose colours are as good as the best one's, within a standard error.
 
-    The first with `chroma_distance` at most the smallest + its error, colorfulness within `difference` of the photos'
-    and CIEDE2000 at most 1 + `harm` times that of the generator before the GAN; where none meets the last two, the
-    first alone counts. The earliest, as artefacts come later (after Breiman et al. 1984, the 1-SE rule).
+    The first whose `chroma_distance` exceeds the smallest by at most the standard error of this difference, on the same
+    resampled photos, with colorfulness within `difference` of the photos' and CIEDE2000 at most 1 + `harm` times that
+    of the generator before the GAN; where none meets the last two, the first alone counts. The earliest, as artefacts
+    come later (after the 1-SE rule of Breiman et al. 1984, whose error is that of the best alone).
     """
     distance = _column(series, "chroma_distance")
     best = int(np.argmin(distance))
-    level = distance[best] + series[best]["chroma_distance_error"]
-    near = [index for index, value in enumerate(distance) if value <= level]
-    sound = [
-        index
-        for index in near
-        if abs(series[index]["colorfulness"] / series[index]["colorfulness_truth"] - 1) <= difference
-        and series[index]["ciede2000"] <= (1 + harm) * series[index]["ciede2000_twin"]
-    ]
-    over = min(distance[-3:]) > level and len(series) - best > 3
-    return _chosen(series, "chroma_distance", (sound or near)[0], over=over, level=level)
+    replicates = np.array([observation["chroma_distance_replicates"] for observation in series])
+    errors = (replicates - replicates[best]).std(axis=1)
+    near = [index for index, value in enumerate(distance) if value <= distance[best] + errors[index]]
+    colorful = np.array(_column(series, "colorfulness")) / np.array(_column(series, "colorfulness_truth"))
+    harmed = np.array(_column(series, "ciede2000")) / np.array(_column(series, "ciede2000_twin"))
+    sound = [index for index in near if abs(colorful[index] - 1) <= difference and harmed[index] <= 1 + harm]
+    over = near[-1] < len(series) - 3
+    return _chosen(series, "chroma_distance", (sound or near)[0], over=over)
 
 
 def chroma_law(series: Series, *, rises: int = 3) -> Choice:
@@ -126,8 +124,9 @@ def chroma_law(series: Series, *, rises: int = 3) -> Choice:
     the rise is chosen) or colorfulness has passed the photos' (the one before).
     """
     divergence = _column(series, "chroma_divergence")
-    for index, observation in enumerate(series):
-        if index and observation["colorfulness"] > observation["colorfulness_truth"]:
+    colorful, truth = _column(series, "colorfulness"), _column(series, "colorfulness_truth")
+    for index in range(len(series)):
+        if index and colorful[index] > truth[index]:
             return _chosen(series, "chroma_divergence", index - 1, over=True)
         if index >= rises and all(divergence[i] > divergence[i - 1] for i in range(index - rises + 1, index + 1)):
             return _chosen(series, "chroma_divergence", index - rises, over=True)
@@ -143,28 +142,42 @@ NEEDS = {
     "fresh_critic": "fresh_accuracy",
     "duality_gap": "duality_gap",
     "artefact_area": "artefact_area",
-    "one_standard_error": "chroma_distance_error",
+    "one_standard_error": "chroma_distance_replicates",
     "chroma_law": "chroma_divergence",
 }
 
 
 def choose(rule: str, series: Series) -> Choice | None:
     """Let a rule choose; None where nothing of what it looks at was observed, after the step 0."""
-    known = [observation for observation in series if math.isfinite(observation.get(NEEDS[rule], math.nan))]
-    if not any(observation["step"] for observation in known):
+    known = [observation for observation in series if _is_known(observation.get(NEEDS[rule]))]
+    if not any(_step(observation) for observation in known):
         return None
     choice = RULES[rule](known)
-    first = min(int(observation["step"]) for observation in known if observation["step"])
+    first = min(_step(observation) for observation in known if _step(observation))
     return Choice(max(choice.step, first), choice.curve, choice.over, choice.level)  # step 0 has no snapshot
 
 
+def _is_known(value: float | list[float] | None) -> bool:
+    return isinstance(value, list) or (value is not None and math.isfinite(value))
+
+
+def _number(observation: Observation, name: str) -> float:
+    value = observation[name]
+    assert not isinstance(value, list)
+    return value
+
+
+def _step(observation: Observation) -> int:
+    return int(_number(observation, "step"))
+
+
 def _column(series: Series, name: str) -> list[float]:
-    return [observation[name] for observation in series]
+    return [_number(observation, name) for observation in series]
 
 
 def _chosen(series: Series, name: str, index: int, *, over: bool, level: float | None = None) -> Choice:
     curve = {int(observation["step"]): observation[name] for observation in series}
-    return Choice(int(series[index]["step"]), curve, over, level)
+    return Choice(_step(series[index]), curve, over, level)
 
 
 def _before_the_first(

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 @torch.no_grad()
-def observe_snapshots(table: Table, photos: PhotoSet) -> list[dict[str, float]]:
+def observe_snapshots(table: Table, photos: PhotoSet) -> list[dict[str, float | list[float]]]:
     """Observe the checkpoints of a table, in its order, on up to 200 of its photos: the series that rules choose from.
 
     Args:
@@ -43,11 +43,11 @@ def observe_snapshots(table: Table, photos: PhotoSet) -> list[dict[str, float]]:
     seen = trained_photos(files[-1], rgb.shape[-1])
     seen_gray = None if seen is None else rgb_to_gray(seen, str(photos.protocol.gray_rule))
     looked_at = ObservedPhotos(gray, rgb, _colorized(load_generator(files[0]), gray), seen_gray, seen)
-    series = []
+    series: list[dict[str, float | list[float]]] = []
     for file in files[1:]:
         generator, discriminator = load_generator(file), _discriminator(file)
-        values = {"step": int(read_header(file)["step"])}
-        values |= observe(_colorized(generator, gray), discriminator, looked_at)
+        observed = observe(_colorized(generator, gray), discriminator, looked_at)
+        values: dict[str, float | list[float]] = {"step": int(read_header(file)["step"]), **observed}
         if discriminator is not None:
             values["duality_gap"] = duality_gap(generator, discriminator, gray, rgb)
         series.append(values)
@@ -80,7 +80,7 @@ def rule_curves(series: Series) -> "Figure":
 
     figure = Figure(figsize=(13.5, 6.4), layout="constrained", dpi=110)
     for axis, name in zip(figure.subplots(2, 3).flatten(), RULES, strict=True):
-        axis.set(title=name, xlabel="step of the stage", ylabel=NEEDS[name].removesuffix("_error"))
+        axis.set(title=name, xlabel="step of the stage", ylabel=NEEDS[name].removesuffix("_replicates"))
         choice = choose(name, series)
         if choice is None:
             continue

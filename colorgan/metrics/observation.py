@@ -14,7 +14,7 @@ from colorgan.metrics.fidelity import CIEDE2000
 from colorgan.metrics.fresh_critic import fresh_accuracy
 from colorgan.metrics.histograms import hue_by_chroma, jensen_shannon, orange_share
 
-_REPLICATES = 200
+_REPLICATES, _KEPT_REPLICATES = 200, 100
 _AT_ONCE = 32  # photos that a discriminator judges
 
 
@@ -46,7 +46,9 @@ class ObservedPhotos:
 
 
 @torch.no_grad()
-def observe(fake_rgb: Tensor, discriminator: nn.Module | None, photos: ObservedPhotos) -> dict[str, float]:
+def observe(
+    fake_rgb: Tensor, discriminator: nn.Module | None, photos: ObservedPhotos
+) -> dict[str, float | list[float]]:
     """Measure what the rules of `evaluation.inflection` look at; a function of its arguments, nothing is drawn.
 
     Args:
@@ -56,21 +58,22 @@ def observe(fake_rgb: Tensor, discriminator: nn.Module | None, photos: ObservedP
 
     Returns:
         Numbers by name: `critic_overfit` (r_v of ADA) and `critic_overfit_error`, `critic_real`, `critic_fake`,
-        `critic_seen` (mean logits), `fresh_accuracy`, `artefact_area`, `chroma_distance` and its error, `ciede2000` and
-        the twin's, `colorfulness` and the photos', `chroma_divergence`, `orange` (times the photos').
+        `critic_seen` (mean logits), `fresh_accuracy`, `artefact_area`, `chroma_distance`, `ciede2000` and the
+        twin's, `colorfulness` and the photos', `chroma_divergence`, `orange` (times the photos').
+        `chroma_distance_replicates`: of 100 resampled sets of photos, the same ones at each observation.
     """
     fake_rgb, rgb = quantize(fake_rgb), quantize(photos.rgb)
     distance, difference = ChromaDistance(), CIEDE2000()
     distance.update(fake_rgb, rgb)
     difference.update(fake_rgb, rgb)
-    spread = distance.replicates(resampling_counts(len(rgb), _REPLICATES)).std()
+    replicates = distance.replicates(resampling_counts(len(rgb), _KEPT_REPLICATES)).tolist()
     return {
         **photos.unchanging,
         **_judged(fake_rgb, discriminator, photos),
         "fresh_accuracy": fresh_accuracy(fake_rgb, rgb),
         "artefact_area": float(artefact_areas(fake_rgb, photos.twin_rgb).mean()),
         "chroma_distance": float(distance.compute()),
-        "chroma_distance_error": float(spread),
+        "chroma_distance_replicates": [round(value, 3) for value in replicates],
         "ciede2000": float(difference.compute()),
         "colorfulness": float(colorfulness(fake_rgb).mean()),
         "chroma_divergence": float(jensen_shannon(hue_by_chroma(fake_rgb), hue_by_chroma(rgb))),

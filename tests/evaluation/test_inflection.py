@@ -55,11 +55,13 @@ def test_artefact_area_stops_before_it_jumps():
     assert not artefact_area(series(artefact_area=[0.0, 0.5, 0.9])).over, "without a past no growth is a jump"
 
 
-def judged(distance, colorfulness, harm=1.0, error=1.0):
-    length = len(distance)
+def judged(distance, colorfulness, harm=1.0, error=0.6):
+    """A series whose differences from the best have a standard error."""
+    length, best = len(distance), distance.index(min(distance))
+    spread = [0 if index == best else error for index in range(length)]
     return series(
         chroma_distance=distance,
-        chroma_distance_error=[error] * length,
+        chroma_distance_replicates=[[d - s, d + s] for d, s in zip(distance, spread, strict=True)],
         colorfulness=colorfulness,
         colorfulness_truth=[40.0] * length,
         ciede2000=[10.0 * harm] * length,
@@ -76,6 +78,7 @@ def test_one_standard_error_takes_the_earliest_that_is_as_good_and_of_the_right_
 
 def test_one_standard_error_is_over_once_three_in_a_row_are_worse():
     distance = [9.0, 5.0, 7.0, 7.0]
+    assert judged(distance, [40.0] * 4, error=0)[0]["chroma_distance_replicates"] == [9.0, 9.0]
     assert not one_standard_error(judged(distance, [40.0] * 4)).over
     assert one_standard_error(judged([*distance, 7.0], [40.0] * 5)).over
 

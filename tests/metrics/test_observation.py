@@ -28,6 +28,7 @@ def test_all_that_the_rules_of_a_stage_need_is_observed(rgb):
     photos = ObservedPhotos(gray, rgb, gray.expand_as(rgb), gray, rgb)
     values = observe(rgb.flip(1), Brightness(), photos)
     assert set(NEEDS.values()) - {"duality_gap"} <= set(values)
+    assert len(values.pop("chroma_distance_replicates")) == 100
     assert all(math.isfinite(value) for value in values.values())
     assert values["chroma_divergence"] > 0
     assert observe(rgb, None, photos)["chroma_divergence"] == 0
