@@ -132,6 +132,20 @@ def build_datamodule(data: Config, *, seed: int) -> "ColorizationDataModule":
     return module
 
 
+def datamodule_of_run(folder: Path) -> "ColorizationDataModule":
+    """Build the data module of a run folder; of own classes alone, as a stranger may have written its config.
+
+    Raises:
+        ValueError: its config builds something else.
+        FileNotFoundError: it has none.
+    """
+    config = OmegaConf.load(folder / "config.yaml")
+    targets = {value for key, value in flat_values(plain(config.data)).items() if key.endswith("_target_")}
+    if foreign := sorted(str(target) for target in targets if not str(target).startswith("colorgan.data.")):
+        raise ValueError(f"{folder}/config.yaml builds {foreign[0]}; only colorgan.data.* is allowed (data)")
+    return build_datamodule(config.data, seed=config.seed)
+
+
 def build_metrics(metrics: Config) -> "MetricCollection":
     """Build the metrics of a config, under their names there.
 

@@ -2,6 +2,7 @@
 
 from colorgan.callbacks.ema import GeneratorEMA
 from colorgan.callbacks.health import StageHealth, warn_of_result
+from colorgan.callbacks.inflection import InflectionObserver, observed
 from colorgan.callbacks.progress import StageProgressBar
 from colorgan.callbacks.pruning import PruneTrial
 from colorgan.callbacks.resume import ResumeCheckpoint, ResumeFile, StopRequest
@@ -9,6 +10,7 @@ from colorgan.callbacks.validation import Records, ValidationMetrics, Validation
 
 __all__ = [
     "GeneratorEMA",
+    "InflectionObserver",
     "PruneTrial",
     "Records",
     "ResumeCheckpoint",
@@ -18,6 +20,7 @@ __all__ = [
     "StopRequest",
     "ValidationMetrics",
     "ValidationPictures",
+    "observed",
     "save_grid",
     "warn_of_result",
 ]

@@ -210,6 +210,13 @@ class ColorizationDataModule(pl.LightningDataModule):
             batches = [part.tolist() for part in np.array_split(indices, count)]
         return DataLoader(dataset, batch_sampler=batches, collate_fn=_already_a_batch)
 
+    def training_panel(self, limit: int) -> list[Batch]:
+        """Read some of the photos that are trained on as validation photos are read; none of a stream's."""
+        assert self.library is not None
+        views = ValidationViews(self.library, self.image_size, self.gray_rule, limit, split="train")
+        starts = range(0, len(views), _VALIDATION_BATCH)
+        return [views.__getitems__(list(range(len(views)))[start : start + _VALIDATION_BATCH]) for start in starts]
+
 
 def _already_a_batch(batch: Any) -> Batch:
     made: Batch = batch
@@ -290,8 +297,10 @@ def make_batch(
 class ValidationViews(Dataset[Batch]):
     """Centre crops of validation photos, from the originals: the same pictures that `evaluate.py` measures."""
 
-    def __init__(self, library: PhotoLibrary, image_size: int, gray_rule: str, limit: int | None) -> None:
-        self.library, self.indices = library, library.drawn(library.large_enough("val", image_size), limit)
+    def __init__(
+        self, library: PhotoLibrary, image_size: int, gray_rule: str, limit: int | None, *, split: str = "val"
+    ) -> None:
+        self.library, self.indices = library, library.drawn(library.large_enough(split, image_size), limit)
         self.image_size, self.gray_rule = image_size, gray_rule
         self._views: dict[int, np.ndarray] = {}
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from colorgan.color import quantize, rgb_to_lab
 from colorgan.flow import Motion, warp
 from colorgan.metrics.base import MeanOverPictures, check_pictures
+from colorgan.metrics.histograms import jensen_shannon
 
 _LEVELS = 256
 
@@ -97,7 +98,7 @@ class CDC(ClipMetric):
         """Compute the value; needs one frame more than the largest step."""
         _need_frames(fake_rgb, max(self.steps) + 1, "CDC")
         histograms = _histograms(fake_rgb)
-        distances = [_jensen_shannon(histograms[:-t], histograms[t:]).mean() for t in self.steps]
+        distances = [jensen_shannon(histograms[:-t], histograms[t:]).mean() for t in self.steps]
         return torch.stack(distances).mean()
 
 
@@ -160,12 +161,3 @@ def _histograms(frames: Tensor) -> Tensor:
     levels = (frames * 255).round().long().flatten(2).cpu().numpy()
     counts = [[np.bincount(channel, minlength=_LEVELS) for channel in frame] for frame in levels]
     return torch.from_numpy(np.array(counts) / levels.shape[2])
-
-
-def _jensen_shannon(first: Tensor, second: Tensor) -> Tensor:
-    middle = (first + second) / 2
-    return (_kullback_leibler(first, middle) + _kullback_leibler(second, middle)) / 2
-
-
-def _kullback_leibler(first: Tensor, second: Tensor) -> Tensor:
-    return torch.where(first > 0, first * (first / second.clamp_min(1e-300)).log(), 0.0).sum(dim=-1)

@@ -14,6 +14,7 @@ from torchmetrics import MetricCollection
 
 from colorgan.callbacks import (
     GeneratorEMA,
+    InflectionObserver,
     PruneTrial,
     Records,
     ResumeCheckpoint,
@@ -138,6 +139,7 @@ def stage_callbacks(
     *,
     num_stages: int,
     trains_generator: bool,
+    observer: InflectionObserver | None = None,
 ) -> list[pl.Callback]:
     """Build the callbacks of a stage, in the order in which Lightning calls them.
 
@@ -148,10 +150,12 @@ def stage_callbacks(
         stop: notes signals from outside.
         num_stages: of the run.
         trains_generator: whether there is something to average.
+        observer: for stages whose snapshot a rule chooses.
     """
     entry = stage.entry
     callbacks: list[pl.Callback] = [
         validation,
+        *([observer] if observer is not None else []),
         StageHealth(validation, config.objective),
         ValidationPictures(stage.folder / "images"),
         ResumeCheckpoint(

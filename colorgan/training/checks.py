@@ -19,7 +19,7 @@ from colorgan.evaluation.photos import PhotoSet
 from colorgan.metrics.base import too_few
 from colorgan.networks.spectral import largest_singular_value, spectral_norms
 from colorgan.training.options import TrainOptions
-from colorgan.training.plan import PlannedStage
+from colorgan.training.plan import INFLECTION, PlannedStage
 from colorgan.training.processes import Processes
 from colorgan.values import check_options
 
@@ -173,19 +173,34 @@ def check_stage(stage: PlannedStage, *, losses: DictConfig, metrics: MetricColle
             raise ValueError(f"{where}.module.loss_weights needs a loss of the {network} with a weight above 0")
     class_of(entry.module).check_losses({name: class_of(losses[name]) for name in weighted})
     if entry.handover != "last":
-        _check_handover(stage, where, metrics)
+        _check_handover(stage, where, metrics, num_processes)
 
 
-def _check_handover(stage: PlannedStage, where: str, metrics: MetricCollection) -> None:
+def _check_handover(stage: PlannedStage, where: str, metrics: MetricCollection, num_processes: int) -> None:
     name = stage.entry.handover
-    if name not in metrics:
-        raise ValueError(f"{where}.handover={name!r} must be last or one of the metrics: {_names(metrics)}")
+    if name != INFLECTION and name not in metrics:
+        allowed = f"last, {INFLECTION} or one of the metrics: {_names(metrics)}"
+        raise ValueError(f"{where}.handover={name!r} must be {allowed}")
     if "generator" not in class_of(stage.entry.module).trains:
         raise ValueError(f"{where}.handover must be last: the stage does not train the generator")
-    if metrics[name].higher_is_better is None:
+    if name == INFLECTION:
+        _check_inflection(stage, where, num_processes)
+    elif metrics[name].higher_is_better is None:
         raise ValueError(f"{where}.handover={name!r} has no better direction; take another metric")
     if not stage.entry.snapshots:
         raise ValueError(f"{where}.handover={name!r} needs {where}.snapshots of at least 1")
+
+
+def _check_inflection(stage: PlannedStage, where: str, num_processes: int) -> None:
+    if "discriminator" not in class_of(stage.entry.module).trains:
+        raise ValueError(f"{where}.handover={INFLECTION} is for stages that train a discriminator; take a metric")
+    if stage.entry.inflection is None:
+        raise ValueError(f"{where}.handover={INFLECTION} needs a rule ({where}.inflection.rule=chroma_law, for one)")
+    if num_processes > 1:
+        raise ValueError(
+            f"{where}.handover={INFLECTION} observes in one process, got {num_processes} (trainer.devices); take a "
+            "metric, or choose afterwards in notebooks/choose_gan_snapshot.ipynb"
+        )
 
 
 def _names(metrics: MetricCollection) -> str:

@@ -3,14 +3,30 @@
 import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from omegaconf import DictConfig
 
 from colorgan.config import class_of
+from colorgan.evaluation.inflection import Choice, Series, choose
 from colorgan.metrics.judges import AS_CRITIC
 from colorgan.ranges import Count, Natural, Positive, PositiveShare, ProperShare
 from colorgan.stages.base import Stage
+
+INFLECTION = "inflection"  # as `handover`
+
+
+@dataclass(frozen=True)
+class InflectionOptions:
+    """How `handover: inflection` chooses.
+
+    Attributes:
+        rule: of `evaluation.inflection`.
+        end_early: end the stage at the validation at which the rule has seen enough.
+    """
+
+    rule: Literal["held_out_critic", "fresh_critic", "artefact_area", "one_standard_error", "chroma_law"]
+    end_early: bool = False
 
 
 @dataclass(frozen=True)
@@ -30,7 +46,9 @@ class StageEntry:
         ema_decay: of the generator's moving average; None for none.
         snapshots: keep the networks of so many validations, evenly spaced, and beside them those of the best one by
             `handover` and of the last; 0 for none.
-        handover: `last`, or the validation metric by which the best snapshot is handed on.
+        handover: `last`; the validation metric by which the best snapshot is handed on; or `inflection`: the stage is
+            observed at each validation, keeps all snapshots until it ends, and a rule chooses.
+        inflection: that rule.
     """
 
     module: Annotated[DictConfig, Stage]
@@ -44,6 +62,7 @@ class StageEntry:
     ema_decay: ProperShare | None = None
     snapshots: Natural = 0
     handover: str = "last"
+    inflection: InflectionOptions | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +84,21 @@ class PlannedStage:
             return []
         spacing = -(-len(validations) // self.entry.snapshots)
         return [*validations[spacing - 1 : -1 : spacing], last]
+
+    @property
+    def rule(self) -> str | None:
+        """Name the rule that chooses its snapshot; None if none does."""
+        by_rule = self.entry.handover == INFLECTION and self.entry.inflection is not None
+        return self.entry.inflection.rule if by_rule and self.entry.inflection else None
+
+    def choice(self, series: Series) -> Choice | None:
+        """Let its rule choose from what the stage observed; None without a rule, or where it saw nothing."""
+        return choose(self.rule, series) if self.rule else None
+
+    def is_over(self, series: Series) -> bool:
+        """Tell whether its rule ends the stage here."""
+        choice = self.choice(series)
+        return choice is not None and choice.over and bool(self.entry.inflection and self.entry.inflection.end_early)
 
 
 def plan_stages(schedule: DictConfig, folder: Path, *, num_photos: int | None = None) -> list[PlannedStage]:

@@ -17,12 +17,13 @@ import yaml
 from omegaconf import DictConfig
 from torchmetrics import MetricCollection
 
+from colorgan.callbacks import observed
 from colorgan.checkpoint import save_checkpoint
 from colorgan.config import differences, plain
 from colorgan.files import Writer, copy_file, file_hash, write_text
 from colorgan.stages.base import Stage
 from colorgan.training.checks import check_picture, check_saved
-from colorgan.training.plan import PlannedStage
+from colorgan.training.plan import INFLECTION, PlannedStage
 
 logger = logging.getLogger(__name__)
 
@@ -209,10 +210,19 @@ def _best(stage: PlannedStage, measured: list[dict[str, Any]], metrics: MetricCo
     name = stage.entry.handover
     if name == "last":
         return None
+    if name == INFLECTION:
+        return _by_rule(stage, measured)
     sign = -1 if metrics[name].higher_is_better else 1
     known = [r for r in measured if r["metrics"][name] == r["metrics"][name]]  # no NaN
     kept = [record for record in known if snapshot_file(stage, record["step"]).exists()]
     return min(kept, key=lambda record: sign * record["metrics"][name], default=None)
+
+
+def _by_rule(stage: PlannedStage, measured: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Choose the record that the stage's rule names."""
+    choice = stage.choice(observed(measured))
+    step = None if choice is None else choice.step
+    return next((r for r in measured if r["step"] == step and snapshot_file(stage, step).exists()), None)
 
 
 def hand_over(
@@ -232,10 +242,15 @@ def hand_over(
     path, name = stage.folder / "handover.safetensors", stage.entry.handover
     best = _best(stage, measured, metrics)
     if best is not None:
-        logger.info("handing on step %d of %s, best by %s", best["step"], stage.folder.name, name)
+        by = name if stage.entry.inflection is None else f"{name}, rule {stage.entry.inflection.rule}"
+        logger.info("handing on step %d of %s, best by %s", best["step"], stage.folder.name, by)
         copy_file(snapshot_file(stage, best["step"]), path)
+        if name == INFLECTION:  # until now its rule might have chosen any
+            drop_snapshots(stage, measured, metrics)
     else:
         if name != "last":
-            logger.warning("%s: no snapshot has a %s; the last networks are handed on", stage.folder.name, name)
+            logger.warning(
+                "%s: no snapshot can be chosen by %s; the last networks are handed on", stage.folder.name, name
+            )
         save(path, measured[-1]["metrics"] if measured else {})
     return path

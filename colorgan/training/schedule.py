@@ -21,7 +21,7 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 
-from colorgan.callbacks import Records, StopRequest, warn_of_result
+from colorgan.callbacks import InflectionObserver, Records, StopRequest, observed, warn_of_result
 from colorgan.checkpoint import find_checkpoint, read_header
 from colorgan.color import GRAY_RULES
 from colorgan.config import build, build_datamodule, build_metrics, plain
@@ -49,7 +49,7 @@ from colorgan.training.checks import (
     check_stage,
     check_test,
 )
-from colorgan.training.plan import PlannedStage, plan_stages, trained_through
+from colorgan.training.plan import INFLECTION, PlannedStage, plan_stages, trained_through
 from colorgan.training.processes import Processes
 from colorgan.training.provenance import Provenance
 from colorgan.training.rehearsal import rehearse
@@ -261,7 +261,8 @@ class Schedule:
             degrade=entry.degrade,
         )
         self._fit(stage, trainer, module)
-        if module.steps < entry.steps:
+        ended_early = module.steps < entry.steps and stage.is_over(observed(records.of_stage()))
+        if module.steps < entry.steps and not ended_early:
             raise ValueError(
                 f"{stage.folder.name} ended at step {module.steps} of {entry.steps} (trainer.max_time, ...)"
             )
@@ -273,7 +274,9 @@ class Schedule:
             better = self.metrics[self.config.objective].higher_is_better
             handed_on = int(read_header(path)["step"])
             warn_of_result(records, handed_on, self.config.objective, higher_is_better=better)
-            facts = {"seconds": round(time.monotonic() - started, 1), **module.counts()}
+            facts: dict[str, Any] = {"seconds": round(time.monotonic() - started, 1), **module.counts()}
+            if ended_early:
+                facts["ended_early"] = {"rule": stage.rule, "planned_steps": entry.steps}
             write_json(stage.folder / "done.json", {**facts, "handover": file_hash(path)})
             remove_resume_files(stage.folder)
         self.stop.obey(self.stop.agreed(trainer), trainer, f"{stage.folder.name} is done")  # it came in the last step
@@ -302,8 +305,10 @@ class Schedule:
         self, stage: PlannedStage, module: Stage, records: Records, run_logger: Logger | bool
     ) -> pl.Trainer:
         def save_snapshot(step: int, values: dict[str, float]) -> None:
-            drop = partial(drop_snapshots, stage, records.of_stage(), self.metrics)
-            self._save_networks(stage, module, snapshot_file(stage, step), values, then=drop)
+            options = {"then": partial(drop_snapshots, stage, records.of_stage(), self.metrics)}
+            if stage.entry.handover == INFLECTION:  # its rule may choose any of them
+                options = {}
+            self._save_networks(stage, module, snapshot_file(stage, step), values, **options)
 
         validation = validation_metrics(
             self.metrics,
@@ -312,6 +317,7 @@ class Schedule:
             self.moved_photos(stage.entry.image_size, str(module.generator.gray_rule)),
             self.clip_metrics,
         )
+        observer = InflectionObserver(records, stage.is_over) if stage.entry.handover == INFLECTION else None
         callbacks = stage_callbacks(
             self.config,
             stage,
@@ -319,6 +325,7 @@ class Schedule:
             self.stop,
             num_stages=len(self.plan),
             trains_generator="generator" in module.trains,
+            observer=observer,
         )
         return build_stage_trainer(self.config.trainer, stage, callbacks, run_logger, self.writer)
 

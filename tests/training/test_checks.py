@@ -49,7 +49,19 @@ MORE_MISTAKES = [
         (["schedule.stages.gan.steps=0"], r"schedule.stages.gan.steps=0 must be a whole number of at least 1"),
         (
             ["schedule.stages.gan.handover=fid"],
-            r"gan.handover='fid' must be last or one of the metrics",
+            r"gan.handover='fid' must be last, inflection or one of the metrics",
+        ),
+        (
+            ["schedule.stages.gan.handover=inflection", "schedule.stages.gan.inflection=null"],
+            r"gan.handover=inflection needs a rule \(schedule.stages.gan.inflection.rule=chroma_law",
+        ),
+        (
+            ["schedule.stages.gan.inflection.rule=duality_gap"],
+            r"inflection.rule='duality_gap' must be held_out_critic, fresh_critic, artefact_area, one_standard_error",
+        ),
+        (
+            ["+schedule.stages.generator_pretrain.handover=inflection"],
+            r"generator_pretrain.handover=inflection is for stages that train a discriminator",
         ),
         (["schedule.stages.gan.handover=colorfulness"], r"handover='colorfulness' has no better direction"),
         (["schedule.stages.critic_pretrain.handover=psnr"], r"critic_pretrain.handover must be last"),

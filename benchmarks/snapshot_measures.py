@@ -1,0 +1,148 @@
+"""Measure the snapshots of the study's runs: what rules look at, on the panel; what judges them, on other photos.
+
+A run's 300 held-out photos fall into its panel of 100, which rules and stages look at, and 200 that nothing else sees.
+The judges are three distances that no rule uses:
+
+- `kernel`: the kernel distance of Lite2's features (pictures at 128 px), which sees whether pictures look like photos;
+- `patches`: a sliced Wasserstein distance between 7x7 patches of a and b at two sizes (after Karras et al. 2018, not
+  normalized, as that would hide how saturated they are), which sees pale, garish and blotchy colour;
+- `error`: the root mean square error of a and b, which sees whether a picture still fits its photo.
+
+The first two fall while adversarial training helps and rise when it has gone too far; the third grows from the first
+step, and alone would choose the first snapshot: the mean of ranks sets two that want colour against one that does not.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from colorgan.checkpoint import build_network, load_generator, load_network, read_header
+from colorgan.color import quantize, rgb_to_gray, rgb_to_lab
+from colorgan.config import build_datamodule
+from colorgan.data.datamodule import views_to_rgb
+from colorgan.data.transforms import center_view
+from colorgan.evaluation.duality import duality_gap
+from colorgan.files import write_json
+from colorgan.metrics import Colorfulness, KernelDistance
+from colorgan.metrics.artefacts import artefact_areas
+from colorgan.metrics.judges import EfficientNetLiteFeatures
+from colorgan.metrics.observation import ObservedPhotos, observe
+
+JUDGES = ("kernel", "patches", "error")
+_PATCH, _PATCHES, _DIRECTIONS = 7, 64, 128  # pixels a side; a photo and size; projections
+
+
+@dataclass(frozen=True)
+class RunPhotos:
+    """The photos of a seed: the panel, those that nothing has seen, and some that were trained on."""
+
+    panel: Tensor
+    unseen: Tensor
+    trained: Tensor
+
+
+@lru_cache(maxsize=3)
+def photos_of(config_file: Path) -> RunPhotos:
+    """Read the photos of a run."""
+    config = OmegaConf.load(config_file)
+    data = build_datamodule(config.data, seed=config.seed)
+    size = config.schedule.stages.gan.image_size
+    library = data.examine(min_size=size)
+
+    def views(rows: list[int]) -> Tensor:
+        return views_to_rgb([center_view(library.original(row), size) for row in rows])
+
+    held_out = library.drawn(library.splits["val"])
+    panel, unseen = held_out[: data.validation_panel], held_out[data.validation_panel :]
+    return RunPhotos(views(panel), views(unseen), views(library.drawn(library.splits["train"], len(panel))))
+
+
+@torch.no_grad()
+def colorized(generator: torch.nn.Module, gray: Tensor) -> Tensor:
+    """Colorize in batches."""
+    return torch.cat([generator(part) for part in gray.split(50)])
+
+
+@lru_cache(maxsize=2)
+def _twin(start: Path, config_file: Path) -> tuple[Tensor, Tensor]:
+    """Colorize panel and unseen photos as the run's networks did before the GAN."""
+    generator, photos = load_generator(start), photos_of(config_file)
+    return colorized(generator, rgb_to_gray(photos.panel)), colorized(generator, rgb_to_gray(photos.unseen))
+
+
+def measure(run: Path, start: Path, snapshot: Path, out: Path) -> dict[str, Any]:
+    """Measure a snapshot of a run, or its start as step 0; what is in `out` is not measured again."""
+    if out.exists():
+        return dict(json.loads(out.read_text()))
+    photos = photos_of(run / "config.yaml")
+    gray, (twin_rgb, twin_unseen) = rgb_to_gray(photos.panel), _twin(start, run / "config.yaml")
+    generator = load_generator(snapshot)
+    discriminator = build_network(read_header(snapshot)["networks"]["discriminator"]).eval()
+    load_network(discriminator, snapshot, "discriminator")
+    fake = colorized(generator, gray)
+    looked_at = ObservedPhotos(gray, photos.panel, twin_rgb, rgb_to_gray(photos.trained), photos.trained)
+    values: dict[str, Any] = {
+        "step": 0 if snapshot == start else int(read_header(snapshot)["step"]),
+        **observe(fake, discriminator, looked_at),
+        "duality_gap": duality_gap(generator, discriminator, gray, photos.panel),
+        "panel_kernel": kernel_distance(fake, photos.panel),
+    }
+    judged = colorized(generator, rgb_to_gray(photos.unseen))
+    values |= {f"unseen_{name}": value for name, value in judge(judged, photos.unseen).items()}
+    values["unseen_artefact_area"] = float(artefact_areas(judged, twin_unseen).mean())
+    write_json(out, values)
+    return values
+
+
+def judge(fake_rgb: Tensor, rgb: Tensor) -> dict[str, float]:
+    """Compute the judges' distances, and colorfulness beside the photos'."""
+    fake, real = (rgb_to_lab(quantize(images))[:, 1:] for images in (fake_rgb, rgb))
+    colorful = [Colorfulness(), Colorfulness()]
+    for metric, images in zip(colorful, (fake_rgb, rgb), strict=True):
+        metric.update(images, rgb)
+    return {
+        "kernel": kernel_distance(fake_rgb, rgb),
+        "patches": patch_distance(fake, real),
+        "error": float((fake - real).square().sum(dim=1).mean().sqrt()),
+        "colorfulness": float(colorful[0].compute()),
+        "colorfulness_truth": float(colorful[1].compute()),
+    }
+
+
+@lru_cache(maxsize=1)
+def _kernel_metric() -> KernelDistance:
+    metric = KernelDistance("efficientnet_lite2")
+    metric.features = EfficientNetLiteFeatures("efficientnet_lite2", 128)  # a third of the time of 224 px
+    return metric
+
+
+def kernel_distance(fake_rgb: Tensor, rgb: Tensor) -> float:
+    """Compute the kernel distance on Lite2."""
+    metric = _kernel_metric()
+    metric.reset()
+    for fake, real in zip(fake_rgb.split(50), rgb.split(50), strict=True):
+        metric.update(fake, real)
+    return float(metric.compute())
+
+
+def patch_distance(fake_ab: Tensor, real_ab: Tensor) -> float:
+    """Compute the mean over two sizes of the sliced Wasserstein distance between patches, in units of CIE Lab."""
+    draw = torch.Generator().manual_seed(0)
+    distances = []
+    for size in (64, 32):
+        fake, real = (F.adaptive_avg_pool2d(planes, size) for planes in (fake_ab, real_ab))
+        places = torch.randint((size - _PATCH + 1) ** 2, (_PATCHES,), generator=draw)
+        directions = F.normalize(torch.randn(2 * _PATCH**2, _DIRECTIONS, generator=draw), dim=0)
+        sets = []
+        for planes in (fake, real):
+            patches = F.unfold(planes, _PATCH)[:, :, places].transpose(1, 2).flatten(0, 1)
+            sets.append((patches @ directions).sort(dim=0).values)
+        distances.append(float((sets[0] - sets[1]).abs().mean()))
+    return sum(distances) / len(distances)

@@ -1,0 +1,116 @@
+"""Observe a generator in the middle of adversarial training: the numbers by which rules choose when to stop."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from colorgan.color import colorfulness, quantize
+from colorgan.metrics.artefacts import artefact_areas
+from colorgan.metrics.base import resampling_counts
+from colorgan.metrics.chroma import ChromaDistance
+from colorgan.metrics.fidelity import CIEDE2000
+from colorgan.metrics.fresh_critic import fresh_accuracy
+from colorgan.metrics.histograms import hue_by_chroma, jensen_shannon, orange_share
+
+_REPLICATES, _KEPT_REPLICATES = 200, 100
+_AT_ONCE = 32  # photos that a discriminator judges
+
+
+@dataclass(frozen=True)
+class ObservedPhotos:
+    """What an observation looks at; all on the CPU.
+
+    Attributes:
+        gray: (N, 1, H, W) of photos that are held out.
+        rgb: (N, 3, H, W), these photos.
+        twin_rgb: their pictures by the generator before adversarial training.
+        seen_gray: of photos that are trained on; None where these cannot be had.
+        seen_rgb: these photos.
+    """
+
+    gray: Tensor
+    rgb: Tensor
+    twin_rgb: Tensor
+    seen_gray: Tensor | None = None
+    seen_rgb: Tensor | None = None
+
+    @cached_property
+    def unchanging(self) -> dict[str, float]:
+        """Measure what is the same at each observation."""
+        difference = CIEDE2000()
+        difference.update(self.twin_rgb, self.rgb)
+        truth = float(colorfulness(quantize(self.rgb)).mean())
+        return {"ciede2000_twin": float(difference.compute()), "colorfulness_truth": truth}
+
+
+@torch.no_grad()
+def observe(
+    fake_rgb: Tensor, discriminator: nn.Module | None, photos: ObservedPhotos
+) -> dict[str, float | list[float]]:
+    """Measure what the rules of `evaluation.inflection` look at; a function of its arguments, nothing is drawn.
+
+    Args:
+        fake_rgb: (N, 3, H, W) in [0, 1], pictures of the held-out photos.
+        discriminator: of the training, in eval mode; None to leave out what needs it.
+        photos: the photos, and the twin's pictures.
+
+    Returns:
+        Numbers by name: `critic_overfit` (r_v of ADA) and `critic_overfit_error`, `critic_real`, `critic_fake`,
+        `critic_seen` (mean logits), `fresh_accuracy`, `artefact_area`, `chroma_distance`, `ciede2000` and the
+        twin's, `colorfulness` and the photos', `chroma_divergence`, `orange` (times the photos').
+        `chroma_distance_replicates`: of 100 resampled sets of photos, the same ones at each observation.
+    """
+    fake_rgb, rgb = quantize(fake_rgb), quantize(photos.rgb)
+    distance, difference = ChromaDistance(), CIEDE2000()
+    distance.update(fake_rgb, rgb)
+    difference.update(fake_rgb, rgb)
+    replicates = distance.replicates(resampling_counts(len(rgb), _KEPT_REPLICATES)).tolist()
+    return {
+        **photos.unchanging,
+        **_judged(fake_rgb, discriminator, photos),
+        "fresh_accuracy": fresh_accuracy(fake_rgb, rgb),
+        "artefact_area": float(artefact_areas(fake_rgb, photos.twin_rgb).mean()),
+        "chroma_distance": float(distance.compute()),
+        "chroma_distance_replicates": [round(value, 3) for value in replicates],
+        "ciede2000": float(difference.compute()),
+        "colorfulness": float(colorfulness(fake_rgb).mean()),
+        "chroma_divergence": float(jensen_shannon(hue_by_chroma(fake_rgb), hue_by_chroma(rgb))),
+        "orange": orange_share(fake_rgb) / max(orange_share(rgb), 1e-6),
+    }
+
+
+def _judged(fake_rgb: Tensor, discriminator: nn.Module | None, photos: ObservedPhotos) -> dict[str, float]:
+    """Say how a discriminator judges photos that it has trained on, others, and pictures of the others.
+
+    r_v = (E D(seen) - E D(held out)) / (E D(seen) - E D(pictures)) of Karras et al. 2020 (ADA): 0 where it judges
+    photos that it never saw like its own, 1 where it takes them for pictures.
+    """
+    if discriminator is None or photos.seen_rgb is None or photos.seen_gray is None:
+        return {}
+    seen = _mean_logits(discriminator, photos.seen_rgb, photos.seen_gray)
+    real = _mean_logits(discriminator, photos.rgb, photos.gray)
+    fake = _mean_logits(discriminator, fake_rgb, photos.gray)
+    drawn = resampling_counts(len(real), _REPLICATES) / len(real)  # of held-out photos, with their pictures
+    of_seen = resampling_counts(len(seen), _REPLICATES, seed=1) / len(seen)
+    overfit = _overfit(of_seen @ seen, drawn @ real, drawn @ fake)
+    return {
+        "critic_seen": float(seen.mean()),
+        "critic_real": float(real.mean()),
+        "critic_fake": float(fake.mean()),
+        "critic_overfit": float(_overfit(seen.mean(), real.mean(), fake.mean())),
+        "critic_overfit_error": float(overfit.std()),
+    }
+
+
+def _overfit(seen: Tensor, real: Tensor, fake: Tensor) -> Tensor:
+    return (seen - real) / (seen - fake).clamp_min(1e-3)
+
+
+def _mean_logits(discriminator: nn.Module, rgb: Tensor, gray: Tensor) -> Tensor:
+    """Compute the mean logit of each image, (N,) in double precision."""
+    device = next((weight.device for weight in discriminator.parameters()), rgb.device)
+    pairs = zip(rgb.split(_AT_ONCE), gray.split(_AT_ONCE), strict=True)
+    logits = [discriminator(x.to(device), y.to(device)).flatten(1).mean(dim=1) for x, y in pairs]
+    return torch.cat(logits).cpu().double()
