@@ -89,7 +89,7 @@ class QueryGenerator(UNetGenerator):
             _, channels, height, width = values.shape
             place = positions(height, width, channels, device=values.device).to(values.dtype)
             seen.append((values.flatten(2).transpose(1, 2), place))
-        state = self.queries.repeat(len(maps[0]), 1, 1)
+        state = self.queries.repeat(maps[0].shape[0], 1, 1)
         for number, layer in enumerate(self.layers):
             state = layer(state, self.queries, *seen[number % _SCALES])
         pixels: Tensor = self.to_pixels(state)

@@ -96,12 +96,14 @@ def size_and_work(choice, side):
     return sum(parameter.numel() for parameter in network.parameters()), counter.get_total_flops()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("choice", "side"), [("queries_lite0", 64), ("queries_lite0_256", 256)])
 def test_it_is_as_large_as_the_unet_and_works_as_much(choice, side):
     own, unet = size_and_work(choice, side), size_and_work("unet_lite0", side)
     assert own == pytest.approx(unet, rel=0.02)
 
 
+@pytest.mark.slow
 def test_work_grows_with_the_pixels_not_faster():
     works = [size_and_work("queries_lite0", side)[1] for side in (64, 128, 256)]
     assert works[2] - works[1] == pytest.approx(4 * (works[1] - works[0]), rel=0.01)
