@@ -14,6 +14,7 @@ from torchmetrics import MetricCollection
 
 from colorgan.callbacks import (
     GeneratorEMA,
+    PowerAverages,
     PruneTrial,
     Records,
     ResumeCheckpoint,
@@ -133,6 +134,7 @@ def stage_callbacks(
     *,
     num_stages: int,
     trains_generator: bool,
+    save_average: Callable[[nn.Module, float, int], None],
 ) -> list[pl.Callback]:
     """Build the callbacks of a stage, in the order in which Lightning calls them.
 
@@ -143,6 +145,7 @@ def stage_callbacks(
         stop: notes signals from outside.
         num_stages: of the run.
         trains_generator: whether there is something to average.
+        save_average: see `PowerAverages`.
     """
     entry = stage.entry
     callbacks: list[pl.Callback] = [
@@ -158,6 +161,8 @@ def stage_callbacks(
     # A sweep that prunes says which trial this is; values of pictures of another size are no reason to end it.
     if "id" in config.get("trial", {}) and entry.image_size == (config.test_size or entry.image_size):
         callbacks.append(PruneTrial(**config.trial))
+    if entry.power_averages:
+        callbacks.append(PowerAverages(stage.snapshot_steps, save_average))
     if entry.ema_decay is not None and trains_generator:
         callbacks.append(GeneratorEMA(entry.ema_decay))  # behind those that use the average in validation
     return callbacks
