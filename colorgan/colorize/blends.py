@@ -80,12 +80,10 @@ def average(run: Path, length: float, out: Path, *, step: int | None = None, pho
     ends = {header["step"]: int(header["average"]["generator_steps"]) for header in headers.values()}
     step = max(ends) if step is None else step
     if step not in ends:
-        raise ValueError(
-            f"{run} kept no averages at step {step}; allowed: {', '.join(map(str, sorted(ends)))} (--step)"
-        )
-    files = sorted(
-        headers, key=lambda file: headers[file]["step"] == step
-    )  # those of the step last: it gives the header
+        allowed = ", ".join(map(str, sorted(ends)))
+        raise ValueError(f"{run} kept no averages at step {step}; allowed: {allowed} (--step)")
+    # Those of the step come last: they lend the header.
+    files = sorted(headers, key=lambda file: headers[file]["step"] == step)
     kept = [(headers[f]["average"]["generator_steps"], headers[f]["average"]["length"]) for f in files]
     shares, error = solve(kept, (ends[step], length))
     facts = {"length": length, "generator_steps": ends[step], "profile_error": error}
@@ -206,10 +204,10 @@ def _grays(photos: str | None, size: int, gray_rule: str) -> list[Tensor]:
             if min(pixels.shape[:2]) < size:
                 usable.remove(row)
                 continue
-            view = np.ascontiguousarray(random_view(pixels, size, rng, min_crop=0.5))
+            view = np.array(random_view(pixels, size, rng, min_crop=0.5))  # a copy that torch may take
             views.append(torch.from_numpy(view).permute(2, 0, 1)[None].float() / 255)
             if len(views) == _VIEWS:
                 break
     if not views:
         raise ValueError(f"none of {len(listing)} photos in {photos} has {size} pixels on its shorter side (--photos)")
-    return list(rgb_to_gray(torch.cat(views), gray_rule).split(_AT_ONCE))
+    return list(torch.split(rgb_to_gray(torch.cat(views), gray_rule), _AT_ONCE))

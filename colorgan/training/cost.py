@@ -96,7 +96,10 @@ def schedule_costs(config: DictConfig, plan: list[PlannedStage]) -> list[StageCo
 def _bytes(
     stage: PlannedStage, plan: list[PlannedStage], networks: Networks, trained: dict[str, int]
 ) -> tuple[int, int, int]:
-    """Count a stage's networks, its power averages, and what it goes on from: networks, their average, two moments of Adam, all twice."""
+    """Count a stage's networks, its power averages, and what it goes on from.
+
+    That is networks, their averages and two moments of Adam, all twice.
+    """
     so_far = {name for s in plan[: stage.index] for name in class_of(s.entry.module).needs}  # from here on, or before
     sizes = {name: _state_bytes(network) for name, network in networks.items() if network and name in so_far}
     saved, powers = sum(sizes.values()), len(KEPT_LENGTHS) * stage.entry.power_averages * sizes["generator"]
