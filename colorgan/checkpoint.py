@@ -22,6 +22,7 @@ from colorgan.hub import fetch, is_address
 
 FORMAT = "colorgan/1"
 SMALL = "small"
+AVERAGES = "averages"  # folder in that of a stage
 _NETWORKS = "colorgan.networks"
 _LARGEST_NUMBER = 1 << 16  # in a network's config: channels, blocks, strides
 

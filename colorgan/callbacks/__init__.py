@@ -3,6 +3,7 @@
 from colorgan.callbacks.ema import GeneratorEMA
 from colorgan.callbacks.health import StageHealth, warn_of_result
 from colorgan.callbacks.inflection import InflectionObserver, observed
+from colorgan.callbacks.power_averages import PowerAverages
 from colorgan.callbacks.progress import StageProgressBar
 from colorgan.callbacks.pruning import PruneTrial
 from colorgan.callbacks.resume import ResumeCheckpoint, ResumeFile, StopRequest
@@ -11,6 +12,7 @@ from colorgan.callbacks.validation import Records, ValidationMetrics, Validation
 __all__ = [
     "GeneratorEMA",
     "InflectionObserver",
+    "PowerAverages",
     "PruneTrial",
     "Records",
     "ResumeCheckpoint",

@@ -11,12 +11,35 @@ from colorgan.networks.spectral import renew_spectral_norms, spectral_vectors
 from colorgan.stages.base import Stage
 
 
-class GeneratorEMA(pl.Callback):
-    """Keep an exponential moving average of the generator, updated on its own steps.
+class Average:
+    """Hold a copy of a network as a moving average.
 
     Averaged are quantities: weights and the statistics of batch norm. What follows from the weights, the singular
-    vectors of spectral norm, is found anew from the averaged weights: an average of unit vectors that turn is shorter
-    than 1, and a layer that is divided by so small a sigma is amplified. (Lightning's callback averages all buffers.)
+    vectors of spectral norm, is to be found anew from the averaged weights (`renew_spectral_norms`): an average of unit
+    vectors that turn is shorter than 1, and a layer that is divided by so small a sigma is amplified. (Lightning's
+    callback averages all buffers.)
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = copy.deepcopy(network).requires_grad_(False)
+        self._pairs: list[tuple[Tensor, Tensor]] = []  # of the average and the network
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, *, decay: float) -> None:
+        """Move towards the network; `decay` is the share of the old average that stays."""
+        if not self._pairs:
+            derived = {id(vector) for vector in spectral_vectors(self.network)}
+            pairs = zip(_tensors(self.network), _tensors(network), strict=True)
+            self._pairs = [pair for pair in pairs if id(pair[0]) not in derived]
+        quantities = [pair for pair in self._pairs if pair[0].is_floating_point()]
+        torch._foreach_lerp_([pair[0] for pair in quantities], [pair[1] for pair in quantities], 1 - decay)
+        for average, current in self._pairs:
+            if not average.is_floating_point():
+                average.copy_(current)  # the number of batches that batch norm has seen
+
+
+class GeneratorEMA(pl.Callback):
+    """Keep an exponential moving average of the generator, updated on its own steps.
 
     Validation, pictures, snapshots and the hand-over use the average; training goes on with the raw weights.
 
@@ -29,29 +52,28 @@ class GeneratorEMA(pl.Callback):
             raise ValueError(f"ema_decay must be between 0 and 1, or null, got {decay} (schedule.stages.*.ema_decay)")
         self.decay = decay
         self._generator_steps = 0
-        self._average: nn.Module = nn.Identity()
-        self._pairs: list[tuple[Tensor, Tensor]] = []  # of the average and the generator
+        self._average = Average(nn.Identity())
 
     def setup(self, trainer: pl.Trainer, pl_module: Stage, stage: str) -> None:
         """Copy the generator."""
         if stage == "fit":
-            self._average = copy.deepcopy(pl_module.generator).requires_grad_(False)
+            self._average = Average(pl_module.generator)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: Stage) -> None:
         """Follow the generator to its device."""
-        self._average.to(pl_module.device)
+        self._average.network.to(pl_module.device)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Stage, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Update the average after a step of the generator; the first update copies."""
         if pl_module.generator_steps > self._generator_steps:
-            self._update(pl_module.generator, decay=self.decay if self._generator_steps else 0.0)
+            self._average.update(pl_module.generator, decay=self.decay if self._generator_steps else 0.0)
             self._generator_steps = pl_module.generator_steps
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: Stage) -> None:
         """Put the average into the generator, with the singular vectors of its own weights."""
-        renew_spectral_norms(self._average)
+        renew_spectral_norms(self._average.network)
         self._swap(pl_module.generator)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: Stage) -> None:
@@ -60,16 +82,16 @@ class GeneratorEMA(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Stage) -> None:
         """Leave the average in the generator, for the hand-over."""
-        renew_spectral_norms(self._average)
+        renew_spectral_norms(self._average.network)
         self._swap(pl_module.generator)
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: Stage, checkpoint: dict[str, Any]) -> None:
         """Store the average beside the raw weights."""
-        checkpoint["generator_ema"] = self._average.state_dict()
+        checkpoint["generator_ema"] = self._average.network.state_dict()
 
     def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: Stage, checkpoint: dict[str, Any]) -> None:
         """Restore the average."""
-        self._average.load_state_dict(checkpoint["generator_ema"])
+        self._average.network.load_state_dict(checkpoint["generator_ema"])
 
     def state_dict(self) -> dict[str, Any]:
         """The generator step of the last update."""
@@ -80,21 +102,9 @@ class GeneratorEMA(pl.Callback):
         self._generator_steps = state_dict["generator_steps"]
 
     @torch.no_grad()
-    def _update(self, generator: nn.Module, *, decay: float) -> None:
-        if not self._pairs:
-            derived = {id(vector) for vector in spectral_vectors(self._average)}
-            pairs = zip(_tensors(self._average), _tensors(generator), strict=True)
-            self._pairs = [pair for pair in pairs if id(pair[0]) not in derived]
-        quantities = [pair for pair in self._pairs if pair[0].is_floating_point()]
-        torch._foreach_lerp_([pair[0] for pair in quantities], [pair[1] for pair in quantities], 1 - decay)
-        for average, current in self._pairs:
-            if not average.is_floating_point():
-                average.copy_(current)  # the number of batches that batch norm has seen
-
-    @torch.no_grad()
     def _swap(self, generator: nn.Module) -> None:
         """Exchange values, not tensors: optimizers and gradient buckets hold on to the generator's."""
-        for average, current in zip(_tensors(self._average), _tensors(generator), strict=True):
+        for average, current in zip(_tensors(self._average.network), _tensors(generator), strict=True):
             before = current.clone()
             current.copy_(average)
             average.copy_(before)

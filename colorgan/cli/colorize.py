@@ -28,6 +28,9 @@ _RenderFactor = Annotated[
 _Squash = Annotated[
     bool, typer.Option("--squash", help="As DeOldify: squash the photo to a square, merge in 8-bit YUV.")
 ]
+_STRENGTH = "Of the GAN: 0 is the network before it, 1 as trained, up to 1.5; of a run, or with --blend-with."
+_Strength = Annotated[float | None, typer.Option(help=_STRENGTH, show_default="1")]
+_BlendWith = Annotated[str | None, typer.Option(help="The checkpoint of --strength 0; default: that of the run.")]
 _COMPARE = "Write gray, colorized and original side by side; of a film the first two."
 _Compare = Annotated[bool, typer.Option("--compare", help=_COMPARE)]
 _Batch = Annotated[int | None, typer.Option(help="Film: frames that go through the network at once.", show_default="8")]
@@ -56,6 +59,8 @@ def colorize(
     size: _Size = None,
     render_factor: _RenderFactor = None,
     squash: _Squash = False,
+    strength: _Strength = None,
+    blend_with: _BlendWith = None,
     compare: _Compare = False,
     batch: _Batch = None,
     smooth: _Smooth = 0.0,
@@ -81,6 +86,10 @@ def colorize(
     """
     from colorgan.checkpoint import SMALL, find_checkpoint
 
+    if strength is not None or blend_with is not None:
+        from colorgan.colorize.blends import strengthened
+
+        checkpoint = str(strengthened(checkpoint, strength, blend_with))
     if checkpoint == SMALL:
         typer.echo("by the small model of this package (docs/small_model.md); --checkpoint takes another", err=True)
     load = partial(

@@ -4,6 +4,7 @@ import typer
 
 from colorgan.cli import evaluate as evaluate_command
 from colorgan.cli import train as train_command
+from colorgan.cli.blend import average, blend
 from colorgan.cli.colorize import colorize
 from colorgan.cli.export import export
 from colorgan.cli.import_deoldify import import_deoldify
@@ -29,7 +30,7 @@ def evaluate(context: typer.Context) -> None:
     evaluate_command.main(context.args)
 
 
-for command in (colorize, serve, export, inspect, runs, push, import_deoldify):
+for command in (colorize, serve, export, inspect, blend, average, runs, push, import_deoldify):
     app.command()(command)
 
 

@@ -19,8 +19,13 @@ _Device = Annotated[list[str] | None, typer.Option(help="cpu, cuda:0, cuda:1 ...
 _Engine = Annotated[str, typer.Option(help="torch, onnx, openvino, or auto, as for colorize.")]
 
 
+_STRENGTH = "Of the GAN, as for colorize: offer each checkpoint, which must be of a run, at these; several to choose."
+_Strength = Annotated[list[float] | None, typer.Option(help=_STRENGTH)]
+
+
 def serve(
     checkpoint: _Checkpoint = ["small"],  # noqa: B006  (typer copies it)
+    strength: _Strength = None,
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
     host: Annotated[str, typer.Option(help="0.0.0.0 for all networks, which needs keys.")] = "127.0.0.1",
     keys: _Keys = None,
@@ -48,7 +53,7 @@ def serve(
     loaded = Keys.load(keys)
     if not loaded and not _is_loopback(host):
         raise ValueError(f"--host {host} is open to others, so it needs keys: --keys FILE, or {VARIABLE}")
-    files = find_checkpoints(checkpoint)
+    files = _at_strengths(find_checkpoints(checkpoint), strength or [])
     with _listen(host, port) as sock, locked(results, instead="give this server its own --results"):
         app = create_app(Service(files, results, devices=device or (), engine=engine), loaded)
         config = uvicorn.Config(
@@ -70,6 +75,19 @@ def serve(
             uvicorn.Server(config).run([sock])
         except (KeyboardInterrupt, StoppedError):  # raised again by uvicorn behind a clean end
             print("stopped")
+
+
+def _at_strengths(files: dict[str, Path], strengths: list[float]) -> dict[str, Path]:
+    """List checkpoints at several strengths under names that say so; without strengths as they are."""
+    if not strengths:
+        return files
+    from colorgan.colorize.blends import strengthened
+
+    return {
+        f"{name}, strength {strength:g}": Path(strengthened(str(file), strength))
+        for name, file in files.items()
+        for strength in strengths
+    }
 
 
 def _listen(host: str, port: int) -> socket.socket:

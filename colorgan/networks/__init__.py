@@ -5,6 +5,7 @@ from colorgan.networks.discriminators import PatchDiscriminator
 from colorgan.networks.encoders import TimmPyramid, TorchvisionPyramid, TransformerPyramid
 from colorgan.networks.multiscale import MultiScalePatchDiscriminator
 from colorgan.networks.projected import ProjectedDiscriminator
+from colorgan.networks.queries import QueryGenerator
 from colorgan.networks.unet import UNetGenerator
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "MultiScalePatchDiscriminator",
     "PatchDiscriminator",
     "ProjectedDiscriminator",
+    "QueryGenerator",
     "TimmPyramid",
     "TorchvisionPyramid",
     "TransformerPyramid",

@@ -15,6 +15,7 @@ from torchmetrics import MetricCollection
 from colorgan.callbacks import (
     GeneratorEMA,
     InflectionObserver,
+    PowerAverages,
     PruneTrial,
     Records,
     ResumeCheckpoint,
@@ -139,6 +140,7 @@ def stage_callbacks(
     *,
     num_stages: int,
     trains_generator: bool,
+    save_average: Callable[[nn.Module, float, int], None],
     observer: InflectionObserver | None = None,
 ) -> list[pl.Callback]:
     """Build the callbacks of a stage, in the order in which Lightning calls them.
@@ -151,6 +153,7 @@ def stage_callbacks(
         num_stages: of the run.
         trains_generator: whether there is something to average.
         observer: for stages whose snapshot a rule chooses.
+        save_average: see `PowerAverages`.
     """
     entry = stage.entry
     callbacks: list[pl.Callback] = [
@@ -167,6 +170,8 @@ def stage_callbacks(
     # A sweep that prunes says which trial this is; values of pictures of another size are no reason to end it.
     if "id" in config.get("trial", {}) and entry.image_size == (config.test_size or entry.image_size):
         callbacks.append(PruneTrial(**config.trial))
+    if entry.power_averages:
+        callbacks.append(PowerAverages(stage.snapshot_steps, save_average))
     if entry.ema_decay is not None and trains_generator:
         callbacks.append(GeneratorEMA(entry.ema_decay))  # behind those that use the average in validation
     return callbacks

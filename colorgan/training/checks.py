@@ -172,6 +172,10 @@ def check_stage(stage: PlannedStage, *, losses: DictConfig, metrics: MetricColle
         if not any(weight and class_of(losses[name]).trains == network for name, weight in weighted.items()):
             raise ValueError(f"{where}.module.loss_weights needs a loss of the {network} with a weight above 0")
     class_of(entry.module).check_losses({name: class_of(losses[name]) for name in weighted})
+    if entry.power_averages and not ("generator" in class_of(entry.module).trains and entry.snapshots):
+        raise ValueError(
+            f"{where}.power_averages needs a stage that trains the generator, and {where}.snapshots above 0"
+        )
     if entry.handover != "last":
         _check_handover(stage, where, metrics, num_processes)
 

@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from colorgan.checkpoint import without_weights
 from colorgan.config import build, class_of, plain
 from colorgan.losses import Loss
+from colorgan.networks.averages import KEPT_LENGTHS
 from colorgan.stages.base import Stage
 from colorgan.stages.rates import trainable
 from colorgan.training.build import make_stage
@@ -33,6 +34,7 @@ class StageCost:
         step_flop: of one step; multiplications and additions counted apart, forward and backward.
         step_seconds: of one step, estimated for this machine.
         saved_bytes: of the networks in a file.
+        average_bytes: of the power averages beside a snapshot.
         resume_bytes: of the files from which a stopped stage goes on; they are deleted when it ends.
     """
 
@@ -41,13 +43,15 @@ class StageCost:
     step_flop: float
     step_seconds: float
     saved_bytes: int
+    average_bytes: int
     resume_bytes: int
 
     @property
     def kept_bytes(self) -> int:
         """Count the bytes that stay at most: the hand-over and the snapshots, the best one among them."""
         best = self.stage.entry.snapshots > 0 and self.stage.entry.handover != "last"
-        return self.saved_bytes * (1 + len(self.stage.snapshot_steps) + best)
+        snapshots = len(self.stage.snapshot_steps)
+        return self.saved_bytes * (1 + snapshots + best) + self.average_bytes * snapshots
 
 
 def schedule_costs(config: DictConfig, plan: list[PlannedStage]) -> list[StageCost]:
@@ -91,13 +95,17 @@ def schedule_costs(config: DictConfig, plan: list[PlannedStage]) -> list[StageCo
 
 def _bytes(
     stage: PlannedStage, plan: list[PlannedStage], networks: Networks, trained: dict[str, int]
-) -> tuple[int, int]:
-    """Count a stage's networks, and what it goes on from: networks, their average, two moments of Adam, all twice."""
+) -> tuple[int, int, int]:
+    """Count a stage's networks, its power averages, and what it goes on from.
+
+    That is networks, their averages and two moments of Adam, all twice.
+    """
     so_far = {name for s in plan[: stage.index] for name in class_of(s.entry.module).needs}  # from here on, or before
     sizes = {name: _state_bytes(network) for name, network in networks.items() if network and name in so_far}
-    saved, average = sum(sizes.values()), sizes["generator"] if stage.entry.ema_decay is not None else 0
+    saved, powers = sum(sizes.values()), len(KEPT_LENGTHS) * stage.entry.power_averages * sizes["generator"]
+    average = sizes["generator"] if stage.entry.ema_decay is not None else 0
     moments = sum(8 * count for count in trained.values())
-    return saved, 2 * (saved + average + moments)
+    return saved, powers, 2 * (saved + average + powers + moments)
 
 
 def _state_bytes(network: nn.Module) -> int:

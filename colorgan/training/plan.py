@@ -46,6 +46,8 @@ class StageEntry:
         ema_decay: of the generator's moving average; None for none.
         snapshots: keep the networks of so many validations, evenly spaced, and beside them those of the best one by
             `handover` and of the last; 0 for none.
+        power_averages: beside the evenly spaced ones and the last keep two averages of the generator, from which
+            `colorgan average` makes one of any other length.
         handover: `last`; the validation metric by which the best snapshot is handed on; or `inflection`: the stage is
             observed at each validation, keeps all snapshots until it ends, and a rule chooses.
         inflection: that rule.
@@ -61,6 +63,7 @@ class StageEntry:
     degrade: bool = True
     ema_decay: ProperShare | None = None
     snapshots: Natural = 0
+    power_averages: bool = False
     handover: str = "last"
     inflection: InflectionOptions | None = None
 

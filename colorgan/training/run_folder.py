@@ -15,10 +15,11 @@ from typing import Any
 
 import yaml
 from omegaconf import DictConfig
+from torch import nn
 from torchmetrics import MetricCollection
 
 from colorgan.callbacks import observed
-from colorgan.checkpoint import save_checkpoint
+from colorgan.checkpoint import AVERAGES, save_checkpoint
 from colorgan.config import differences, plain
 from colorgan.files import Writer, copy_file, file_hash, write_text
 from colorgan.stages.base import Stage
@@ -164,15 +165,7 @@ def save_networks(
     both = {"generator": module.generator, "discriminator": module.discriminator}
     networks = {name: copy.deepcopy(network).cpu() for name, network in both.items() if network is not None}
     configs = {name: plain(config[name]) for name in networks}
-    facts = {
-        "stage": stage.folder.name,
-        "step": module.steps,
-        "total_step": stage.first_step + module.steps,
-        **module.counts(),
-        "metrics": dict(metrics),
-        "image_size": stage.entry.image_size,
-        **provenance,
-    }
+    facts = {**_facts(stage, module), "metrics": dict(metrics), **provenance}
 
     def write() -> None:
         save_checkpoint(path, networks, configs=configs, facts=facts)
@@ -183,6 +176,42 @@ def save_networks(
     if first:
         writer.wait()
         check_picture(path, module.generator)
+
+
+def save_average(
+    stage: PlannedStage,
+    module: Stage,
+    average: nn.Module,
+    kept: Mapping[str, float],
+    *,
+    config: DictConfig,
+    provenance: Mapping[str, Any],
+) -> None:
+    """Write a power average of the generator beside the snapshots; check it.
+
+    Args:
+        stage: the planned stage.
+        module: of which it is the average.
+        average: the network.
+        kept: its length, and the generator's steps behind it.
+        config: of the run.
+        provenance: see `save_networks`.
+    """
+    name = f"step={module.steps:06d}-length={kept['length']:.2f}.safetensors"
+    path = stage.folder / AVERAGES / name
+    facts = {**_facts(stage, module), "metrics": {}, "average": dict(kept), **provenance}
+    save_checkpoint(path, {"generator": average}, configs={"generator": plain(config.generator)}, facts=facts)
+    check_saved(path, {"generator": average}, trained=("generator",))
+
+
+def _facts(stage: PlannedStage, module: Stage) -> dict[str, Any]:
+    return {
+        "stage": stage.folder.name,
+        "step": module.steps,
+        "total_step": stage.first_step + module.steps,
+        **module.counts(),
+        "image_size": stage.entry.image_size,
+    }
 
 
 def snapshot_file(stage: PlannedStage, step: int) -> Path:

@@ -20,6 +20,7 @@ from typing import Any
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
+from torch import nn
 
 from colorgan.callbacks import InflectionObserver, Records, StopRequest, observed, warn_of_result
 from colorgan.checkpoint import find_checkpoint, read_header
@@ -61,6 +62,7 @@ from colorgan.training.run_folder import (
     locked,
     remove_resume_files,
     resume_file,
+    save_average,
     save_networks,
     snapshot_file,
 )
@@ -310,6 +312,10 @@ class Schedule:
                 options = {}
             self._save_networks(stage, module, snapshot_file(stage, step), values, **options)
 
+        def keep_average(average: nn.Module, length: float, generator_steps: int) -> None:
+            kept = {"length": length, "generator_steps": generator_steps}
+            save_average(stage, module, average, kept, config=self.config, provenance=self._provenance())
+
         validation = validation_metrics(
             self.metrics,
             records,
@@ -326,6 +332,7 @@ class Schedule:
             num_stages=len(self.plan),
             trains_generator="generator" in module.trains,
             observer=observer,
+            save_average=keep_average,
         )
         return build_stage_trainer(self.config.trainer, stage, callbacks, run_logger, self.writer)
 
