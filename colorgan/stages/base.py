@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from colorgan.losses import Loss
+from colorgan.networks.hints import takes_hints
 from colorgan.networks.spectral import renew_spectral_norms, spectral_vectors
 from colorgan.ranges import Count, NotNegative, Positive
 from colorgan.stages.finite import FiniteWatch
@@ -268,10 +269,17 @@ class Stage(pl.LightningModule):
         value: Tensor = loss(*(step[wanted] for wanted in loss.inputs))
         return value
 
-    def training_picture(self, gray: Tensor) -> Tensor:
+    def training_picture(self, gray: Tensor, hints: Tensor | None = None) -> Tensor:
         """Colorize as losses and discriminator see it: before the generator's clamp to [0, 1], if it has one."""
-        make: Callable[[Tensor], Tensor] = getattr(self.generator, "unclamped", self.generator)
-        return make(gray)
+        make: Callable[..., Tensor] = getattr(self.generator, "unclamped", self.generator)
+        return make(gray) if hints is None else make(gray, hints)
+
+    def judged(self, rgb: Tensor, batch: Batch) -> Tensor:
+        """Compute the discriminator's logits of pictures of a batch; hints are shown to one that takes them."""
+        assert self.discriminator is not None
+        seen = {"hints": batch["hints"]} if "hints" in batch and takes_hints(self.discriminator) else {}
+        logits: Tensor = self.discriminator(rgb, batch["gray"], **seen)
+        return logits
 
     def step_losses(self) -> dict[str, Callable[[Batch], Tensor]]:
         """Return what a step minimizes, as a function of the batch, by the network that the step trains."""
