@@ -185,7 +185,7 @@ class DeOldifyGenerator(nn.Module):
 
     def forward(self, gray: Tensor, hints: Tensor | None = None) -> Tensor:
         """Colorize (N, 1, H, W) in [0, 1], any H and W; returns (N, 3, H, W) in [0, 1], float32; refuses hints."""
-        refuse_hints(self, hints)
+        refuse_hints(hints)
         return self.unclamped(gray).clamp(0, 1)
 
     def unclamped(self, gray: Tensor) -> Tensor:

@@ -65,12 +65,12 @@ class HintBranch(nn.Module):
         return torch.lerp(proposal, hinted, certain + (confidence - certain) * trust)
 
 
-def refuse_hints(network: nn.Module, hints: Tensor | None) -> None:
-    """Raise `ValueError` where hints are given to a network that was built without them."""
+def refuse_hints(hints: object) -> None:
+    """Raise `ValueError` where hints, other than None, are given to a network that was built without them."""
     if hints is not None:
         raise ValueError(
-            f"this {type(network).__name__} takes no hints; take a checkpoint that was trained with them, as by "
-            "experiment=nogan_hints (generator.hints)"
+            "this network takes no hints; take a checkpoint that was trained with them, as by experiment=nogan_hints "
+            "(generator.hints)"
         )
 
 

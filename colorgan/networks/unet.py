@@ -125,7 +125,7 @@ class UNetGenerator(nn.Module):
         height, width = gray.shape[-2:]
         padded = pad_to_multiple(gray, self.stride)
         if self.hints is None or hints is None:
-            refuse_hints(self, hints)
+            refuse_hints(hints)
             planes = self._decode(padded)[..., :height, :width].float()
             return recombine(gray, self._propose(gray.float(), planes), self.gray_rule)
         check_hints(gray, hints)
