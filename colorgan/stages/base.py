@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from colorgan.color import color_planes
 from colorgan.losses import Loss
-from colorgan.networks.hints import takes_hints
+from colorgan.networks.hints import grid_hints, takes_hints
 from colorgan.networks.spectral import renew_spectral_norms, spectral_vectors
 from colorgan.ranges import Count, NotNegative, Positive
 from colorgan.stages.finite import FiniteWatch
@@ -210,7 +211,19 @@ class Stage(pl.LightningModule):
         """Colorize a batch in full precision, as `evaluate.py` does; callbacks measure and draw what is returned."""
         self.log_step()
         with torch.autocast(self.device.type, enabled=False):
-            return {"fake_rgb": self.generator(batch["gray"])}
+            fake_rgb = self.generator(batch["gray"])
+            if takes_hints(self.generator):
+                self._log_use_of_hints(batch, fake_rgb)
+        return {"fake_rgb": fake_rgb}
+
+    def _log_use_of_hints(self, batch: Batch, fake_rgb: Tensor) -> None:
+        """Log how far colours are from the truth's without hints, and with nine points of the truth."""
+        rule, rgb = str(self.generator.gray_rule), batch["rgb"]
+        hinted_rgb = self.generator(batch["gray"], grid_hints(rgb, rule))
+        truth = color_planes(rgb, rule)
+        for name, picture in (("val/color_error", fake_rgb), ("val/color_error_9_points", hinted_rgb)):
+            error = (color_planes(picture, rule) - truth).abs().mean()
+            self.log(name, error, batch_size=rgb.shape[0], sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store the counts, of weights that are finite."""

@@ -45,7 +45,7 @@ def distance(made, at, photo, rgb):
 def test_a_point_and_a_stroke_have_their_colours(colorizer, photo, units):
     whole = photo.width if units == "relative" else 1
     hints = [
-        {"point": [200 / whole, 60 / whole], "color": "#%02x%02x%02x" % NAVY},
+        {"point": [200 / whole, 60 / whole], "color": "#283c82"},
         {"stroke": [[20 / whole, 30 / whole], [90 / whole, 80 / whole]], "color": "rgb(210, 140, 150)"},
     ]
     made = colorizer.colorize(photo, parse_hints(json.dumps({"units": units, "hints": hints}), "hints"))
