@@ -21,7 +21,8 @@ from colorgan.media.scan import Scan
 
 _RADIUS = 0.01  # of a point and half the width of a stroke, as a share of the shorter side
 _LEAST_RADIUS = 1.5  # pixels that the network sees
-_MOST_POINTS = 10_000
+_LARGEST_RADIUS = 8000  # OpenCV's for lines is twice that
+_MOST_POINTS, _LARGEST = 10_000, 1e9
 _SUBPIXEL = 4  # binary digits behind the point, for OpenCV
 _PAINT = 12  # levels of 255 by which paint differs: JPEG makes less of gray
 _COVERED = 0.25  # share of a pixel of the network that paint must cover
@@ -219,7 +220,7 @@ def _rgb(color: Any, name: str) -> tuple[float, float, float]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and -_LARGEST < value < _LARGEST
 
 
 def _is_pair(value: Any) -> bool:
@@ -235,7 +236,7 @@ def _draw(made: np.ndarray, mark: Mark, unit: tuple[float, float], value: Sequen
     """Draw a mark into (height, width, 3), whose pixels are what the network sees."""
     height, width = made.shape[:2]
     share = _RADIUS if mark.radius is None else mark.radius / min(unit)
-    radius = max(_LEAST_RADIUS, share * min(height, width))
+    radius = min(max(_LEAST_RADIUS, share * min(height, width)), max(height, width), _LARGEST_RADIUS)
     digits = 1 << _SUBPIXEL
     # OpenCV counts from the middle of the first pixel.
     places = [(x / unit[0] * width - 0.5, y / unit[1] * height - 0.5) for x, y in mark.points]
