@@ -33,6 +33,8 @@ _Strength = Annotated[float | None, typer.Option(help=_STRENGTH, show_default="1
 _BlendWith = Annotated[str | None, typer.Option(help="The checkpoint of --strength 0; default: that of the run.")]
 _COMPARE = "Write gray, colorized and original side by side; of a film the first two."
 _Compare = Annotated[bool, typer.Option("--compare", help=_COMPARE)]
+_HINTS = "Photo: known colours, a .json of points and strokes or a painted copy of the photo (docs/photos.md)."
+_Hints = Annotated[Path | None, typer.Option(help=_HINTS)]
 _Batch = Annotated[int | None, typer.Option(help="Film: frames that go through the network at once.", show_default="8")]
 _Smooth = Annotated[
     float, typer.Option(help="Film: weight of the frame before, along the motion; 0.8 averages over about five.")
@@ -62,6 +64,7 @@ def colorize(
     strength: _Strength = None,
     blend_with: _BlendWith = None,
     compare: _Compare = False,
+    hints: _Hints = None,
     batch: _Batch = None,
     smooth: _Smooth = 0.0,
     fps: _Fps = None,
@@ -106,6 +109,8 @@ def colorize(
     if _is_film(source, out, as_frames=bool(smooth) or fps is not None):
         from colorgan.colorize.film import FilmOptions, colorize_film
 
+        if hints is not None:
+            raise ValueError(f"--hints goes with one photo, but {source} is a film")
         frames = 8 if batch is None else batch
         options = FilmOptions(frames, smooth, fps, compare, resume, overwrite, deinterlace, recolor)
         colorize_film(source, out, load, find_checkpoint(checkpoint), options)
@@ -115,7 +120,7 @@ def colorize(
     else:
         from colorgan.colorize.photos import PhotoOptions, colorize_photos
 
-        photo_options = PhotoOptions(compare=compare, overwrite=overwrite, max_megapixels=max_megapixels)
+        photo_options = PhotoOptions(compare, overwrite, max_megapixels, hints)
         if not colorize_photos(source, out, load, find_checkpoint(checkpoint), photo_options):
             raise typer.Exit(1)
 

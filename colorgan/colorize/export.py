@@ -43,4 +43,5 @@ def export_checkpoint(checkpoint: Path, out: Path, *, precision: str) -> str:
         if engine == "openvino":  # first, since a reader looks for the .xml
             copy_file(trial.with_suffix(".bin"), out.with_suffix(".bin"))
         copy_file(trial, out)
-    return f"{precision}, mean difference to torch {difference.mean:.2g} levels, worst {difference.worst:.2g}"
+    lacking = "; takes no hints, unlike the checkpoint" if exact.takes_hints else ""
+    return f"{precision}, mean difference to torch {difference.mean:.2g} levels, worst {difference.worst:.2g}{lacking}"

@@ -8,6 +8,9 @@ from concurrent.futures import Future
 import torch
 from torch import Tensor, nn
 
+from colorgan.networks.hints import takes_hints
+
+_Waiting = tuple[tuple[Tensor, ...], Future[Tensor]]  # gray, perhaps hints, and the answer
 _LARGEST_BATCH = 8
 MOST_PIXELS = 2_000_000  # in a batch: a megapixel takes about half a GiB
 
@@ -26,7 +29,8 @@ class SharedGenerator(nn.Module):
     def __init__(self, generators: Sequence[nn.Module], devices: Sequence[str]) -> None:
         super().__init__()
         self.gray_rule, self.name = str(generators[0].gray_rule), str(getattr(generators[0], "name", "torch fp32"))
-        self._waiting: deque[tuple[Tensor, Future[Tensor]]] = deque()
+        self.takes_hints = takes_hints(generators[0])
+        self._waiting: deque[_Waiting] = deque()
         self._changed = threading.Condition()
         self._closed = False
         self._threads = [
@@ -36,13 +40,13 @@ class SharedGenerator(nn.Module):
         for thread in self._threads:
             thread.start()
 
-    def forward(self, gray: Tensor) -> Tensor:
-        """Colorize (1, 1, H, W) in [0, 1]; waits for its turn."""
+    def forward(self, gray: Tensor, hints: Tensor | None = None) -> Tensor:
+        """Colorize (1, 1, H, W) in [0, 1]; waits for its turn. Pictures with hints go together, those without too."""
         future: Future[Tensor] = Future()
         with self._changed:
             if self._closed:
                 raise RuntimeError("the network is closed")
-            self._waiting.append((gray, future))
+            self._waiting.append(((gray,) if hints is None else (gray, hints), future))
             self._changed.notify()
         return future.result()
 
@@ -58,23 +62,24 @@ class SharedGenerator(nn.Module):
         while batch := self._take():
             self._answer(generator, device, batch)
 
-    def _take(self) -> list[tuple[Tensor, Future[Tensor]]]:
+    def _take(self) -> list[_Waiting]:
         """Wait for a picture, and take those of its shape that wait too; nothing when closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             if not self._waiting:
                 return []
-            shape = self._waiting[0][0].shape
-            most = max(1, min(_LARGEST_BATCH, MOST_PIXELS // shape.numel()))
-            alike = [item for item in self._waiting if item[0].shape == shape][:most]
+            shapes = _shapes(self._waiting[0])
+            most = max(1, min(_LARGEST_BATCH, MOST_PIXELS // shapes[0].numel()))
+            alike = [item for item in self._waiting if _shapes(item) == shapes][:most]
             taken = {id(future) for _, future in alike}
             self._waiting = deque(item for item in self._waiting if id(item[1]) not in taken)
             return alike
 
     @torch.inference_mode()
-    def _answer(self, generator: nn.Module, device: str, batch: list[tuple[Tensor, Future[Tensor]]]) -> None:
+    def _answer(self, generator: nn.Module, device: str, batch: list[_Waiting]) -> None:
         try:
-            colored = generator(torch.cat([gray for gray, _ in batch]).to(device)).float().cpu().split(1)
+            given = zip(*(images for images, _ in batch), strict=True)
+            colored = generator(*(torch.cat(images).to(device) for images in given)).float().cpu().split(1)
         except Exception as error:
             if len(batch) > 1:
                 for item in batch:
@@ -84,3 +89,7 @@ class SharedGenerator(nn.Module):
             return
         for (_, future), rgb in zip(batch, colored, strict=True):
             future.set_result(rgb)
+
+
+def _shapes(item: _Waiting) -> list[torch.Size]:
+    return [image.shape for image in item[0]]

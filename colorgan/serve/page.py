@@ -4,6 +4,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from PIL import Image
 from colorgan.media.scan import Scan
 from colorgan.serve.keys import Keys
 from colorgan.serve.page_files import new_file, page_folder
+from colorgan.serve.page_hints import Shown, draw_marks, hint_controls, hints_of, with_mark
 from colorgan.serve.refusals import RefusedError, TooLongError
 from colorgan.serve.service import SIZES, Colored, Service
 
@@ -100,6 +102,7 @@ def _photo_tab(service: Service) -> None:
                 )
                 strength = gr.Slider(0, 1, value=1, step=0.05, label="Strength of the colours", elem_id="strength")
                 beside = gr.Checkbox(label="Show the photo as it was sent", elem_id="beside")
+            canvas, color, undo, clear = hint_controls(service)
             examples = gr.Dataset(
                 components=[gr.Image(visible=False, label="photo")],
                 samples=[[path] for path in _examples()],
@@ -118,7 +121,7 @@ def _photo_tab(service: Service) -> None:
             download = gr.DownloadButton("Download in full size", visible=False, variant="primary", elem_id="download")
     settings = [checkpoint, size, strength, beside]
     last = gr.State()  # what is shown: changed settings colour it again
-    outputs = [last, message, slider, original, download]
+    outputs = [last, message, slider, original, download, canvas]
     # The last result stays to be seen while another is made: the message says so.
     how: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": 4, "show_progress": "hidden"}
     file.upload(photos.show_file, [file, *settings], outputs, **how)
@@ -128,6 +131,9 @@ def _photo_tab(service: Service) -> None:
         control.change(photos.show, [last, *settings], outputs, trigger_mode="always_last", **how)
     for choice in (checkpoint, beside):
         choice.input(photos.show, [last, *settings], outputs, **how)
+    canvas.select(photos.add_hint, [last, color, *settings], outputs, **how)
+    undo.click(photos.undo_hint, [last, *settings], outputs, **how)
+    clear.click(photos.clear_hints, [last, *settings], outputs, **how)
 
 
 _Settings = tuple[str, float, float, bool]  # checkpoint, working size, strength, whether to show the original
@@ -142,7 +148,7 @@ class Photos:
 
     def show_file(self, path: str, *settings: *_Settings) -> _Updates:
         """Colour a photo that was uploaded."""
-        yield from self.show((path, Path(path).stem), *settings)
+        yield from self.show(Shown(path, Path(path).stem), *settings)
 
     def show_example(self, number: int, *settings: *_Settings) -> _Updates:
         """Colour one of the examples."""
@@ -158,27 +164,56 @@ class Photos:
             return
         file = new_file("photo")
         file.write_bytes(data)
-        yield from self.show((str(file), "photo"), *settings)
+        yield from self.show(Shown(str(file), "photo"), *settings)
 
-    def show(
-        self, last: tuple[str, str] | None, checkpoint: str, size: float, strength: float, beside: bool
+    def add_hint(
+        self,
+        last: Shown | None,
+        color: str,
+        checkpoint: str,
+        size: float,
+        strength: float,
+        beside: bool,
+        event: gr.SelectData,
     ) -> _Updates:
+        """Set a colour where the photo was clicked on."""
+        try:
+            marked = last and with_mark(last, event.index, color)
+        except RefusedError as error:
+            yield _only(_problem(error))
+            return
+        yield from self.show(marked, checkpoint, size, strength, beside)
+
+    def undo_hint(self, last: Shown | None, *settings: *_Settings) -> _Updates:
+        """Take the last colour back."""
+        yield from self.show(last and replace(last, marks=last.marks[:-1]), *settings)
+
+    def clear_hints(self, last: Shown | None, *settings: *_Settings) -> _Updates:
+        """Take all colours back."""
+        yield from self.show(last and replace(last, marks=()), *settings)
+
+    def show(self, last: Shown | None, checkpoint: str, size: float, strength: float, beside: bool) -> _Updates:
         """Colour a photo, the last one or another, with these settings."""
         if last is None:
             yield _only(gr.skip())
             return
         yield _only("Colouring …")
-        path, name = Path(last[0]), last[1]
+        path, name = Path(last.path), last.name
         try:
-            colored = self._colorize(path, checkpoint=checkpoint, size=int(size), strength=float(strength))
+            how: dict[str, Any] = {"checkpoint": checkpoint, "size": int(size), "strength": float(strength)}
+            takes_hints = self.service.takes_hints(checkpoint)
+            colored = self._colorize(path, **how, hints=hints_of(last) if takes_hints else None)
         except RefusedError as error:
             yield _only(_problem(error))
             return
         target = new_file(f"{name[:60]}-colored{colored.ending}")
         target.write_bytes(colored.content)
-        shown = (_preview(colored.gray), _preview(colored.colored))
-        sent = gr.Image(value=_preview(colored.original) if beside else None, visible=bool(beside))
-        yield last, _said(name, colored), shown, sent, gr.DownloadButton(value=str(target), visible=True)
+        gray = _preview(colored.gray)
+        shown = (_saved(gray), _saved(_preview(colored.colored)))
+        last = replace(last, size=gray.size)
+        canvas = draw_marks(last, gray) if takes_hints else None
+        sent = gr.Image(value=_saved(_preview(colored.original)) if beside else None, visible=bool(beside))
+        yield last, _said(name, colored), shown, sent, gr.DownloadButton(value=str(target), visible=True), canvas
 
     def _colorize(self, path: Path, **settings: Any) -> Colored:
         if not path.is_file():
@@ -190,7 +225,7 @@ class Photos:
 
 def _only(message: Any) -> tuple[Any, ...]:
     """Change the message alone."""
-    return gr.skip(), message, gr.skip(), gr.skip(), gr.skip()
+    return gr.skip(), message, *(gr.skip() for _ in range(4))
 
 
 def _upload(label: str, elem_id: str) -> Any:
@@ -266,9 +301,13 @@ def _examples() -> list[str]:
     return [str(folder / name) for name in _EXAMPLES if (folder / name).is_file()]
 
 
-def _preview(scan: Scan) -> str:
+def _preview(scan: Scan) -> Image.Image:
     image = scan.to_image()
     image.thumbnail((_SHOWN, _SHOWN), Image.Resampling.LANCZOS)
+    return image
+
+
+def _saved(image: Image.Image) -> str:
     file = new_file("shown.jpg")
     image.convert("RGB").save(file, quality=92, subsampling=0)
     return str(file)

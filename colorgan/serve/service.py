@@ -14,6 +14,7 @@ import torch
 
 from colorgan.colorize.colorizer import Colorizer, choose_device
 from colorgan.colorize.engines import WORTH_CONVERTING
+from colorgan.colorize.hints import Hints
 from colorgan.colorize.photos import describe_maker, mark
 from colorgan.media.photo import UnreadablePhotoError, read_pages
 from colorgan.media.samples import row_strips
@@ -144,6 +145,10 @@ class Service:
         """Shorter side at which a checkpoint works by default."""
         return self._model(checkpoint).working_size
 
+    def takes_hints(self, checkpoint: str | None = None) -> bool:
+        """Tell whether a checkpoint takes colours that are known."""
+        return self._model(checkpoint).network.takes_hints
+
     def colorize(
         self,
         data: bytes,
@@ -151,6 +156,7 @@ class Service:
         checkpoint: str | None = None,
         size: int | None = None,
         strength: float = 1.0,
+        hints: Hints | None = None,
         ending: str | None = None,
     ) -> Colored:
         """Colorize a photo's file; a colour photo is turned gray first.
@@ -160,6 +166,7 @@ class Service:
             checkpoint: by name; None for the default.
             size: shorter side at which the network works; None for the checkpoint's own.
             strength: of the colour in [0, 1]: 0 is gray.
+            hints: colour that is known at some places.
             ending: of the format to write; None for the photo's own where it is written here, else PNG.
 
         Raises:
@@ -174,7 +181,8 @@ class Service:
         if len(data) > self.limits.photo_bytes:
             raise TooLongError(f"the photo is longer than {self.limits.photo_bytes / 1e6:g} MB")
         with self._place():
-            return self._pool.submit(self._colorize, data, model, size, strength, ending or _fitting(data)).result()
+            how = (size, strength, hints, ending or _fitting(data))
+            return self._pool.submit(self._colorize, data, model, *how).result()
 
     def fetch(self, address: str) -> bytes:
         """Download a photo from the public internet.
@@ -216,7 +224,9 @@ class Service:
             raise RefusedError(f"there is no such checkpoint; allowed: {', '.join(self.checkpoints)}")
         return self._models[name or self.checkpoints[0]]
 
-    def _colorize(self, data: bytes, model: _Model, size: int | None, strength: float, ending: str) -> Colored:
+    def _colorize(
+        self, data: bytes, model: _Model, size: int | None, strength: float, hints: Hints | None, ending: str
+    ) -> Colored:
         colorizer = Colorizer(model.network, working_size=size or model.working_size)
         original, several = self._read(data)
         height, width = original.pixels.shape[:2]
@@ -227,8 +237,8 @@ class Service:
             )
         gray = colorizer.gray_scan(original)
         try:
-            colored = colorizer.colorize_scan(original)
-        except ValueError as error:  # memory does not suffice
+            colored = colorizer.colorize_scan(original, hints)
+        except ValueError as error:  # memory does not suffice, or hints do not fit
             raise RefusedError(str(error)) from error
         if strength < 1:
             colored = replace(colored, pixels=_blend(gray.pixels, colored.pixels, strength))

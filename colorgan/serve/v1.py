@@ -10,6 +10,7 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
+from colorgan.colorize.hints import Marks, parse_hints
 from colorgan.serve.asking import described, service_of, with_key
 from colorgan.serve.films import FILM
 from colorgan.serve.refusals import RefusedError
@@ -18,6 +19,8 @@ from colorgan.serve.service import SIZES, Service
 PHOTOS, FILMS = "/v1/colorize", "/v1/films"
 _ServiceOf = Annotated[Service, Depends(service_of)]
 _Checkpoint = Annotated[str | None, Form(description="By name; see /v1/checkpoints.")]
+_LONGEST_HINTS = 50_000  # characters
+_HINTS = 'Known colours, as JSON: [{"point": [120, 80], "color": "navy"}], for checkpoints that take hints.'
 _ANSWERS = described(
     _400="what was sent cannot be used",
     _401="no valid key in the header api-key",
@@ -55,19 +58,28 @@ async def colorize(
     checkpoint: _Checkpoint = None,
     size: Annotated[int | None, Form(ge=SIZES[0], le=SIZES[1], description="Shorter side for the network.")] = None,
     strength: Annotated[float, Form(ge=0, le=1, description="Of the colours; 0 is gray.")] = 1.0,
+    hints: Annotated[str | None, Form(max_length=_LONGEST_HINTS, description=_HINTS)] = None,
 ) -> Response:
     """Colorize a photo: the answer is the picture, at its size and depth, in its format or PNG."""
     if (image is None) == (address is None):
         raise RefusedError("give one of image and address")
+    known = None if hints is None else _parsed(hints)
     data = await image.read() if image is not None else await run_in_threadpool(service.fetch, str(address))
 
     def work() -> tuple[bytes, str, bool]:
-        colored = service.colorize(data, checkpoint=checkpoint, size=size, strength=strength)
+        colored = service.colorize(data, checkpoint=checkpoint, size=size, strength=strength, hints=known)
         return colored.content, colored.ending, colored.several
 
     content, ending, several = await run_in_threadpool(work)
     note = {"colorgan-note": "the file has several pictures; this is the first"} if several else {}
     return Response(content, media_type=mimetypes.guess_type(f"x{ending}")[0], headers=note)
+
+
+def _parsed(hints: str) -> Marks:
+    try:
+        return parse_hints(hints, "hints")
+    except ValueError as error:
+        raise RefusedError(str(error)) from error
 
 
 @router.post(FILMS, status_code=202)

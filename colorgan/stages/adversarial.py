@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from colorgan.networks.hints import takes_hints
 from colorgan.stages.augment import DiffAugment, Transform
 from colorgan.stages.base import Batch, Stage
 
@@ -38,9 +39,9 @@ class AdversarialStage(Stage):
         """
         assert self.discriminator is not None
         change = self._draw(batch) if augmented else _same
-        gray, uncompiled = change(batch["gray"]), self.discriminator.forward
-        real_logits = self.discriminator(change(batch["rgb"]), gray)
-        fake_logits = self.discriminator(change(fake_rgb), gray)
+        condition, uncompiled = self._condition(batch, change), self.discriminator.forward
+        real_logits = self.discriminator(change(batch["rgb"]), *condition)
+        fake_logits = self.discriminator(change(fake_rgb), *condition)
         if augmented and self.augment is not None:
             paired = self._losses["discriminator"].paired
             self.augment.note(real_logits.detach() - fake_logits.detach() if paired else real_logits)
@@ -49,7 +50,7 @@ class AdversarialStage(Stage):
             "fake_rgb": fake_rgb,
             "real_logits": real_logits,
             "fake_logits": fake_logits,
-            "discriminate": lambda rgb: uncompiled(change(rgb), gray),
+            "discriminate": lambda rgb: uncompiled(change(rgb), *condition),
             "batch_size": self.batch_size,
         }
 
@@ -62,12 +63,12 @@ class AdversarialStage(Stage):
         """
         asked = {wanted for name in self.due_losses("generator") for wanted in self._losses[name].inputs}
         change = self._draw(batch)
-        gray = change(batch["gray"])
-        step = {**batch, "fake_rgb": fake_rgb, "colorize": self.training_picture}
-        step |= self._judged("fake", change(fake_rgb), gray, with_maps="fake_maps" in asked)
+        condition = self._condition(batch, change)
+        step: dict[str, Any] = {"hints": None, **batch, "fake_rgb": fake_rgb, "colorize": self.training_picture}
+        step |= self._judged("fake", change(fake_rgb), condition, with_maps="fake_maps" in asked)
         if {"real_logits", "real_maps"} & asked:
             with torch.no_grad():
-                step |= self._judged("real", change(batch["rgb"]), gray, with_maps="real_maps" in asked)
+                step |= self._judged("real", change(batch["rgb"]), condition, with_maps="real_maps" in asked)
         return step
 
     def discriminator_stepped(self) -> None:
@@ -80,12 +81,17 @@ class AdversarialStage(Stage):
     def _draw(self, batch: Batch) -> Transform:
         return _same if self.augment is None else self.augment.draw(batch["rgb"])
 
-    def _judged(self, of: str, rgb: Tensor, gray: Tensor, *, with_maps: bool) -> dict[str, Any]:
+    def _condition(self, batch: Batch, change: Transform) -> tuple[Tensor, ...]:
+        """List what the discriminator sees beside colour: the gray, and hints if it takes them."""
+        names = ("gray", "hints") if "hints" in batch and takes_hints(self.discriminator) else ("gray",)
+        return tuple(change(batch[name]) for name in names)
+
+    def _judged(self, of: str, rgb: Tensor, condition: tuple[Tensor, ...], *, with_maps: bool) -> dict[str, Any]:
         network: nn.Module | None = self.discriminator
         assert network is not None
         if not with_maps:
-            return {f"{of}_logits": network(rgb, gray)}
-        maps: list[Tensor] = network.maps(rgb, gray)  # type: ignore[operator]
+            return {f"{of}_logits": network(rgb, *condition)}
+        maps: list[Tensor] = network.maps(rgb, *condition)  # type: ignore[operator]
         return {f"{of}_maps": maps[:-1], f"{of}_logits": maps[-1]}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

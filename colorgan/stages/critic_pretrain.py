@@ -55,8 +55,9 @@ class CriticPretrainStage(AdversarialStage):
         return self.weighted_sum("discriminator", self._judge(batch))
 
     def _judge(self, batch: Batch, *, augmented: bool = True) -> dict[str, Any]:
+        given = (batch["gray"], batch["hints"]) if "hints" in batch else (batch["gray"],)
         with torch.no_grad():
-            fake_rgb = self.generator(batch["gray"])
+            fake_rgb = self.generator(*given)
         return self.discriminator_inputs(batch, fake_rgb, augmented=augmented)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

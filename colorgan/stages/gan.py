@@ -32,7 +32,9 @@ class GANStage(AdversarialStage):
 
     trains: ClassVar = ("generator", "discriminator")
     offers: ClassVar = {
-        "generator": ("rgb", "gray", "fake_rgb", "colorize", "fake_logits", "real_logits", "fake_maps", "real_maps"),
+        "generator": (
+            "rgb", "gray", "fake_rgb", "colorize", "hints", "fake_logits", "real_logits", "fake_maps", "real_maps",
+        ),
         "discriminator": ("rgb", "gray", "fake_rgb", "real_logits", "fake_logits", "discriminate", "batch_size"),
     }
 
@@ -89,11 +91,11 @@ class GANStage(AdversarialStage):
 
     def _discriminator_loss(self, batch: Batch) -> Tensor:
         with torch.no_grad():
-            fake_rgb = self.training_picture(batch["gray"])
+            fake_rgb = self.training_picture(batch["gray"], batch.get("hints"))
         return self.weighted_sum("discriminator", self.discriminator_inputs(batch, fake_rgb))
 
     def _generator_loss(self, batch: Batch) -> Tensor:
-        fake_rgb = self.training_picture(batch["gray"])
+        fake_rgb = self.training_picture(batch["gray"], batch.get("hints"))
         return self.weighted_sum("generator", self.generator_inputs(batch, fake_rgb))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
