@@ -42,6 +42,14 @@ _Deinterlace = Annotated[
 _Recolor = Annotated[
     bool, typer.Option("--recolor", help="Film: colorize shots that are in colour already, too; they are left else.")
 ]
+_Shots = Annotated[
+    Path | None, typer.Option(help="Film: a list by `colorgan shots`, which says what to do with which shot.")
+]
+_BLEND = "Film: a checkpoint that has the rest of each shot's strength in the list."
+_Blend = Annotated[str | None, typer.Option(help=_BLEND)]
+_FRAMES = "Film: do frames FROM..TO of a finished film again, in its parts, which --shots keeps."
+_Frames = Annotated[str | None, typer.Option(help=_FRAMES)]
+_Shot = Annotated[str | None, typer.Option(help="Film: do a shot of the list again, as --frames does.")]
 _Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what exists.")]
 _MaxMegapixels = Annotated[float, typer.Option(help="Photos: larger ones are skipped, as an attack may be.")]
 _Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps; default: cuda if there is one.")]
@@ -63,6 +71,10 @@ def colorize(
     resume: _Resume = False,
     deinterlace: _Deinterlace = False,
     recolor: _Recolor = False,
+    shots: _Shots = None,
+    blend: _Blend = None,
+    frames: _Frames = None,
+    shot: _Shot = None,
     overwrite: _Overwrite = False,
     max_megapixels: _MaxMegapixels = 500,
     device: _Device = None,
@@ -83,23 +95,30 @@ def colorize(
 
     if checkpoint == SMALL:
         typer.echo("by the small model of this package (docs/small_model.md); --checkpoint takes another", err=True)
-    load = partial(
-        _load_colorizer,
-        checkpoint,
-        size=size,
-        render_factor=render_factor,
-        squash=squash,
-        device=device,
-        engine=engine,
-    )
+    load = partial(_load_colorizer, size=size, render_factor=render_factor, squash=squash, device=device, engine=engine)
     film_flags = {"--batch": batch is not None, "--smooth": bool(smooth), "--fps": fps is not None, "--resume": resume}
-    film_flags |= {"--deinterlace": deinterlace, "--recolor": recolor}
+    film_flags |= {"--deinterlace": deinterlace, "--recolor": recolor, "--shots": shots is not None}
+    film_flags |= {"--blend": blend is not None, "--frames": frames is not None, "--shot": shot is not None}
     if _is_film(source, out, as_frames=bool(smooth) or fps is not None):
-        from colorgan.colorize.film import FilmOptions, colorize_film
+        from colorgan.colorize.film import FilmOptions, Network, colorize_film
 
-        frames = 8 if batch is None else batch
-        options = FilmOptions(frames, smooth, fps, compare, resume, overwrite, deinterlace, recolor)
-        colorize_film(source, out, load, find_checkpoint(checkpoint), options)
+        options = FilmOptions(
+            8 if batch is None else batch,
+            smooth,
+            fps,
+            compare,
+            resume,
+            overwrite,
+            deinterlace,
+            recolor,
+            shots=shots,
+            frames=frames,
+            shot=shot,
+        )
+        other = None
+        if blend is not None:
+            other = Network(partial(load, blend), find_checkpoint(blend))
+        colorize_film(source, out, partial(load, checkpoint), find_checkpoint(checkpoint), options, blend=other)
     elif any(film_flags.values()):
         given = ", ".join(flag for flag, used in film_flags.items() if used)
         raise ValueError(f"{given}: only for film, but {source} is none")
@@ -107,7 +126,7 @@ def colorize(
         from colorgan.colorize.photos import PhotoOptions, colorize_photos
 
         photo_options = PhotoOptions(compare=compare, overwrite=overwrite, max_megapixels=max_megapixels)
-        if not colorize_photos(source, out, load, find_checkpoint(checkpoint), photo_options):
+        if not colorize_photos(source, out, partial(load, checkpoint), find_checkpoint(checkpoint), photo_options):
             raise typer.Exit(1)
 
 
