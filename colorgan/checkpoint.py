@@ -194,16 +194,24 @@ def _header_hash(header: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
 
 
-def load_network(module: nn.Module, path: Path, network: str) -> None:
+def load_network(module: nn.Module, path: Path, network: str, *, new: Sequence[str] = ()) -> None:
     """Load one network of a checkpoint, strictly.
+
+    Args:
+        module: the network.
+        path: of the checkpoint.
+        network: `generator` or `discriminator`.
+        new: submodules that the file lacks; they stay as they are.
 
     Raises:
         CheckpointError: the file does not hold that network, or tensors differ in name or shape.
     """
     if network not in read_header(path)["networks"]:
         raise CheckpointError(f"{path} holds no {network}")
-    given = read_tensors(path, network)
-    _check_fit(path, network, given, module.state_dict())
+    own = module.state_dict()
+    fresh = {key: tensor for key, tensor in own.items() if key.partition(".")[0] in new}
+    given = {**fresh, **read_tensors(path, network)}
+    _check_fit(path, network, given, own)
     module.load_state_dict(given)
 
 

@@ -13,6 +13,7 @@ GRAY_RULES: tuple[str, ...] = get_args(GrayRule)
 
 _LUMA601 = (0.299, 0.587, 0.114)  # ITU-R BT.601, the luma of JPEG, PIL's "L" and DeOldify
 _BISECTIONS = 16  # halvings of the chroma scale: 2^-16 is far below one 8-bit level
+_LAB_SCALE = 128  # a and b reach about 100
 _LAB_ROUNDING = 5e-5  # colours on the border of the gamut leave it by up to 6e-6 on their way through Lab
 
 
@@ -75,6 +76,28 @@ def rgb_to_chroma(rgb: Tensor) -> Tensor:
     """The two chroma planes B - Y and R - Y of `chroma_to_rgb`, (N, 2, H, W)."""
     gray = rgb_to_gray(rgb)
     return torch.cat([rgb[:, 2:] - gray, rgb[:, :1] - gray], dim=1)
+
+
+def color_planes(rgb: Tensor, rule: str = "luma601") -> Tensor:
+    """Two planes of colour that go with a gray rule, as hints hold them.
+
+    Args:
+        rgb: (N, 3, H, W) in [0, 1].
+        rule: `luma601` gives B - Y and R - Y, `lightness` gives a / 128 and b / 128.
+
+    Returns:
+        (N, 2, H, W), within [-1, 1]; 0 is gray.
+    """
+    check_gray_rule(rule)
+    return rgb_to_chroma(rgb) if rule == "luma601" else rgb_to_lab(rgb)[:, 1:] / _LAB_SCALE
+
+
+def planes_to_rgb(gray: Tensor, planes: Tensor, rule: str = "luma601") -> Tensor:
+    """Put the planes of `color_planes` on a gray by the same rule, (N, 3, H, W), unclipped; see `recombine`."""
+    check_gray_rule(rule)
+    if rule == "luma601":
+        return chroma_to_rgb(gray, planes)
+    return lab_to_rgb(torch.cat([100 * gray.float(), _LAB_SCALE * planes.float()], dim=1))
 
 
 def recombine(gray: Tensor, rgb: Tensor, rule: str = "luma601") -> Tensor:

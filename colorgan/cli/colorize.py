@@ -30,6 +30,8 @@ _Squash = Annotated[
 ]
 _COMPARE = "Write gray, colorized and original side by side; of a film the first two."
 _Compare = Annotated[bool, typer.Option("--compare", help=_COMPARE)]
+_HINTS = "Photo: known colours, a .json of points and strokes or a painted copy of the photo (docs/photos.md)."
+_Hints = Annotated[Path | None, typer.Option(help=_HINTS)]
 _Batch = Annotated[int | None, typer.Option(help="Film: frames that go through the network at once.", show_default="8")]
 _Smooth = Annotated[
     float, typer.Option(help="Film: weight of the frame before, along the motion; 0.8 averages over about five.")
@@ -65,6 +67,7 @@ def colorize(
     render_factor: _RenderFactor = None,
     squash: _Squash = False,
     compare: _Compare = False,
+    hints: _Hints = None,
     batch: _Batch = None,
     smooth: _Smooth = 0.0,
     fps: _Fps = None,
@@ -102,6 +105,8 @@ def colorize(
     if _is_film(source, out, as_frames=bool(smooth) or fps is not None):
         from colorgan.colorize.film import FilmOptions, Network, colorize_film
 
+        if hints is not None:
+            raise ValueError(f"--hints goes with one photo, but {source} is a film")
         options = FilmOptions(
             8 if batch is None else batch,
             smooth,
@@ -125,7 +130,7 @@ def colorize(
     else:
         from colorgan.colorize.photos import PhotoOptions, colorize_photos
 
-        photo_options = PhotoOptions(compare=compare, overwrite=overwrite, max_megapixels=max_megapixels)
+        photo_options = PhotoOptions(compare, overwrite, max_megapixels, hints)
         if not colorize_photos(source, out, partial(load, checkpoint), find_checkpoint(checkpoint), photo_options):
             raise typer.Exit(1)
 

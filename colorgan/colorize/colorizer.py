@@ -17,10 +17,12 @@ from colorgan.checkpoint import find_checkpoint, read_header
 from colorgan.color import recombine, rgb_to_gray, to_uint8
 from colorgan.colorize.engines import EXPORTED, open_engine
 from colorgan.colorize.graph import read_facts
+from colorgan.colorize.hints import Hints
 from colorgan.colorize.strips import Enlarged, shrink
 from colorgan.media.photo import read_scan
 from colorgan.media.samples import row_strips
 from colorgan.media.scan import Scan
+from colorgan.networks.hints import refuse_hints, takes_hints
 
 logger = logging.getLogger(__name__)
 
@@ -82,28 +84,39 @@ class Colorizer:
             device=device,
         )
 
-    def colorize(self, photo: Image.Image | Path | str) -> Image.Image:
+    @property
+    def takes_hints(self) -> bool:
+        """Whether the network takes hints."""
+        return takes_hints(self.generator)
+
+    def colorize(self, photo: Image.Image | Path | str, hints: Hints | None = None) -> Image.Image:
         """Colorize a photo of any size and mode (see `read_pages`), in 8 bits; transparency is kept.
+
+        Args:
+            photo: a file or a picture.
+            hints: colour that is known at some places of it (see `colorgan.colorize.hints.read_hints`).
 
         Raises:
             UnreadablePhotoError: the file is damaged or no photo.
+            ValueError: the network takes no hints, or these do not fit the photo.
         """
         scan = read_scan(Path(photo) if isinstance(photo, str) else photo)
-        return self.colorize_scan(scan).to_image()
+        return self.colorize_scan(scan, hints).to_image()
 
     @torch.inference_mode()
-    def colorize_scan(self, scan: Scan) -> Scan:
+    def colorize_scan(self, scan: Scan, hints: Hints | None = None) -> Scan:
         """Colorize a picture at its depth, 8 or 16 bits; alpha and metadata are kept.
 
         The network works on the small copy, and the full size is gone through in strips.
         """
         height, width = scan.pixels.shape[:2]
+        known = None if hints is None else self._planes(hints, scan.pixels)
         working = self._working_size(height, width)
         if working is None:
-            proposal = self._propose(self._gray(scan.pixels), (height, width))
+            proposal = self._propose(self._gray(scan.pixels), (height, width), known)
             return replace(scan, pixels=to_levels(proposal, scan.pixels.dtype))
         small = shrink(lambda rows: self._gray(scan.pixels[rows]), row_strips(height, width), working)
-        enlarged = Enlarged(self._propose(small, (height, width)).float(), (height, width))
+        enlarged = Enlarged(self._propose(small, (height, width), known).float(), (height, width))
         pixels = np.empty((height, width, 3), scan.pixels.dtype)
         for rows in row_strips(height, width):
             rgb = recombine(self._gray(scan.pixels[rows]), enlarged.strip(rows), self.gray_rule)
@@ -121,9 +134,14 @@ class Colorizer:
             pixels[rows] = to_levels(gray, pixels.dtype)[..., 0]
         return replace(scan, pixels=pixels)
 
-    def _propose(self, gray: Tensor, size: tuple[int, int]) -> Tensor:
+    def _planes(self, hints: Hints, pixels: np.ndarray) -> Tensor:
+        if not self.takes_hints:
+            refuse_hints(hints)
+        return hints.planes(pixels, self.network_size(*pixels.shape[:2]), self.gray_rule).to(self.device)
+
+    def _propose(self, gray: Tensor, size: tuple[int, int], hints: Tensor | None = None) -> Tensor:
         try:
-            return self.generator(gray)  # type: ignore[no-any-return]
+            return self._generate(gray, hints)
         except (RuntimeError, MemoryError) as error:
             if _is_out_of_memory(error):
                 raise self._too_large(*size) from error
@@ -155,15 +173,24 @@ class Colorizer:
                 yield from colored
                 waiting = rest
 
+    def colorize_frame(self, frame: np.ndarray, hints: Tensor | None = None) -> np.ndarray:
+        """Colorize a frame, (H, W, 3) or (H, W) uint8.
+
+        Args:
+            frame: gray or colour.
+            hints: (1, 3, h, w) as `forward` of a generator takes them, in `network_size`.
+        """
+        return self._colorize_batch([frame], hints)[0]
+
     @torch.inference_mode()
-    def _colorize_batch(self, frames: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def _colorize_batch(self, frames: Sequence[np.ndarray], hints: Tensor | None = None) -> list[np.ndarray]:
         """Colorize frames of one shape: in the network all at once, at full size one by one, which is faster."""
         grays = [self._gray(frame) for frame in frames]
         working = self._working_size(*grays[0].shape[-2:])
         if working is None:
-            return [to_array(rgb) for rgb in self.generator(torch.cat(grays)).split(1)]
+            return [to_array(rgb) for rgb in self._generate(torch.cat(grays), hints).split(1)]
         small = torch.cat([_shrink(gray, working) for gray in grays])
-        proposals = self.generator(small).split(1)
+        proposals = self._generate(small, hints).split(1)
         pairs = list(zip(grays, proposals, strict=True))
         if self.device == "cpu" and self.gray_rule == "luma601":
             return [_bring_up_frame(gray, rgb) for gray, rgb in pairs]
@@ -198,12 +225,28 @@ class Colorizer:
         )
 
     @torch.inference_mode()
-    def colorize_gray(self, gray: Tensor) -> Tensor:
-        """Colorize (N, 1, H, W) in [0, 1]; returns (N, 3, H, W) whose gray is the input."""
+    def colorize_gray(self, gray: Tensor, hints: Tensor | None = None) -> Tensor:
+        """Colorize pictures, each as large as the others.
+
+        Args:
+            gray: (N, 1, H, W) in [0, 1].
+            hints: (N, 3, h, w) as `forward` of a generator takes them, in `network_size`.
+
+        Returns:
+            (N, 3, H, W) whose gray is the input.
+        """
         working = self._working_size(*gray.shape[-2:])
         if working is None:
-            return self.generator(gray)  # type: ignore[no-any-return]
-        return self._bring_up(gray, self.generator(_shrink(gray, working)))
+            return self._generate(gray, hints)
+        return self._bring_up(gray, self._generate(_shrink(gray, working), hints))
+
+    def _generate(self, gray: Tensor, hints: Tensor | None) -> Tensor:
+        rgb: Tensor = self.generator(gray) if hints is None else self.generator(gray, hints)
+        return rgb
+
+    def network_size(self, height: int, width: int) -> tuple[int, int]:
+        """Compute the height and width at which the network sees a picture."""
+        return self._working_size(height, width) or (height, width)
 
     def _working_size(self, height: int, width: int) -> tuple[int, int] | None:
         scale = self.working_size / min(height, width)

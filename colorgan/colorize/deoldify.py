@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from colorgan.colorize.colorizer import Colorizer
+from colorgan.colorize.hints import Hints
 from colorgan.media.samples import to_8bit
 from colorgan.media.scan import Scan
 
@@ -33,8 +34,10 @@ class SquashColorizer(Colorizer):
         for frame in frames:
             yield self._colorize_frame(frame if frame.ndim == 3 else np.repeat(frame[..., None], 3, axis=2))
 
-    def colorize_scan(self, scan: Scan) -> Scan:
-        """Colorize a picture with DeOldify's 8 bits; alpha and metadata are kept."""
+    def colorize_scan(self, scan: Scan, hints: Hints | None = None) -> Scan:
+        """Colorize a picture with DeOldify's 8 bits; alpha and metadata are kept; refuses hints."""
+        if hints is not None:
+            raise ValueError("DeOldify's way takes no hints; leave --squash out (--hints)")
         rgb = next(self.colorize_frames([to_8bit(scan.pixels)]))
         return replace(scan, pixels=rgb, alpha=None if scan.alpha is None else to_8bit(scan.alpha))
 

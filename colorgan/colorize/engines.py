@@ -27,6 +27,7 @@ from colorgan.colorize.graph import (
 )
 from colorgan.colorize.parity import Difference, check_pictures, compare
 from colorgan.files import file_hash, read_json_lines, write_text
+from colorgan.networks.hints import refuse_hints, takes_hints
 
 logger = logging.getLogger(__name__)
 
@@ -63,10 +64,37 @@ class TorchEngine(nn.Module):
         self.gray_rule, self.dtype = str(generator.gray_rule), dtype
         self.name = f"torch {str(dtype).removeprefix('torch.').replace('bfloat', 'bf').replace('float', 'fp')}"
 
-    def forward(self, gray: Tensor) -> Tensor:
-        """Colorize (N, 1, H, W) in [0, 1]."""
+    @property
+    def takes_hints(self) -> bool:
+        """Whether `forward` takes hints."""
+        return takes_hints(self.generator)
+
+    def forward(self, gray: Tensor, hints: Tensor | None = None) -> Tensor:
+        """Colorize (N, 1, H, W) in [0, 1]; hints as the generator takes them."""
+        given = (gray,) if hints is None else (gray, hints)
         with torch.autocast(gray.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            rgb: Tensor = self.generator(gray.contiguous(memory_format=torch.channels_last))
+            rgb: Tensor = self.generator(*(image.contiguous(memory_format=torch.channels_last) for image in given))
+        return rgb
+
+
+class HintedEngine(nn.Module):
+    """Run pictures without hints by a fast engine, and with them by torch: a converted graph takes none.
+
+    Args:
+        fast: the engine.
+        exact: the same network in torch.
+    """
+
+    takes_hints = True
+
+    def __init__(self, fast: nn.Module, exact: TorchEngine) -> None:
+        super().__init__()
+        self.fast, self.exact = fast, exact
+        self.gray_rule, self.name = exact.gray_rule, str(fast.name)
+
+    def forward(self, gray: Tensor, hints: Tensor | None = None) -> Tensor:
+        """Colorize (N, 1, H, W) in [0, 1]."""
+        rgb: Tensor = self.fast(gray) if hints is None else self.exact(gray, hints)
         return rgb
 
 
@@ -89,8 +117,9 @@ class OpenVINOEngine(nn.Module):
         settings = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
         self._request = core.compile_model(core.read_model(path), "CPU", settings).create_infer_request()
 
-    def forward(self, gray: Tensor) -> Tensor:
-        """Colorize (N, 1, H, W) in [0, 1]."""
+    def forward(self, gray: Tensor, hints: Tensor | None = None) -> Tensor:
+        """Colorize (N, 1, H, W) in [0, 1]; refuses hints."""
+        refuse_hints(hints)
         result = self._request.infer({0: gray.contiguous().numpy()}, share_inputs=True)
         return torch.from_numpy(result[0])
 
@@ -112,8 +141,9 @@ class OnnxEngine(nn.Module):
         self.gray_rule, self.name = gray_rule, f"onnx {precision}"
         self._session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
-    def forward(self, gray: Tensor) -> Tensor:
-        """Colorize (N, 1, H, W) in [0, 1]."""
+    def forward(self, gray: Tensor, hints: Tensor | None = None) -> Tensor:
+        """Colorize (N, 1, H, W) in [0, 1]; refuses hints."""
+        refuse_hints(hints)
         return torch.from_numpy(self._session.run(["rgb"], {"gray": gray.contiguous().numpy()})[0])
 
 
@@ -186,7 +216,7 @@ def _open_fastest(generator: nn.Module, checkpoint: Path, engine: str, pictures:
             continue
         difference = checks.difference(str(candidate), made, exact)
         if (refusal := _refused(str(candidate), difference)) is None:
-            return made
+            return HintedEngine(made, exact) if exact.takes_hints else made
         refusals.append(refusal)
     if engine == "auto":
         return exact

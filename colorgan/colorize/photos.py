@@ -13,6 +13,7 @@ import numpy as np
 from rich.progress import track
 
 from colorgan.colorize.colorizer import Colorizer
+from colorgan.colorize.hints import Hints, read_hints
 from colorgan.console import make_console
 from colorgan.files import file_hash
 from colorgan.media.film_reader import FILM_ENDINGS
@@ -34,11 +35,13 @@ class PhotoOptions:
         compare: write gray, colour and original side by side.
         overwrite: replace what exists.
         max_megapixels: larger photos are skipped.
+        hints: file of colours that are known, for one photo.
     """
 
     compare: bool = False
     overwrite: bool = False
     max_megapixels: float = 500.0
+    hints: Path | None = None
 
     def __post_init__(self) -> None:
         if not self.max_megapixels > 0:
@@ -73,6 +76,7 @@ def colorize_photos(
         ValueError: `out` does not fit, or not one photo could be read.
     """
     plan = plan_photos(source, out, overwrite=options.overwrite)
+    hints = None if options.hints is None else _read_hints(options.hints, source)
     skipped = {file: f"{file}: {reason}" for file, reason in plan.skipped.items()}
     colorizer = load(len(plan.jobs)) if plan.jobs else None
     console = make_console(stderr=True)
@@ -82,7 +86,7 @@ def colorize_photos(
     for photo, target in jobs:
         assert colorizer is not None
         try:
-            write_scans(_colorized(photo, colorizer, checkpoint, options), target)
+            write_scans(_colorized(photo, colorizer, checkpoint, options, hints), target)
         except UnreadablePhotoError as error:
             reason = f"{error} (--max-megapixels)" if isinstance(error.__cause__, TooLargeError) else str(error)
             if source == photo:
@@ -98,6 +102,14 @@ def colorize_photos(
     others = f", {plan.others} files that are neither photo nor film left alone" if plan.others else ""
     sys.stdout.write(f"{done} colorized, {len(skipped)} skipped{others}: {place}{by}\n")
     return not skipped
+
+
+def _read_hints(file: Path, source: Path) -> Hints:
+    if source.is_dir():
+        raise ValueError(f"--hints goes with one photo, but {source} is a folder")
+    if (pages := look_inside(source).pages) > 1:
+        raise ValueError(f"--hints goes with one photo, but {source} has {pages}")
+    return read_hints(file)
 
 
 def plan_photos(source: Path, out: Path, *, overwrite: bool) -> Plan:
@@ -207,11 +219,13 @@ def _ending_of(inside: Inside) -> str:
     return ".tif" if inside.pages > 1 and not inside.animated else ".png"
 
 
-def _colorized(photo: Path, colorizer: Colorizer, checkpoint: Path, options: PhotoOptions) -> Iterator[Scan]:
+def _colorized(
+    photo: Path, colorizer: Colorizer, checkpoint: Path, options: PhotoOptions, hints: Hints | None
+) -> Iterator[Scan]:
     """Colorize the pages of a photo one by one."""
     maker = describe_maker(checkpoint, colorizer.engine)
     for scan in read_pages(photo, max_megapixels=options.max_megapixels):
-        colored = colorizer.colorize_scan(scan)
+        colored = colorizer.colorize_scan(scan, hints)
         if options.compare:
             colored = _side_by_side(colorizer.gray_scan(scan), colored, scan)
         yield mark(colored, maker)

@@ -5,6 +5,7 @@ from colorgan.data.datamodule import ColorizationDataModule
 from colorgan.data.defects import Blur, Fading, Flicker, Grain, Interlacing, Jpeg
 from colorgan.data.degrade import ArchivalFilm, PixelNoise
 from colorgan.data.folder import FolderSource
+from colorgan.data.hints import RandomHints
 from colorgan.data.hub import HubSource
 from colorgan.data.sources import SamplesSource, SyntheticSource
 from colorgan.data.stream import StreamingDataModule
@@ -24,6 +25,7 @@ __all__ = [
     "Interlacing",
     "Jpeg",
     "PixelNoise",
+    "RandomHints",
     "SamplesSource",
     "Scratches",
     "StreamingDataModule",

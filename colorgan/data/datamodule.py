@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from colorgan.color import recombine, rgb_to_gray
+from colorgan.color import color_planes, recombine, rgb_to_gray
 from colorgan.data.degrade import Degradation
+from colorgan.data.hints import HintSource
 from colorgan.data.library import PhotoLibrary, build_library
 from colorgan.data.order import SampleKey, StepBatchSampler, batch_keys
 from colorgan.data.sources import Source
@@ -46,6 +47,7 @@ class ColorizationDataModule(pl.LightningDataModule):
         store_size: shorter side at which decoded photos are cached; None decodes the file each time.
         min_crop: smallest random square, as a share of the shorter side.
         degradation: damage to the gray of training samples; the target keeps the photo's chroma on that gray.
+        hints: colour that the generator is told in training samples, the batch's `hints`; None for none.
         num_workers: loader processes; 0 loads in the training process.
         seed: of split, order and augmentation.
         cache_dir: where examined photos are kept; by default beside the caches of Hugging Face datasets.
@@ -62,6 +64,7 @@ class ColorizationDataModule(pl.LightningDataModule):
         store_size: Count | None = None,
         min_crop: PositiveShare = 0.6,
         degradation: Degradation | None = None,
+        hints: HintSource | None = None,
         num_workers: Natural = 0,
         seed: int = 0,
         cache_dir: str | None = None,
@@ -74,7 +77,7 @@ class ColorizationDataModule(pl.LightningDataModule):
         self.source, self.store_size = source, store_size
         self.validation_share, self.max_validation = validation_share, max_validation
         self.validation_panel, self.min_colorfulness = validation_panel, min_colorfulness
-        self.min_crop, self.degradation = min_crop, degradation
+        self.min_crop, self.degradation, self.hints = min_crop, degradation, hints
         self.num_workers, self.seed = num_workers, seed
         self.cache_dir = Path(cache_dir) if cache_dir else Path(datasets.config.HF_DATASETS_CACHE) / "colorgan"
         self.library: PhotoLibrary | None = None
@@ -151,6 +154,7 @@ class ColorizationDataModule(pl.LightningDataModule):
             "gray_rule": self.gray_rule,
             "min_crop": self.min_crop,
             "degradation": self.degradation if self.degrade else None,
+            "hints": self.hints,
         }
 
     def names_of_step(self, step: int) -> list[str]:
@@ -273,8 +277,9 @@ def make_batch(
     gray_rule: str,
     min_crop: float,
     degradation: Degradation | None,
+    hints: HintSource | None = None,
 ) -> Batch:
-    """Take a random view of each photo (H, W, 3) uint8, and its gray, damaged if a degradation is given."""
+    """Take a random view of each photo (H, W, 3) uint8, its gray, damaged if a degradation is given, and its hints."""
     views = [random_view(photo, image_size, rng, min_crop=min_crop) for photo, rng in zip(photos, rngs, strict=True)]
     rgb = views_to_rgb(views)
     gray = rgb_to_gray(rgb, gray_rule)
@@ -284,7 +289,11 @@ def make_batch(
         # The target is the photo's chroma on the gray that the generator sees. A generator keeps that gray, so
         # against the clean photo a discriminator would look for the noise, and pixel losses would count it.
         rgb = recombine(gray, rgb, gray_rule)
-    return {"gray": gray, "rgb": rgb}
+    if hints is None:
+        return {"gray": gray, "rgb": rgb}
+    colors = color_planes(rgb, gray_rule).numpy()
+    known = torch.from_numpy(np.stack([hints(planes, rng) for planes, rng in zip(colors, rngs, strict=True)]))
+    return {"gray": gray, "rgb": rgb, "hints": known}
 
 
 class ValidationViews(Dataset[Batch]):

@@ -13,7 +13,8 @@ class Loss(nn.Module):
     - `rgb`: the photos, (N, 3, H, W) in [0, 1];
     - `gray`: what the generator was given, (N, 1, H, W) in [0, 1];
     - `fake_rgb`: its pictures of them, (N, 3, H, W);
-    - `colorize`: the generator itself, as a function of other grays (steps of the generator only);
+    - `colorize`: the generator itself, as a function of other grays and hints (steps of the generator only);
+    - `hints`: what the generator was given beside the gray, (N, 3, H, W), or None (steps of the generator only);
     - `fake_logits`: the discriminator's logits of `fake_rgb` (where there is a discriminator);
     - `real_logits`: of `rgb` (steps of the discriminator only).
 

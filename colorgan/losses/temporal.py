@@ -28,7 +28,7 @@ class TemporalLoss(Loss):
         noise: standard deviation of the fresh noise, on the [0, 1] scale.
     """
 
-    inputs: ClassVar = ("fake_rgb", "gray", "colorize")
+    inputs: ClassVar = ("fake_rgb", "gray", "colorize", "hints")
 
     def __init__(
         self, *, max_shift: Share = 0.05, max_zoom: Share = 0.05, max_angle: NotNegative = 3.0, noise: Share = 0.02
@@ -36,13 +36,16 @@ class TemporalLoss(Loss):
         super().__init__()
         self.max_shift, self.max_zoom, self.max_angle, self.noise = max_shift, max_zoom, max_angle, noise
 
-    def forward(self, fake_rgb: Tensor, gray: Tensor, colorize: Callable[[Tensor], Tensor]) -> Tensor:
+    def forward(
+        self, fake_rgb: Tensor, gray: Tensor, colorize: Callable[..., Tensor], hints: Tensor | None = None
+    ) -> Tensor:
         """Draw the motion; compute the mean over photos, both chroma planes (B - Y, R - Y) and what both views show.
 
         Args:
             fake_rgb: (N, 3, H, W), the picture of the first view.
             gray: (N, 1, H, W), the first view.
             colorize: makes the picture of the second.
+            hints: (N, 3, H, W), of the first view; the second gets them moved.
         """
         count, height, width = len(gray), *gray.shape[-2:]
         unit = 2 * _of_the_whole_batch(torch.rand, count, 4, device=gray.device).T - 1
@@ -55,7 +58,7 @@ class TemporalLoss(Loss):
         )
         second = warp(gray, flow, padding="reflection")
         second = (second + self.noise * _of_the_whole_batch(torch.randn, *second.shape, device=gray.device)).clamp(0, 1)
-        second_rgb = colorize(second)
+        second_rgb = colorize(second) if hints is None else colorize(second, warp(hints, flow, padding="zeros"))
         expected = warp(rgb_to_chroma(fake_rgb.float()), flow)
         difference = (rgb_to_chroma(second_rgb.float()) - expected).abs().mean(dim=1, keepdim=True)
         visible = inside(flow).float()

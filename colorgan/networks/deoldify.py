@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from colorgan.networks.encoders import IMAGENET_MEAN, IMAGENET_STD, Pyramid
+from colorgan.networks.hints import refuse_hints
 from colorgan.networks.layers import SelfAttention, icnr_
 from colorgan.networks.spectral import spectral_norm
 from colorgan.networks.unet import pad_to_multiple
@@ -182,8 +183,9 @@ class DeOldifyGenerator(nn.Module):
         )
         self.to_rgb = nn.Sequential(spectral_norm(_conv(joined, 3, 1, bias=True)))
 
-    def forward(self, gray: Tensor) -> Tensor:
-        """Colorize (N, 1, H, W) in [0, 1], any H and W; returns (N, 3, H, W) in [0, 1], float32."""
+    def forward(self, gray: Tensor, hints: Tensor | None = None) -> Tensor:
+        """Colorize (N, 1, H, W) in [0, 1], any H and W; returns (N, 3, H, W) in [0, 1], float32; refuses hints."""
+        refuse_hints(hints)
         return self.unclamped(gray).clamp(0, 1)
 
     def unclamped(self, gray: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from colorgan.networks.hints import PLANES
 from colorgan.networks.layers import SelfAttention, normalized
 from colorgan.networks.unet import pad_to_multiple
 from colorgan.ranges import Count, Share
@@ -15,6 +16,7 @@ class PatchDiscriminator(nn.Module):
         width: channels after the first convolution; doubled by each block.
         num_blocks: blocks behind the first convolution; each halves height and width.
         conditional: also show the gray picture, so that colour is judged together with what it lies on.
+        hints: also show the hints that the generator was given, so that a picture is judged together with them.
         dropout: probability of `Dropout2d` in the blocks; half of it after the first convolution.
         attention: self-attention after the first block.
         norm: weight normalization: `spectral`, `weight` or `none`.
@@ -26,12 +28,13 @@ class PatchDiscriminator(nn.Module):
         width: Count = 64,
         num_blocks: Count = 3,
         conditional: bool = False,
+        hints: bool = False,
         dropout: Share = 0.15,
         attention: bool = False,
         norm: str = "spectral",
     ) -> None:
         super().__init__()
-        self.conditional = conditional
+        self.conditional, self.takes_hints = conditional, hints
         self.stride = 2 ** (num_blocks + 1)
 
         def conv(in_channels: int, out_channels: int, kernel_size: int, stride: int) -> nn.Module:
@@ -40,7 +43,7 @@ class PatchDiscriminator(nn.Module):
             return normalized(layer, norm)
 
         layers: list[nn.Module] = [
-            conv(3 + conditional, width, 4, 2),
+            conv(3 + conditional + (PLANES if hints else 0), width, 4, 2),
             nn.LeakyReLU(0.2),
             nn.Dropout2d(dropout / 2),
         ]
@@ -53,12 +56,13 @@ class PatchDiscriminator(nn.Module):
         layers.append(conv(width, 1, 3, 1))
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, rgb: Tensor, gray: Tensor | None = None) -> Tensor:
+    def forward(self, rgb: Tensor, gray: Tensor | None = None, hints: Tensor | None = None) -> Tensor:
         """Judge colour images.
 
         Args:
             rgb: (N, 3, H, W) in [0, 1].
             gray: (N, 1, H, W) in [0, 1]; needed if `conditional`, otherwise unused.
+            hints: (N, 3, H, W), what the generator was given; None if that was nothing. Unused without `hints`.
 
         Returns:
             Logits (N, 1, ceil(H / stride), ceil(W / stride)); higher = more real.
@@ -68,5 +72,8 @@ class PatchDiscriminator(nn.Module):
             if gray is None:
                 raise ValueError("a conditional discriminator needs the gray picture too (discriminator.conditional)")
             image = torch.cat([rgb, gray], dim=1)
+        if self.takes_hints:
+            given = torch.zeros_like(rgb) if hints is None else hints.to(rgb.dtype)
+            image = torch.cat([image, (given + 1) / 2], dim=1)  # below, 0 where nothing is known
         logits: Tensor = self.layers(2 * pad_to_multiple(image, self.stride) - 1)
         return logits

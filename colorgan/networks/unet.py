@@ -1,13 +1,14 @@
 """U-Net generator: a pretrained encoder, a pixel-shuffle decoder, a colour head."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from colorgan.color import check_gray_rule, chroma_to_rgb, lab_to_rgb, recombine, rgb_to_lab
+from colorgan.color import check_gray_rule, chroma_to_rgb, lab_to_rgb, planes_to_rgb, recombine, rgb_to_lab
 from colorgan.networks.encoders import Pyramid
+from colorgan.networks.hints import HintBranch, check_hints, refuse_hints
 from colorgan.networks.layers import PixelShuffleUpsample, SelfAttention, conv_block
 from colorgan.ranges import Count
 
@@ -55,6 +56,7 @@ class UNetGenerator(nn.Module):
         norm: weight normalization of the decoder: `spectral`, `weight` or `none`.
         blur: blur after each pixel shuffle.
         attention_stride: stride of the decoder map that gets self-attention; None for no attention.
+        hints: also take colour that is known at some places (see `HintBranch`).
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class UNetGenerator(nn.Module):
         norm: str = "spectral",
         blur: bool = True,
         attention_stride: int | None = None,
+        hints: bool = False,
     ) -> None:
         super().__init__()
         check_gray_rule(gray_rule)
@@ -94,29 +97,63 @@ class UNetGenerator(nn.Module):
         self.to_color = nn.Conv2d(widths[-1], HEADS[head], 3, padding=1, padding_mode="replicate")
         nn.init.normal_(self.to_color.weight, std=1e-3)
         nn.init.zeros_(self.to_color.bias)  # type: ignore[arg-type]
+        # Last, so that all before it begins with the same weights as in a network without hints.
+        self.hints = None
+        if hints:
+            sizes = [encoder.channels[-1], *widths]
+            self.hints = HintBranch(dict(zip([*strides[::-1], 1], sizes, strict=True)), widths[-1])
 
-    def forward(self, gray: Tensor) -> Tensor:
+    @property
+    def takes_hints(self) -> bool:
+        """Whether `forward` takes hints."""
+        return self.hints is not None
+
+    def forward(self, gray: Tensor, hints: Tensor | None = None) -> Tensor:
         """Colorize a batch.
 
         Args:
             gray: (N, 1, H, W) in [0, 1], any H and W.
+            hints: (N, 3, H, W), two planes of colour (`color_planes` by the network's gray rule) and a confidence in
+                [0, 1]; zeros where nothing is known. None gives what zeros give, in less time.
 
         Returns:
             (N, 3, H, W) in [0, 1], float32.
+
+        Raises:
+            ValueError: hints of another shape, or for a network without them.
         """
         height, width = gray.shape[-2:]
         padded = pad_to_multiple(gray, self.stride)
-        planes = self._decode(padded)[..., :height, :width].float()
-        return recombine(gray, self._propose(gray.float(), planes), self.gray_rule)
+        if self.hints is None or hints is None:
+            refuse_hints(hints)
+            planes = self._decode(padded)[..., :height, :width].float()
+            return recombine(gray, self._propose(gray.float(), planes), self.gray_rule)
+        check_hints(gray, hints)
+        features = self._features(padded, self.hints(pad_to_multiple(hints, self.stride)))
+        planes, features = (maps[..., :height, :width] for maps in (self.to_color(features), features))
+        proposal = self._propose(gray.float(), planes.float())
+        hinted = planes_to_rgb(gray, hints[:, :2], self.gray_rule)
+        return recombine(gray, self.hints.blend(proposal, hinted, hints[:, 2:].float(), features), self.gray_rule)
 
     def _decode(self, gray: Tensor) -> Tensor:
-        *skips, features = self.encoder(gray)
-        features = self.bottleneck(features)
-        for block, skip in zip(self.blocks, reversed(skips), strict=True):
-            features = block(features, skip)
-        features = torch.cat([self.upsample(features), gray.to(features.dtype)], dim=1)
-        planes: Tensor = self.to_color(self.refine(features))
+        planes: Tensor = self.to_color(self._features(gray, {}))
         return planes
+
+    def _features(self, gray: Tensor, added: Mapping[int, Tensor]) -> Tensor:
+        """Compute the map that the head sees; `added` goes to the decoder's maps, by stride."""
+
+        def with_added(features: Tensor, stride: int) -> Tensor:
+            return features + added[stride] if added else features
+
+        *skips, features = self.encoder(gray)
+        stride = self.stride
+        features = with_added(self.bottleneck(features), stride)
+        for block, skip in zip(self.blocks, reversed(skips), strict=True):
+            stride //= 2
+            features = with_added(block(features, skip), stride)
+        features = with_added(self.upsample(features), 1)
+        refined: Tensor = self.refine(torch.cat([features, gray.to(features.dtype)], dim=1))
+        return refined
 
     def _propose(self, gray: Tensor, planes: Tensor) -> Tensor:
         """Make the colour that the head means, before recombination and possibly out of gamut."""

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from colorgan.color import color_planes
 from colorgan.losses import Loss
+from colorgan.networks.hints import grid_hints, takes_hints
 from colorgan.networks.spectral import renew_spectral_norms, spectral_vectors
 from colorgan.ranges import Count, NotNegative, Positive
 from colorgan.stages.finite import FiniteWatch
@@ -209,7 +211,19 @@ class Stage(pl.LightningModule):
         """Colorize a batch in full precision, as `evaluate.py` does; callbacks measure and draw what is returned."""
         self.log_step()
         with torch.autocast(self.device.type, enabled=False):
-            return {"fake_rgb": self.generator(batch["gray"])}
+            fake_rgb = self.generator(batch["gray"])
+            if takes_hints(self.generator):
+                self._log_use_of_hints(batch, fake_rgb)
+        return {"fake_rgb": fake_rgb}
+
+    def _log_use_of_hints(self, batch: Batch, fake_rgb: Tensor) -> None:
+        """Log how far colours are from the truth's without hints, and with nine points of the truth."""
+        rule, rgb = str(self.generator.gray_rule), batch["rgb"]
+        hinted_rgb = self.generator(batch["gray"], grid_hints(rgb, rule))
+        truth = color_planes(rgb, rule)
+        for name, picture in (("val/color_error", fake_rgb), ("val/color_error_9_points", hinted_rgb)):
+            error = (color_planes(picture, rule) - truth).abs().mean()
+            self.log(name, error, batch_size=rgb.shape[0], sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store the counts, of weights that are finite."""
@@ -268,10 +282,17 @@ class Stage(pl.LightningModule):
         value: Tensor = loss(*(step[wanted] for wanted in loss.inputs))
         return value
 
-    def training_picture(self, gray: Tensor) -> Tensor:
+    def training_picture(self, gray: Tensor, hints: Tensor | None = None) -> Tensor:
         """Colorize as losses and discriminator see it: before the generator's clamp to [0, 1], if it has one."""
-        make: Callable[[Tensor], Tensor] = getattr(self.generator, "unclamped", self.generator)
-        return make(gray)
+        make: Callable[..., Tensor] = getattr(self.generator, "unclamped", self.generator)
+        return make(gray) if hints is None else make(gray, hints)
+
+    def judged(self, rgb: Tensor, batch: Batch) -> Tensor:
+        """Compute the discriminator's logits of pictures of a batch; hints are shown to one that takes them."""
+        assert self.discriminator is not None
+        seen = {"hints": batch["hints"]} if "hints" in batch and takes_hints(self.discriminator) else {}
+        logits: Tensor = self.discriminator(rgb, batch["gray"], **seen)
+        return logits
 
     def step_losses(self) -> dict[str, Callable[[Batch], Tensor]]:
         """Return what a step minimizes, as a function of the batch, by the network that the step trains."""

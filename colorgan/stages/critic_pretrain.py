@@ -53,11 +53,10 @@ class CriticPretrainStage(Stage):
         return self.weighted_sum("discriminator", self._judge(batch))
 
     def _judge(self, batch: Batch) -> dict[str, Tensor]:
-        assert self.discriminator is not None
+        given = (batch["gray"], batch["hints"]) if "hints" in batch else (batch["gray"],)
         with torch.no_grad():
-            fake_rgb = self.generator(batch["gray"])
-        gray = batch["gray"]
-        real_logits, fake_logits = self.discriminator(batch["rgb"], gray), self.discriminator(fake_rgb, gray)
+            fake_rgb = self.generator(*given)
+        real_logits, fake_logits = self.judged(batch["rgb"], batch), self.judged(fake_rgb, batch)
         return {**batch, "fake_rgb": fake_rgb, "real_logits": real_logits, "fake_logits": fake_logits}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

@@ -31,7 +31,7 @@ class GANStage(Stage):
     trains: ClassVar = ("generator", "discriminator")
     needs: ClassVar = ("generator", "discriminator")
     offers: ClassVar = {
-        "generator": ("rgb", "gray", "fake_rgb", "colorize", "fake_logits"),
+        "generator": ("rgb", "gray", "fake_rgb", "colorize", "hints", "fake_logits"),
         "discriminator": ("rgb", "gray", "fake_rgb", "real_logits", "fake_logits"),
     }
 
@@ -87,19 +87,17 @@ class GANStage(Stage):
         return {"discriminator": self._discriminator_loss, "generator": self._generator_loss}
 
     def _discriminator_loss(self, batch: Batch) -> Tensor:
-        assert self.discriminator is not None
         with torch.no_grad():
-            fake_rgb = self.training_picture(batch["gray"])
-        real_logits = self.discriminator(batch["rgb"], batch["gray"])
-        fake_logits = self.discriminator(fake_rgb, batch["gray"])
+            fake_rgb = self.training_picture(batch["gray"], batch.get("hints"))
+        real_logits, fake_logits = self.judged(batch["rgb"], batch), self.judged(fake_rgb, batch)
         step = {**batch, "fake_rgb": fake_rgb, "real_logits": real_logits, "fake_logits": fake_logits}
         return self.weighted_sum("discriminator", step)
 
     def _generator_loss(self, batch: Batch) -> Tensor:
-        assert self.discriminator is not None
-        fake_rgb = self.training_picture(batch["gray"])
-        fake_logits = self.discriminator(fake_rgb, batch["gray"])
-        step = {**batch, "fake_rgb": fake_rgb, "colorize": self.training_picture, "fake_logits": fake_logits}
+        hints = batch.get("hints")
+        fake_rgb = self.training_picture(batch["gray"], hints)
+        step: dict[str, Any] = {**batch, "hints": hints, "fake_rgb": fake_rgb, "colorize": self.training_picture}
+        step["fake_logits"] = self.judged(fake_rgb, batch)
         return self.weighted_sum("generator", step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ class GeneratorPretrainStage(Stage):
     """
 
     trains: ClassVar = ("generator",)
-    offers: ClassVar = {"generator": ("rgb", "gray", "fake_rgb", "colorize")}
+    offers: ClassVar = {"generator": ("rgb", "gray", "fake_rgb", "colorize", "hints")}
 
     def __init__(
         self,
@@ -49,5 +49,7 @@ class GeneratorPretrainStage(Stage):
         return {"generator": self._loss}
 
     def _loss(self, batch: Batch) -> Tensor:
-        fake_rgb = self.training_picture(batch["gray"])
-        return self.weighted_sum("generator", {**batch, "fake_rgb": fake_rgb, "colorize": self.training_picture})
+        hints = batch.get("hints")
+        fake_rgb = self.training_picture(batch["gray"], hints)
+        step = {**batch, "hints": hints, "fake_rgb": fake_rgb, "colorize": self.training_picture}
+        return self.weighted_sum("generator", step)

@@ -49,10 +49,13 @@ def build_stage(config: DictConfig, stage: PlannedStage, handover: Path | None) 
         if name in stored:
             assert handover is not None
             wanted = plain(config[name])
-            if changed := differences(without_weights(stored[name]), without_weights(wanted)):
+            new = [part for part in config.get("init_new", ()) if name == "generator" and not stored[name].get(part)]
+            known = {part: value for part, value in wanted.items() if part not in new}
+            there = {part: value for part, value in stored[name].items() if part not in new}
+            if changed := differences(without_weights(there), without_weights(known)):
                 raise ValueError(f"{handover} does not fit the config: {name} differs in {'; '.join(changed)}")
             network = build_network(wanted)
-            load_network(network, handover, name)
+            load_network(network, handover, name, new=new)
             networks[name] = network
         elif name in needs:
             networks[name] = build(config[name])

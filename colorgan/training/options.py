@@ -1,7 +1,7 @@
 """List the keys of a training config and what each may hold; `colorgan/values.py` checks them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from pytorch_lightning import LightningDataModule, Trainer
@@ -50,5 +50,6 @@ class TrainOptions:
     objective: str
     test_size: Count | None
     scale: str | None
+    init_new: list[str] = field(default_factory=list)
     motion: MotionPanel | None = None
     trial: Mapping[str, str | int] | None = None

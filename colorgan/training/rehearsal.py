@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from colorgan.checkpoint import without_weights
 from colorgan.config import build, class_of, factory, plain
+from colorgan.networks.hints import takes_hints
 from colorgan.stages.base import Stage
 from colorgan.training.build import make_stage
 from colorgan.training.plan import PlannedStage
@@ -41,6 +42,8 @@ def rehearse(config: DictConfig, plan: list[PlannedStage]) -> None:
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         networks: dict[str, nn.Module | None] = {"generator": None, "discriminator": None}
         networks |= {name: _built(name, partial(_empty, config[name])) for name in sorted(needed)}
+        if config.data.get("hints") and not takes_hints(networks["generator"]):
+            raise ValueError("data.hints needs a generator that takes them: take generator=unet_lite0_hints")
         losses = {name: _built(f"loss.{name}", partial(_empty, config.loss[name])) for name in sorted(names)}
         for stage in stages.values():
             where = f"schedule.stages.{stage.name}.module"

@@ -7,6 +7,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+import tiny_checkpoint
 import torch
 from PIL import Image
 from skimage.data import astronaut, chelsea
@@ -249,3 +250,21 @@ def test_the_sentence_names_the_flag_or_the_file_in_the_way(run, folder, command
     ):
         code, _, err = command("colorize", photo, "-c", run, *words)
         assert (code, said in err) == (2, True)
+
+
+def test_colorize_with_hints(run, folder, tmp_path, command):
+    path = tiny_checkpoint.write(tmp_path / "hints.safetensors", hints=True)
+    hints = tmp_path / "hints.json"
+    hints.write_text('[{"stroke": [[20, 20], [90, 90]], "color": "tomato"}]')
+    pictures = []
+    for name, given in (("plain", []), ("hinted", ["--hints", hints])):
+        assert command("colorize", folder / "astronaut.png", "-c", path, "-o", tmp_path / f"{name}.png", *given)[0] == 0
+        pictures.append(np.asarray(Image.open(tmp_path / f"{name}.png"), int))
+    assert np.abs(pictures[0] - pictures[1]).max() > 20
+    for source, checkpoint, what in (
+        (folder, path, "--hints goes with one photo, but"),
+        (folder / "astronaut.png", run, "this network takes no hints"),
+    ):
+        code, _, err = command("colorize", source, "-c", checkpoint, "-o", tmp_path / "other", "--hints", hints)
+        assert (code, err.count("\n")) == (2, 1)
+        assert what in err
