@@ -34,7 +34,7 @@ _HINTS = "Photo: known colours, a .json of points and strokes or a painted copy 
 _Hints = Annotated[Path | None, typer.Option(help=_HINTS)]
 _Batch = Annotated[int | None, typer.Option(help="Film: frames that go through the network at once.", show_default="8")]
 _Smooth = Annotated[
-    float, typer.Option(help="Film: weight of the frame before, along the motion; 0.8 averages over about five.")
+    float, typer.Option(help="Film: weight of the next frame on either side, along the motion; 0.8 averages over nine.")
 ]
 _Fps = Annotated[float | None, typer.Option(help="Film from a folder of frames: frames per second.", show_default="24")]
 _Resume = Annotated[bool, typer.Option("--resume", help="Film: go on with what an interrupted run left.")]

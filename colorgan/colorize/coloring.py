@@ -48,7 +48,10 @@ class Coloring:
             smoother.load_state(state)
         choose = by_strength(one, other, shots) if other and shots else lambda _: one
         sorted_out = frames if shots is None else _skipped(frames, shots, facts)
-        stream = color_stream(sorted_out, choose, facts, batch_size=self.batch, smoother=smoother)
+        stream = color_stream(sorted_out, choose, facts, batch_size=self.batch)
+        if smoother is not None:
+            cuts = {shot.start for shot in shots.shots if not shot.dissolve} if shots else set()
+            stream = ahead(smoother.stream(stream, cuts), count=self.batch)
         return stream if shots is None else ahead(finished(stream, shots, facts), count=self.batch)
 
 

@@ -37,7 +37,7 @@ class FilmOptions:
 
     Args:
         batch: frames that go through the network at once.
-        smooth: weight of the frame before, along the motion, in [0, 1); 0 for none.
+        smooth: weight of the next frame on either side, along the motion, in [0, 1); 0 for none.
         fps: frames a second of a folder of frames; None for 24, and for a film, which has its own time stamps.
         compare: write gray and colour side by side.
         resume: go on with what an interrupted run left.
@@ -68,7 +68,7 @@ class FilmOptions:
         if self.batch < 1:
             raise ValueError(f"--batch must be at least 1, got {self.batch}")
         if not 0 <= self.smooth < 1:
-            raise ValueError(f"--smooth must be in [0, 1), got {self.smooth}; 0.8 averages over about five frames")
+            raise ValueError(f"--smooth must be in [0, 1), got {self.smooth}; 0.8 averages over about nine frames")
         if self.fps is not None and not 0.001 <= self.fps < math.inf:
             raise ValueError(f"--fps must be above 0 (0.001 or more), got {self.fps}")
         if self.shots is not None and self.recolor:

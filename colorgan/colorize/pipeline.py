@@ -11,8 +11,6 @@ from typing import NamedTuple, Protocol, TypeVar
 import numpy as np
 import torch
 
-from colorgan.colorize.colorizer import to_array
-from colorgan.colorize.smoothing import ChromaSmoother
 from colorgan.media.fields import PROGRESSIVE, bob, weave
 from colorgan.media.film_facts import FilmFacts, Frame
 
@@ -48,20 +46,17 @@ def color_stream(
     facts: FilmFacts,
     *,
     batch_size: int,
-    smoother: ChromaSmoother | None = None,
 ) -> Generator[Colored | SegmentEnd, None, None]:
-    """Decode, colorize and smooth frames, each in a thread; close the generator to end the threads.
+    """Decode and colorize frames, each in a thread; close the generator to end the threads.
 
     Args:
         frames: what is decoded.
         choose: the colorizer of a frame; frames of the same one share a batch.
         facts: of the film.
         batch_size: frames that go through the network at once.
-        smoother: steadies the colours; None for none.
     """
     decoded = ahead(frames, count=batch_size)
-    colored = ahead(colorize_segments(decoded, choose, facts, batch_size=batch_size), count=batch_size)
-    return colored if smoother is None else ahead(smoothed(colored, smoother), count=batch_size)
+    return ahead(colorize_segments(decoded, choose, facts, batch_size=batch_size), count=batch_size)
 
 
 def colorize_segments(
@@ -97,19 +92,6 @@ def _colorize(
     for rgb in pictures:
         frame = waiting.popleft()
         yield Colored(frame, rgb if frame.scan == PROGRESSIVE else weave(rgb, next(pictures)))
-
-
-def smoothed(items: Iterable[Colored | SegmentEnd], smoother: ChromaSmoother) -> Iterator[Colored | SegmentEnd]:
-    """Steady the colours of a stream, but for frames that had colours; a segment's end carries the smoother's state."""
-    for item in items:
-        if isinstance(item, SegmentEnd):
-            yield SegmentEnd(smoother.state())
-        elif item.frame.rgb is not None:
-            smoother.load_state({})
-            yield item
-        else:
-            rgb = torch.from_numpy(np.ascontiguousarray(item.rgb)).permute(2, 0, 1)[None].float() / 255
-            yield Colored(item.frame, to_array(smoother.smooth(rgb)))
 
 
 def beside_gray(item: Colored, facts: FilmFacts) -> Colored:
