@@ -47,6 +47,8 @@ _Recolor = Annotated[
 _Shots = Annotated[
     Path | None, typer.Option(help="Film: a list by `colorgan shots`, which says what to do with which shot.")
 ]
+_REFERENCES = "Film: a folder for one frame a shot in colour: exported, or read back once you have repaired them."
+_References = Annotated[Path | None, typer.Option(help=_REFERENCES)]
 _BLEND = "Film: a checkpoint that has the rest of each shot's strength in the list."
 _Blend = Annotated[str | None, typer.Option(help=_BLEND)]
 _FRAMES = "Film: do frames FROM..TO of a finished film again, in its parts, which --shots keeps."
@@ -75,6 +77,7 @@ def colorize(
     deinterlace: _Deinterlace = False,
     recolor: _Recolor = False,
     shots: _Shots = None,
+    references: _References = None,
     blend: _Blend = None,
     frames: _Frames = None,
     shot: _Shot = None,
@@ -102,6 +105,7 @@ def colorize(
     film_flags = {"--batch": batch is not None, "--smooth": bool(smooth), "--fps": fps is not None, "--resume": resume}
     film_flags |= {"--deinterlace": deinterlace, "--recolor": recolor, "--shots": shots is not None}
     film_flags |= {"--blend": blend is not None, "--frames": frames is not None, "--shot": shot is not None}
+    film_flags |= {"--references": references is not None}
     if _is_film(source, out, as_frames=bool(smooth) or fps is not None):
         from colorgan.colorize.film import FilmOptions, Network, colorize_film
 
@@ -119,6 +123,7 @@ def colorize(
             shots=shots,
             frames=frames,
             shot=shot,
+            references=references,
         )
         other = None
         if blend is not None:

@@ -1,14 +1,18 @@
 """Say how the frames of a film get their colours, and put together the stream that does it."""
 
-from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
 
 import numpy as np
 
 from colorgan.colorize.blending import by_strength
 from colorgan.colorize.colorizer import Colorizer
 from colorgan.colorize.finishing import finished
-from colorgan.colorize.pipeline import Colored, SegmentEnd, ahead, color_stream
+from colorgan.colorize.palette import Tones, repainted
+from colorgan.colorize.pipeline import Colored, FrameColorizer, SegmentEnd, ahead, color_stream
+from colorgan.colorize.references import References, referred, small_lumas
 from colorgan.colorize.shot_list import ShotList
 from colorgan.colorize.smoothing import ChromaSmoother
 from colorgan.media.film_facts import FilmFacts, Frame
@@ -24,6 +28,8 @@ class Coloring:
         smooth: weight of the frames beside, 0 for none.
         shots: what is done with which shot; None for the same with all.
         other: a second network, mixed in by the strengths of `shots`.
+        references: frames whose colours are known.
+        palettes: tones that a shot has and is to get, by its first frame.
     """
 
     colorizer: Colorizer
@@ -31,28 +37,52 @@ class Coloring:
     smooth: float = 0.0
     shots: ShotList | None = None
     other: Colorizer | None = None
+    references: References | None = None
+    palettes: Mapping[int, tuple[Tones, Tones]] = field(default_factory=dict)
+
+    def choose(self, frame: Frame) -> FrameColorizer:
+        """Choose what colorizes a frame."""
+        return self._choose(frame)
+
+    @cached_property
+    def _choose(self) -> Callable[[Frame], FrameColorizer]:
+        if self.other is None or self.shots is None:
+            return lambda _: self.colorizer
+        return by_strength(self.colorizer, self.other, self.shots)
 
     def stream(
-        self, frames: Iterator[Frame], facts: FilmFacts, state: dict[str, np.ndarray]
+        self,
+        frames: Callable[[], Iterator[Frame]],
+        facts: FilmFacts,
+        state: dict[str, np.ndarray],
+        *,
+        before: int = 0,
     ) -> Generator[Colored | SegmentEnd, None, None]:
         """Colorize frames that follow a segment's end; close the generator to end its threads.
 
         Args:
-            frames: what is decoded.
+            frames: decodes the film from its beginning; more than once where references are carried ahead.
             facts: of the film.
             state: of that segment's end; empty for none.
+            before: frames that the segments before hold.
         """
-        shots, other, one = self.shots, self.other, self.colorizer
-        smoother = ChromaSmoother(strength=self.smooth, gray_rule=one.gray_rule) if self.smooth else None
-        if smoother is not None and state:
+        shots, rule = self.shots, self.colorizer.gray_rule
+        rest = islice(frames(), before, None)
+        sorted_out = rest if shots is None else _skipped(rest, shots, facts)
+        stream = color_stream(sorted_out, self.choose, facts, batch_size=self.batch)
+        if self.references is not None:
+            begin = self.references.first_frame(before + 1)
+            known = self.references.known(small_lumas(islice(frames(), begin - 1, None), facts))
+            stream = ahead(referred(stream, ahead(known, count=self.batch), rule), count=self.batch)
+        if self.smooth:
+            smoother = ChromaSmoother(strength=self.smooth, gray_rule=rule)
             smoother.load_state(state)
-        choose = by_strength(one, other, shots) if other and shots else lambda _: one
-        sorted_out = frames if shots is None else _skipped(frames, shots, facts)
-        stream = color_stream(sorted_out, choose, facts, batch_size=self.batch)
-        if smoother is not None:
             cuts = {shot.start for shot in shots.shots if not shot.dissolve} if shots else set()
             stream = ahead(smoother.stream(stream, cuts), count=self.batch)
-        return stream if shots is None else ahead(finished(stream, shots, facts), count=self.batch)
+        if shots is None:
+            return stream
+        painted = repainted(stream, shots, self.palettes, rule) if self.palettes else stream
+        return ahead(finished(painted, shots, facts), count=self.batch)
 
 
 def _skipped(frames: Iterable[Frame], shots: ShotList, facts: FilmFacts) -> Iterator[Frame]:

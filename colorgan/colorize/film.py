@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
@@ -19,6 +19,13 @@ from colorgan.colorize.colorizer import Colorizer
 from colorgan.colorize.film_job import FilmJob
 from colorgan.colorize.film_source import open_source
 from colorgan.colorize.pipeline import leave_cores
+from colorgan.colorize.references import (
+    export_references,
+    missing_references,
+    palettes_of,
+    read_references,
+    reference_hash,
+)
 from colorgan.colorize.shot_list import ShotList, read_shots
 from colorgan.colorize.shot_sheet import save_sheet
 from colorgan.console import make_console
@@ -28,6 +35,10 @@ from colorgan.media.film_writer import FilmWriter
 from colorgan.media.frame_folder import FolderReader
 
 _SHOWN_SHOTS = 8
+_EXPORTED = (
+    "{count} references are in {folder}: repair them in a paint program, or take their numbers out of the list; "
+    "the same command again colorizes the film by them\n"
+)
 _REPORT_EVERY_S = 30  # where no terminal shows a bar
 
 
@@ -47,6 +58,7 @@ class FilmOptions:
         shots: list that says what to do with which shot.
         frames: do only these again, `from..to`, of a film whose parts are there.
         shot: do only this shot of the list again.
+        references: folder of frames whose colours are known; what is missing there is exported.
 
     Raises:
         ValueError: a value is out of its range.
@@ -63,6 +75,7 @@ class FilmOptions:
     shots: Path | None = None
     frames: str | None = None
     shot: str | None = None
+    references: Path | None = None
 
     def __post_init__(self) -> None:
         if self.batch < 1:
@@ -73,6 +86,8 @@ class FilmOptions:
             raise ValueError(f"--fps must be above 0 (0.001 or more), got {self.fps}")
         if self.shots is not None and self.recolor:
             raise ValueError("--recolor does not go with --shots, whose list says what to do with shots in colour")
+        if self.references is not None and self.shots is None:
+            raise ValueError("--references needs --shots, whose column reference says which frames it is to hold")
         if self.shot is not None and (self.shots is None or self.frames is not None):
             raise ValueError("--shot is of a list, which --shots names; it does not go with --frames")
         if self.part is not None and self.overwrite:
@@ -129,7 +144,16 @@ def colorize_film(
     part = None if options.part is None else _part(options, shots)
     pictures = reader.facts.frames or 1
     colorizer, other = load(pictures), blend.load(pictures) if blend else None
-    job = FilmJob(reader, out, _identity(checkpoint, colorizer, options, blend), keep_parts=shots is not None)
+    coloring = Coloring(colorizer, options.batch, options.smooth, shots, other)
+    if options.references is not None and shots is not None:
+        if missing := missing_references(options.references, shots):
+            export_references(options.references, missing, reader, coloring.choose)
+            sys.stdout.write(_EXPORTED.format(count=len(missing), folder=options.references))
+            return
+        palettes = palettes_of(options.references, shots, reader, coloring.choose)
+        references = read_references(options.references, shots, reader)
+        coloring = replace(coloring, references=references, palettes=palettes)
+    job = FilmJob(reader, out, _identity(checkpoint, colorizer, options, blend, shots), keep_parts=shots is not None)
     if options.resume and job.is_finished():
         sys.stdout.write(f"{out} is finished already\n")
         return
@@ -138,7 +162,6 @@ def colorize_film(
     else:
         job.prepare(resume=options.resume, overwrite=options.overwrite)
     _say_before(reader, job)
-    coloring = Coloring(colorizer, options.batch, options.smooth, shots, other)
     started, before = time.monotonic(), job.frames_done()
     with leave_cores(colorizer.engine), _stoppable(job), _progress(reader.facts.frames, before) as track:
         try:
@@ -155,8 +178,11 @@ def colorize_film(
     sys.stdout.write(f"{count} frames colorized ({speed}, {colorizer.engine}): {out}\n")
 
 
-def _identity(checkpoint: Path, colorizer: Colorizer, options: FilmOptions, blend: Network | None) -> dict[str, object]:
+def _identity(
+    checkpoint: Path, colorizer: Colorizer, options: FilmOptions, blend: Network | None, shots: ShotList | None
+) -> dict[str, object]:
     """Gather all that changes the result but the source: a run goes on with the same only."""
+    folder = options.references
     return {
         "checkpoint": file_hash(checkpoint),
         "--size": colorizer.working_size,
@@ -167,6 +193,7 @@ def _identity(checkpoint: Path, colorizer: Colorizer, options: FilmOptions, blen
         "--deinterlace": options.deinterlace,
         "--recolor": options.recolor,
         "--shots": None if options.shots is None else file_hash(options.shots),
+        "--references": None if folder is None or shots is None else reference_hash(folder, shots),
         "--blend": None if blend is None else file_hash(blend.checkpoint),
         "--device": colorizer.device,
         "--engine": colorizer.engine,

@@ -4,7 +4,8 @@ import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from itertools import chain, islice
+from copy import copy
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -135,8 +136,8 @@ class FilmJob:
     def _next(self) -> int | None:
         """Find the first segment that is missing; None if all are there."""
         there = self._segments()
-        count = _read(self._whole)["segments"] if self._whole.exists() else len(there) + 1
-        return next((number for number in range(count) if number not in there), None)
+        number = _read(self._whole)["segments"] if self._whole.exists() else len(there) + 1
+        return next((place for place in range(number) if place not in there), None)
 
     def _run_from(self, number: int, coloring: Coloring, *, compare: bool, track: Callable[[int], None]) -> None:
         """Colorize from a segment on, to the next that is there or to the end of the film."""
@@ -144,7 +145,8 @@ class FilmJob:
         if number and self._path(number - 1, ".npz").exists():
             with np.load(self._path(number - 1, ".npz")) as stored:
                 state = dict(stored)
-        stream = coloring.stream(islice(self.source.frames(), before, None), self.source.facts, state)
+        sources = chain([self.source], (copy(self.source) for _ in count()))  # each tells its own damage
+        stream = coloring.stream(lambda: next(sources).frames(), self.source.facts, state, before=before)
         with closing(stream):
             while number not in self._segments():
                 if (first := next(stream, None)) is None:

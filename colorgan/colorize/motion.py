@@ -51,8 +51,8 @@ class Tracker:
         """Estimate where `second` shows each pixel of `first`."""
         height, width = first.shape
         missing = [(0, max(0, _LEAST - side)) for side in (height, width)]
-        levels = [np.pad(np.rint(255 * plane).astype(np.uint8), missing, mode="symmetric") for plane in (first, second)]
-        flow = self._search.calc(*levels, np.zeros((*levels[0].shape, 2), np.float32))
+        a, b = (np.pad(np.rint(255 * plane).astype(np.uint8), missing, mode="symmetric") for plane in (first, second))
+        flow = np.asarray(self._search.calc(a, b, np.zeros((*a.shape, 2), np.float32)))
         return np.ascontiguousarray(flow[:height, :width])
 
 

@@ -118,7 +118,8 @@ class ChromaSmoother:
         if waiting[0][1] is None:
             yield waiting.popleft()[0]
             return
-        frames, block = [], []
+        frames: list[Colored | SegmentEnd] = []
+        block: list[_Seen] = []
         while waiting and len(block) < _BLOCK and (seen := waiting[0][1]) is not None:
             frames.append(waiting.popleft()[0])
             block.append(seen)
@@ -154,7 +155,7 @@ def luma(rgb: np.ndarray) -> np.ndarray:
 
 def chroma(rgb: np.ndarray) -> np.ndarray:
     """Compute B - Y and R - Y, (H, W, 2), of a picture (H, W, 3) in [0, 1]."""
-    return np.stack([rgb[..., 2], rgb[..., 0]], axis=2) - luma(rgb)[..., None]
+    return np.asarray(np.stack([rgb[..., 2], rgb[..., 0]], axis=2) - luma(rgb)[..., None])
 
 
 def change_chroma(rgb: np.ndarray, change: np.ndarray, gray_rule: str) -> Tensor:
