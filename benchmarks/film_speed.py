@@ -109,9 +109,9 @@ def time_parts(film: Path, options: argparse.Namespace, folder: Path) -> dict[st
     with timed("decode"):
         frames = list(islice(reader.frames(), count))
     with leave_cores(colorizer.engine):
-        deque(colorize_segments(iter(frames[:16]), colorizer, reader.facts, **batch), maxlen=0)
+        deque(colorize_segments(iter(frames[:16]), lambda _: colorizer, reader.facts, **batch), maxlen=0)
         with timed("network"):
-            items = list(colorize_segments(iter(frames), colorizer, reader.facts, **batch))
+            items = list(colorize_segments(iter(frames), lambda _: colorizer, reader.facts, **batch))
     writer = FilmWriter(reader, folder / f"alone{options.out}", folder)
     with timed("encode"), writer.segment(0, frames_before=0):
         for item in items:

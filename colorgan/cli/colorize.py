@@ -37,7 +37,7 @@ _HINTS = "Photo: known colours, a .json of points and strokes or a painted copy 
 _Hints = Annotated[Path | None, typer.Option(help=_HINTS)]
 _Batch = Annotated[int | None, typer.Option(help="Film: frames that go through the network at once.", show_default="8")]
 _Smooth = Annotated[
-    float, typer.Option(help="Film: weight of the frame before, along the motion; 0.8 averages over about five.")
+    float, typer.Option(help="Film: weight of the next frame on either side, along the motion; 0.8 averages over nine.")
 ]
 _Fps = Annotated[float | None, typer.Option(help="Film from a folder of frames: frames per second.", show_default="24")]
 _Resume = Annotated[bool, typer.Option("--resume", help="Film: go on with what an interrupted run left.")]
@@ -47,6 +47,16 @@ _Deinterlace = Annotated[
 _Recolor = Annotated[
     bool, typer.Option("--recolor", help="Film: colorize shots that are in colour already, too; they are left else.")
 ]
+_Shots = Annotated[
+    Path | None, typer.Option(help="Film: a list by `colorgan shots`, which says what to do with which shot.")
+]
+_REFERENCES = "Film: a folder for one frame a shot in colour: exported, or read back once you have repaired them."
+_References = Annotated[Path | None, typer.Option(help=_REFERENCES)]
+_BLEND = "Film: a checkpoint that has the rest of each shot's strength in the list."
+_Blend = Annotated[str | None, typer.Option(help=_BLEND)]
+_FRAMES = "Film: do frames FROM..TO of a finished film again, in its parts, which --shots keeps."
+_Frames = Annotated[str | None, typer.Option(help=_FRAMES)]
+_Shot = Annotated[str | None, typer.Option(help="Film: do a shot of the list again, as --frames does.")]
 _Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what exists.")]
 _MaxMegapixels = Annotated[float, typer.Option(help="Photos: larger ones are skipped, as an attack may be.")]
 _Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps; default: cuda if there is one.")]
@@ -71,6 +81,11 @@ def colorize(
     resume: _Resume = False,
     deinterlace: _Deinterlace = False,
     recolor: _Recolor = False,
+    shots: _Shots = None,
+    references: _References = None,
+    blend: _Blend = None,
+    frames: _Frames = None,
+    shot: _Shot = None,
     overwrite: _Overwrite = False,
     max_megapixels: _MaxMegapixels = 500,
     device: _Device = None,
@@ -95,25 +110,34 @@ def colorize(
         checkpoint = str(strengthened(checkpoint, strength, blend_with))
     if checkpoint == SMALL:
         typer.echo("by the small model of this package (docs/small_model.md); --checkpoint takes another", err=True)
-    load = partial(
-        _load_colorizer,
-        checkpoint,
-        size=size,
-        render_factor=render_factor,
-        squash=squash,
-        device=device,
-        engine=engine,
-    )
+    load = partial(_load_colorizer, size=size, render_factor=render_factor, squash=squash, device=device, engine=engine)
     film_flags = {"--batch": batch is not None, "--smooth": bool(smooth), "--fps": fps is not None, "--resume": resume}
-    film_flags |= {"--deinterlace": deinterlace, "--recolor": recolor}
+    film_flags |= {"--deinterlace": deinterlace, "--recolor": recolor, "--shots": shots is not None}
+    film_flags |= {"--blend": blend is not None, "--frames": frames is not None, "--shot": shot is not None}
+    film_flags |= {"--references": references is not None}
     if _is_film(source, out, as_frames=bool(smooth) or fps is not None):
-        from colorgan.colorize.film import FilmOptions, colorize_film
+        from colorgan.colorize.film import FilmOptions, Network, colorize_film
 
         if hints is not None:
             raise ValueError(f"--hints goes with one photo, but {source} is a film")
-        frames = 8 if batch is None else batch
-        options = FilmOptions(frames, smooth, fps, compare, resume, overwrite, deinterlace, recolor)
-        colorize_film(source, out, load, find_checkpoint(checkpoint), options)
+        options = FilmOptions(
+            8 if batch is None else batch,
+            smooth,
+            fps,
+            compare,
+            resume,
+            overwrite,
+            deinterlace,
+            recolor,
+            shots=shots,
+            frames=frames,
+            shot=shot,
+            references=references,
+        )
+        other = None
+        if blend is not None:
+            other = Network(partial(load, blend), find_checkpoint(blend))
+        colorize_film(source, out, partial(load, checkpoint), find_checkpoint(checkpoint), options, blend=other)
     elif any(film_flags.values()):
         given = ", ".join(flag for flag, used in film_flags.items() if used)
         raise ValueError(f"{given}: only for film, but {source} is none")
@@ -121,7 +145,7 @@ def colorize(
         from colorgan.colorize.photos import PhotoOptions, colorize_photos
 
         photo_options = PhotoOptions(compare, overwrite, max_megapixels, hints)
-        if not colorize_photos(source, out, load, find_checkpoint(checkpoint), photo_options):
+        if not colorize_photos(source, out, partial(load, checkpoint), find_checkpoint(checkpoint), photo_options):
             raise typer.Exit(1)
 
 

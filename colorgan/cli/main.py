@@ -12,6 +12,7 @@ from colorgan.cli.inspect import inspect
 from colorgan.cli.push import push
 from colorgan.cli.runs import runs
 from colorgan.cli.serve import serve
+from colorgan.cli.shots import shots
 from colorgan.errors import one_line_errors
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -30,7 +31,7 @@ def evaluate(context: typer.Context) -> None:
     evaluate_command.main(context.args)
 
 
-for command in (colorize, serve, export, inspect, blend, average, runs, push, import_deoldify):
+for command in (colorize, shots, serve, export, inspect, blend, average, runs, push, import_deoldify):
     app.command()(command)
 
 

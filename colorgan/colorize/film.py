@@ -6,8 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from fractions import Fraction
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
@@ -15,17 +14,31 @@ import av
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from colorgan.colorize.coloring import Coloring
 from colorgan.colorize.colorizer import Colorizer
 from colorgan.colorize.film_job import FilmJob
+from colorgan.colorize.film_source import open_source
 from colorgan.colorize.pipeline import leave_cores
+from colorgan.colorize.references import (
+    export_references,
+    missing_references,
+    palettes_of,
+    read_references,
+    reference_hash,
+)
+from colorgan.colorize.shot_list import ShotList, read_shots
+from colorgan.colorize.shot_sheet import save_sheet
 from colorgan.console import make_console
 from colorgan.files import file_hash
 from colorgan.media.film_reader import FilmReader
 from colorgan.media.film_writer import FilmWriter
 from colorgan.media.frame_folder import FolderReader
 
-_DEFAULT_RATE = 24
 _SHOWN_SHOTS = 8
+_EXPORTED = (
+    "{count} references are in {folder}: repair them in a paint program, or take their numbers out of the list; "
+    "the same command again colorizes the film by them\n"
+)
 _REPORT_EVERY_S = 30  # where no terminal shows a bar
 
 
@@ -35,13 +48,17 @@ class FilmOptions:
 
     Args:
         batch: frames that go through the network at once.
-        smooth: weight of the frame before, along the motion, in [0, 1); 0 for none.
+        smooth: weight of the next frame on either side, along the motion, in [0, 1); 0 for none.
         fps: frames a second of a folder of frames; None for 24, and for a film, which has its own time stamps.
         compare: write gray and colour side by side.
         resume: go on with what an interrupted run left.
         overwrite: replace what exists.
         deinterlace: make progressive pictures of interlaced ones.
         recolor: colorize shots that are in colour already, too.
+        shots: list that says what to do with which shot.
+        frames: do only these again, `from..to`, of a film whose parts are there.
+        shot: do only this shot of the list again.
+        references: folder of frames whose colours are known; what is missing there is exported.
 
     Raises:
         ValueError: a value is out of its range.
@@ -55,18 +72,54 @@ class FilmOptions:
     overwrite: bool = False
     deinterlace: bool = False
     recolor: bool = False
+    shots: Path | None = None
+    frames: str | None = None
+    shot: str | None = None
+    references: Path | None = None
 
     def __post_init__(self) -> None:
         if self.batch < 1:
             raise ValueError(f"--batch must be at least 1, got {self.batch}")
         if not 0 <= self.smooth < 1:
-            raise ValueError(f"--smooth must be in [0, 1), got {self.smooth}; 0.8 averages over about five frames")
+            raise ValueError(f"--smooth must be in [0, 1), got {self.smooth}; 0.8 averages over about nine frames")
         if self.fps is not None and not 0.001 <= self.fps < math.inf:
             raise ValueError(f"--fps must be above 0 (0.001 or more), got {self.fps}")
+        if self.shots is not None and self.recolor:
+            raise ValueError("--recolor does not go with --shots, whose list says what to do with shots in colour")
+        if self.references is not None and self.shots is None:
+            raise ValueError("--references needs --shots, whose column reference says which frames it is to hold")
+        if self.shot is not None and (self.shots is None or self.frames is not None):
+            raise ValueError("--shot is of a list, which --shots names; it does not go with --frames")
+        if self.part is not None and self.overwrite:
+            raise ValueError("--overwrite does all anew; --frames and --shot do a part again")
+
+    @property
+    def part(self) -> str | None:
+        """What is to be done again; None for all."""
+        return self.shot if self.frames is None else self.frames
+
+
+@dataclass(frozen=True)
+class Network:
+    """A checkpoint that colorizes.
+
+    Attributes:
+        load: makes the colorizer for about so many frames.
+        checkpoint: the file that it reads.
+    """
+
+    load: Callable[[int], Colorizer]
+    checkpoint: Path
 
 
 def colorize_film(
-    source: Path, out: Path, load: Callable[[int], Colorizer], checkpoint: Path, options: FilmOptions
+    source: Path,
+    out: Path,
+    load: Callable[[int], Colorizer],
+    checkpoint: Path,
+    options: FilmOptions,
+    *,
+    blend: Network | None = None,
 ) -> None:
     """Colorize a film or a folder of frames; the progress is shown.
 
@@ -76,37 +129,60 @@ def colorize_film(
         load: makes the colorizer for about so many frames; called once source and options are known to be usable.
         checkpoint: the file that `load` reads; a run goes on with the same only.
         options: how.
+        blend: another network, which has the rest of each shot's strength.
 
     Raises:
         ValueError: something cannot be used; or the film is damaged, after what can be decoded was written.
         SystemExit: stopped by a signal: 130 or 143.
     """
-    reader = _open_source(source, options)
+    shots = None if options.shots is None else read_shots(options.shots)
+    _check_strengths(shots, options, blend)
+    keep = not options.recolor if shots is None else shots.keeps
+    reader = open_source(source, keep_color=keep, fps=options.fps, deinterlace=options.deinterlace)
     if out.resolve() == source.resolve():
         raise ValueError(f"--out {out} would replace the original")
-    colorizer = load(reader.facts.frames or 1)
-    job = FilmJob(reader, out, _identity(checkpoint, colorizer, options))
-    if options.resume and job.writer.is_finished() and not job.folder.exists():
+    part = None if options.part is None else _part(options, shots)
+    pictures = reader.facts.frames or 1
+    colorizer, other = load(pictures), blend.load(pictures) if blend else None
+    coloring = Coloring(colorizer, options.batch, options.smooth, shots, other)
+    if options.references is not None and shots is not None:
+        if missing := missing_references(options.references, shots):
+            export_references(options.references, missing, reader, coloring.choose)
+            sys.stdout.write(_EXPORTED.format(count=len(missing), folder=options.references))
+            return
+        palettes = palettes_of(options.references, shots, reader, coloring.choose)
+        references = read_references(options.references, shots, reader)
+        coloring = replace(coloring, references=references, palettes=palettes)
+    job = FilmJob(reader, out, _identity(checkpoint, colorizer, options, blend, shots), keep_parts=shots is not None)
+    if options.resume and job.is_finished():
         sys.stdout.write(f"{out} is finished already\n")
         return
-    job.prepare(resume=options.resume, overwrite=options.overwrite)
+    if part is not None and not options.resume:
+        job.prepare_part(*part, same=["--compare", "--deinterlace"])
+    else:
+        job.prepare(resume=options.resume, overwrite=options.overwrite)
     _say_before(reader, job)
     started, before = time.monotonic(), job.frames_done()
     with leave_cores(colorizer.engine), _stoppable(job), _progress(reader.facts.frames, before) as track:
         try:
-            count = job.run(colorizer, batch=options.batch, smooth=options.smooth, compare=options.compare, track=track)
+            count = job.run(coloring, compare=options.compare, track=track)
         except av.FFmpegError as error:  # a full disk, for one
             raise OSError(f"{out} cannot be written: {error.strerror}") from error
     seconds = time.monotonic() - started
-    _say_of_shots(reader, job, count)
+    _say_of_shots(reader, job)
+    if shots is not None:
+        _save_looks(job, shots, out, count)
     if reader.damage:
         raise ValueError(f"{source} is damaged: {reader.damage}; {count} frames could be decoded and are in {out}")
     speed = f"{(count - before) / seconds:.1f} frames/s" if count > before else "only joined"
     sys.stdout.write(f"{count} frames colorized ({speed}, {colorizer.engine}): {out}\n")
 
 
-def _identity(checkpoint: Path, colorizer: Colorizer, options: FilmOptions) -> dict[str, object]:
+def _identity(
+    checkpoint: Path, colorizer: Colorizer, options: FilmOptions, blend: Network | None, shots: ShotList | None
+) -> dict[str, object]:
     """Gather all that changes the result but the source: a run goes on with the same only."""
+    folder = options.references
     return {
         "checkpoint": file_hash(checkpoint),
         "--size": colorizer.working_size,
@@ -116,21 +192,34 @@ def _identity(checkpoint: Path, colorizer: Colorizer, options: FilmOptions) -> d
         "--compare": options.compare,
         "--deinterlace": options.deinterlace,
         "--recolor": options.recolor,
+        "--shots": None if options.shots is None else file_hash(options.shots),
+        "--references": None if folder is None or shots is None else reference_hash(folder, shots),
+        "--blend": None if blend is None else file_hash(blend.checkpoint),
         "--device": colorizer.device,
         "--engine": colorizer.engine,
     }
 
 
-def _open_source(source: Path, options: FilmOptions) -> FilmReader | FolderReader:
-    keep_color = not options.recolor
-    if source.is_dir():
-        if options.deinterlace:
-            raise ValueError("--deinterlace is for a film; frames in a folder do not say which field comes first")
-        rate = Fraction(options.fps or _DEFAULT_RATE).limit_denominator(1001)
-        return FolderReader(source, rate, keep_color=keep_color)
-    if options.fps is not None:
-        raise ValueError("--fps is for a folder of frames; a film has its own time stamps, which are kept")
-    return FilmReader(source, deinterlace=options.deinterlace, keep_color=keep_color)
+def _check_strengths(shots: ShotList | None, options: FilmOptions, blend: Network | None) -> None:
+    if blend is not None and shots is None:
+        raise ValueError("--blend needs --shots, whose column strength says how much each shot has of which checkpoint")
+    for shot in shots.shots if shots and blend is None else ():
+        if shot.look.strength < 1:
+            raise ValueError(
+                f"{options.shots}, row {shot.row}, column strength: got {shot.look.strength:g}; a value below 1 mixes "
+                "in another checkpoint, which --blend names"
+            )
+
+
+def _part(options: FilmOptions, shots: ShotList | None) -> tuple[int, int]:
+    """Read which frames are to be done again."""
+    if options.shot is not None and shots is not None:
+        shot = shots.named(options.shot)
+        return shot.start, shot.end
+    first, _, last = (options.frames or "").partition("..")
+    if not (first.isdecimal() and (last or first).isdecimal()):
+        raise ValueError(f"--frames must be a frame or FROM..TO, from 1 on, got {options.frames!r}")
+    return int(first), int(last or first)
 
 
 def _say_before(reader: FilmReader | FolderReader, job: FilmJob) -> None:
@@ -142,7 +231,7 @@ def _say_before(reader: FilmReader | FolderReader, job: FilmJob) -> None:
     sys.stderr.write("".join(f"{line}\n" for line in lines))
 
 
-def _say_of_shots(reader: FilmReader | FolderReader, job: FilmJob, count: int) -> None:
+def _say_of_shots(reader: FilmReader | FolderReader, job: FilmJob) -> None:
     """Say which shots were left in their colours, and whether the film is telecined."""
     if job.in_color:
         unit = reader.facts.time_base
@@ -154,6 +243,20 @@ def _say_of_shots(reader: FilmReader | FolderReader, job: FilmJob, count: int) -
             f"{reader.path} looks telecined: 24 frames a second spread over the fields of 30 by 3:2 pulldown; it was "
             "colorized field by field as it is; undo the pulldown before (an inverse telecine) for true 24 frames\n"
         )
+
+
+def _save_looks(job: FilmJob, shots: ShotList, out: Path, count: int) -> None:
+    """Lay out gray and colour of each shot beside the film, and say where the list and the film do not end together."""
+    sheet = out.with_name(f"{out.stem}.shots.jpg")
+    save_sheet(sheet, shots.shots, job.looks())
+    if shots.shots[-1].end != count:
+        more = (
+            "what is behind counts to the last shot"
+            if shots.shots[-1].end < count
+            else "the rest of the list is unused"
+        )
+        sys.stderr.write(f"the list ends at frame {shots.shots[-1].end}, the film at {count}: {more}\n")
+    sys.stdout.write(f"each shot before and after: {sheet}\n")
 
 
 class Terminated(KeyboardInterrupt):

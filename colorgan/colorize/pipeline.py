@@ -1,24 +1,30 @@
 """Colorize the frames of a film as a stream, its steps side by side in threads of their own."""
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain, groupby, islice
 from queue import Full, Queue
 from threading import Event, Thread
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
 
-from colorgan.colorize.colorizer import Colorizer, to_array
-from colorgan.colorize.smoothing import ChromaSmoother
 from colorgan.media.fields import PROGRESSIVE, bob, weave
 from colorgan.media.film_facts import FilmFacts, Frame
 
 SEGMENT_FRAMES = 120  # 5 s: what an interruption costs at most; batches and encoder start anew at each
 
 T = TypeVar("T")
+
+
+class FrameColorizer(Protocol):
+    """Colorize frames, as `Colorizer` does."""
+
+    def colorize_frames(self, frames: Iterable[np.ndarray], *, batch_size: int = 8) -> Iterator[np.ndarray]:
+        """Colorize frames in order."""
+        ...
 
 
 class Colored(NamedTuple):
@@ -36,28 +42,25 @@ class SegmentEnd(NamedTuple):
 
 def color_stream(
     frames: Iterator[Frame],
-    colorizer: Colorizer,
+    choose: Callable[[Frame], FrameColorizer],
     facts: FilmFacts,
     *,
     batch_size: int,
-    smoother: ChromaSmoother | None = None,
 ) -> Generator[Colored | SegmentEnd, None, None]:
-    """Decode, colorize and smooth frames, each in a thread; close the generator to end the threads.
+    """Decode and colorize frames, each in a thread; close the generator to end the threads.
 
     Args:
         frames: what is decoded.
-        colorizer: the trained generator.
+        choose: the colorizer of a frame; frames of the same one share a batch.
         facts: of the film.
         batch_size: frames that go through the network at once.
-        smoother: steadies the colours; None for none.
     """
     decoded = ahead(frames, count=batch_size)
-    colored = ahead(colorize_segments(decoded, colorizer, facts, batch_size=batch_size), count=batch_size)
-    return colored if smoother is None else ahead(smoothed(colored, smoother), count=batch_size)
+    return ahead(colorize_segments(decoded, choose, facts, batch_size=batch_size), count=batch_size)
 
 
 def colorize_segments(
-    frames: Iterator[Frame], colorizer: Colorizer, facts: FilmFacts, *, batch_size: int
+    frames: Iterator[Frame], choose: Callable[[Frame], FrameColorizer], facts: FilmFacts, *, batch_size: int
 ) -> Iterator[Colored | SegmentEnd]:
     """Colorize frames, batch by batch, and mark the end of each segment; no batch reaches over it.
 
@@ -65,15 +68,17 @@ def colorize_segments(
     """
     for first in frames:
         segment = chain([first], islice(frames, SEGMENT_FRAMES - 1))
-        for has_colors, shot in groupby(segment, key=lambda frame: frame.rgb is not None):
-            if has_colors:
+        for colorizer, shot in groupby(segment, key=lambda frame: choose(frame) if frame.rgb is None else None):
+            if colorizer is None:
                 yield from (Colored(frame, frame.rgb) for frame in shot if frame.rgb is not None)
             else:
                 yield from _colorize(shot, colorizer, facts, batch_size=batch_size)
         yield SegmentEnd({})
 
 
-def _colorize(frames: Iterable[Frame], colorizer: Colorizer, facts: FilmFacts, *, batch_size: int) -> Iterator[Colored]:
+def _colorize(
+    frames: Iterable[Frame], colorizer: FrameColorizer, facts: FilmFacts, *, batch_size: int
+) -> Iterator[Colored]:
     """Colorize frames; of interlaced ones both fields, each as a picture of its own."""
     waiting: deque[Frame] = deque()
 
@@ -87,19 +92,6 @@ def _colorize(frames: Iterable[Frame], colorizer: Colorizer, facts: FilmFacts, *
     for rgb in pictures:
         frame = waiting.popleft()
         yield Colored(frame, rgb if frame.scan == PROGRESSIVE else weave(rgb, next(pictures)))
-
-
-def smoothed(items: Iterable[Colored | SegmentEnd], smoother: ChromaSmoother) -> Iterator[Colored | SegmentEnd]:
-    """Steady the colours of a stream, but for frames that had colours; a segment's end carries the smoother's state."""
-    for item in items:
-        if isinstance(item, SegmentEnd):
-            yield SegmentEnd(smoother.state())
-        elif item.frame.rgb is not None:
-            smoother.load_state({})
-            yield item
-        else:
-            rgb = torch.from_numpy(np.ascontiguousarray(item.rgb)).permute(2, 0, 1)[None].float() / 255
-            yield Colored(item.frame, to_array(smoother.smooth(rgb)))
 
 
 def beside_gray(item: Colored, facts: FilmFacts) -> Colored:

@@ -1,95 +1,168 @@
 """Steady the colours of a film that is colorized frame by frame: average chroma along the motion of the luma."""
 
+from collections import deque
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice, takewhile
+
+import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from colorgan.color import chroma_to_rgb, recombine, rgb_to_chroma, rgb_to_gray
-from colorgan.flow import DISFlow, FlowEstimator, inconsistent, inside, warp
+from colorgan.color import chroma_to_rgb, recombine, rgb_to_gray
+from colorgan.colorize.colorizer import to_array
+from colorgan.colorize.motion import Link, Tracker, moved, small
+from colorgan.colorize.pipeline import Colored, SegmentEnd
 
-_FLOW_SIZE = 256  # shorter side at which motion is looked for; DIS takes 20 ms there, and colours are coarse anyway
-_CUT_CORRELATION = 0.45  # of luma: on 11 clips, 341 of 341 pairs within a clip lie above, 108 of 110 across clips below
-_LUMA_TOLERANCE = 0.06  # difference of luma at which two points count half as the same
+_BLOCK = 8  # frames that are finished at once
+_AHEAD = 12  # frames behind them that are looked at: 0.8 ** 12 is 7 %
+
+
+@dataclass
+class _Seen:
+    """A frame: its own chroma with weight 1, (h, w, 3); the sum over it and those before; its link to these."""
+
+    rgb: np.ndarray
+    own: np.ndarray
+    past: np.ndarray
+    link: Link | None
+
+
+_Entry = tuple[Colored | SegmentEnd, _Seen | None]
 
 
 class ChromaSmoother:
-    """Average chroma over the frames of a film, recursively, and start anew where the scene changes.
+    """Average chroma over the frames before and after, and over no cut.
 
-    The averaged chroma of the frame before is brought to this one along the optical flow between their luma planes
-    (Lai et al. 2018 learn such a blind average; here it is taken by hand). It counts where flow and luma say that both
-    show the same thing. Luma is not touched: the gray of the result is that of the input.
+    Chroma is brought from frame to frame along the optical flow between their luma planes (Lai et al. 2018 learn such
+    a blind average; here it is taken by hand), with a weight of `strength` for each step, where flow and luma say that
+    both show the same thing. Where one side is missing, behind a cut, the other counts for more. Luma is not touched.
 
     Args:
-        strength: weight of the frame before, in [0, 1); 0.8 averages over about five frames.
+        strength: weight of the next frame on either side, in [0, 1); 0.8 averages over about nine frames.
         gray_rule: of the colorizer, which the smoother does not see.
-        estimator: optical flow between luma planes; DIS by default.
     """
 
-    def __init__(
-        self, *, strength: float = 0.8, gray_rule: str = "luma601", estimator: FlowEstimator | None = None
-    ) -> None:
+    def __init__(self, *, strength: float = 0.8, gray_rule: str = "luma601") -> None:
         if not 0 <= strength < 1:
             raise ValueError(f"the smoothing strength must be in [0, 1), got {strength} (--smooth)")
-        self.strength, self.gray_rule = strength, gray_rule
-        self.estimator = estimator or DISFlow()
-        self._luma: Tensor | None = None
-        self._chroma: Tensor | None = None
+        self.strength, self.gray_rule = np.float32(strength), gray_rule
+        self._tracker = Tracker()
+        self._past: np.ndarray | None = None
 
     def smooth(self, rgb: Tensor) -> Tensor:
-        """Smooth frames that follow those of the call before.
+        """Smooth the frames of a clip, (N, 3, H, W) in [0, 1]; the result is as large, and has the same gray."""
+        frames = [np.ascontiguousarray(frame) for frame in rgb.permute(0, 2, 3, 1).float().cpu().numpy()]
+        seen = [self._see(frame, anew=place == 0) for place, frame in enumerate(frames)]
+        done = [self._changed(frame, change) for frame, change in zip(seen, self._changes(seen, []), strict=True)]
+        return torch.cat(done).to(rgb.device) if done else rgb
+
+    def stream(
+        self, items: Iterable[Colored | SegmentEnd], cuts: Container[int] = ()
+    ) -> Iterator[Colored | SegmentEnd]:
+        """Smooth a stream, but for frames that had colours; a segment's end carries what the next one needs.
+
+        Frames leave in blocks that begin anew with each segment, so that a film which goes on after an interruption is
+        the same.
 
         Args:
-            rgb: (N, 3, H, W) in [0, 1].
-
-        Returns:
-            (N, 3, H, W) in [0, 1] of the same gray.
+            items: the stream.
+            cuts: frames that begin a shot, where the luma does not say it.
         """
-        return torch.cat([self._smooth_one(frame) for frame in rgb.unsqueeze(1).unbind()]) if len(rgb) else rgb
+        entries, waiting = self._entries(items, cuts), deque[_Entry]()
+        while True:
+            while sum(isinstance(item, Colored) for item, _ in waiting) < _BLOCK + _AHEAD:
+                if (entry := next(entries, None)) is None:
+                    break
+                waiting.append(entry)
+            if not waiting:
+                return
+            yield from self._leave(waiting)
+
+    def _entries(self, items: Iterable[Colored | SegmentEnd], cuts: Container[int]) -> "Iterator[_Entry]":
+        for item in items:
+            if isinstance(item, SegmentEnd):
+                yield SegmentEnd(self.state()), None
+            elif item.frame.rgb is not None:
+                self.load_state({})
+                yield item, None
+            else:
+                seen = self._see(item.rgb.astype(np.float32) / 255, anew=item.frame.number in cuts)
+                seen.rgb = item.rgb  # a quarter of the memory
+                yield item, seen
 
     def state(self) -> dict[str, np.ndarray]:
         """Return what the next frame needs; empty at the beginning."""
-        if self._luma is None or self._chroma is None:
+        if self._tracker.luma is None or self._past is None:
             return {}
-        return {"luma": self._luma.cpu().numpy(), "chroma": self._chroma.cpu().numpy()}
+        return {"luma": self._tracker.luma, "past": self._past}
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
         """Go on from a stored state."""
-        self._luma = torch.from_numpy(state["luma"]) if state else None
-        self._chroma = torch.from_numpy(state["chroma"]) if state else None
+        self._tracker.luma, self._past = state.get("luma"), state.get("past")
 
-    def _smooth_one(self, rgb: Tensor) -> Tensor:
-        luma, chroma = self._small(rgb_to_gray(rgb)), self._small(rgb_to_chroma(rgb))
-        before_luma, before_chroma = self._luma, self._chroma
-        self._luma, self._chroma = luma, chroma
-        if before_luma is None or before_chroma is None or before_luma.shape != luma.shape:
-            return rgb
-        before_luma, before_chroma = before_luma.to(luma.device), before_chroma.to(luma.device)
-        if _correlation(before_luma, luma) < _CUT_CORRELATION:
-            return rgb
-        flow = self.estimator(luma, before_luma)
-        visible = inside(flow) & ~inconsistent(flow, self.estimator(before_luma, luma))
-        residual = luma - warp(before_luma, flow)
-        residual = residual - residual.median()  # the exposure of old film changes from frame to frame
-        same = torch.exp2(-(residual / _LUMA_TOLERANCE).square())
-        change = self.strength * same * visible * (warp(before_chroma, flow) - chroma)
-        self._chroma = chroma + change
-        large = F.interpolate(change, rgb.shape[-2:], mode="bilinear", align_corners=False)
-        changed = rgb + chroma_to_rgb(torch.zeros_like(large[:, :1]), large)
-        return recombine(rgb_to_gray(rgb, self.gray_rule), changed, self.gray_rule)
+    def _see(self, rgb: np.ndarray, *, anew: bool) -> _Seen:
+        """Take in the next frame, (H, W, 3) in [0, 1]."""
+        own = chroma(small(rgb))
+        own = np.concatenate([own, np.ones_like(own[..., :1])], axis=2)
+        link = self._tracker.follow(luma(small(rgb)), anew=anew)
+        past = own
+        if link is not None and self._past is not None:
+            past = own + (self.strength * link.kept)[..., None] * moved(self._past, link.back)
+        self._past = past
+        return _Seen(rgb, own, past, link)
 
-    @staticmethod
-    def _small(image: Tensor) -> Tensor:
-        scale = _FLOW_SIZE / min(image.shape[-2:])
-        if scale >= 1:
-            return image
-        size = [max(1, round(side * scale)) for side in image.shape[-2:]]
-        return F.interpolate(image, size=size, mode="bilinear", antialias=True, align_corners=False)
+    def _leave(self, waiting: "deque[_Entry]") -> Iterator[Colored | SegmentEnd]:
+        """Finish a block: up to the end of its segment, or to a frame that had colours."""
+        if waiting[0][1] is None:
+            yield waiting.popleft()[0]
+            return
+        frames: list[Colored | SegmentEnd] = []
+        block: list[_Seen] = []
+        while waiting and len(block) < _BLOCK and (seen := waiting[0][1]) is not None:
+            frames.append(waiting.popleft()[0])
+            block.append(seen)
+        following = takewhile(lambda seen: seen is not None, (s for i, s in waiting if isinstance(i, Colored)))
+        ahead = [seen for seen in islice(following, _AHEAD) if seen is not None]
+        for item, seen, change in zip(frames, block, self._changes(block, ahead), strict=True):
+            assert isinstance(item, Colored)
+            yield Colored(item.frame, to_array(self._changed(seen, change)))
+
+    def _changes(self, block: list[_Seen], ahead: list[_Seen]) -> list[np.ndarray]:
+        """Compute by how much the chroma of each frame changes, (h, w, 2); those ahead are only looked at."""
+        changes: list[np.ndarray] = []
+        future: np.ndarray | None = None
+        link: Link | None = None  # from the frame after
+        for place, seen in reversed([*enumerate([*block, *ahead])]):
+            total = seen.own
+            if link is not None and future is not None:
+                total = seen.own + (self.strength * link.goes_on)[..., None] * moved(future, link.forth)
+            future, link = total, seen.link
+            if place < len(block):
+                average = seen.past + total - seen.own
+                changes.append(average[..., :2] / average[..., 2:] - seen.own[..., :2])
+        return changes[::-1]
+
+    def _changed(self, seen: _Seen, change: np.ndarray) -> Tensor:
+        return change_chroma(seen.rgb, change, self.gray_rule)
 
 
-def _correlation(first: Tensor, second: Tensor) -> float:
-    """Correlate two luma planes at 32 px (Pearson): high within a shot, whatever the exposure; 1 for flat ones."""
-    a, b = (F.adaptive_avg_pool2d(plane, 32).flatten() for plane in (first, second))
-    a, b = a - a.mean(), b - b.mean()
-    norm = a.norm() * b.norm()
-    return float(a @ b / norm) if norm > 1e-6 else 1.0
+def luma(rgb: np.ndarray) -> np.ndarray:
+    """Compute the luma (H, W) of a picture (H, W, 3) in [0, 1]."""
+    return np.asarray(rgb @ np.array([0.299, 0.587, 0.114], np.float32))  # BT.601, see `colorgan.color`
+
+
+def chroma(rgb: np.ndarray) -> np.ndarray:
+    """Compute B - Y and R - Y, (H, W, 2), of a picture (H, W, 3) in [0, 1]."""
+    return np.asarray(np.stack([rgb[..., 2], rgb[..., 0]], axis=2) - luma(rgb)[..., None])
+
+
+def change_chroma(rgb: np.ndarray, change: np.ndarray, gray_rule: str) -> Tensor:
+    """Add a small plane of chroma to a picture, (H, W, 3) uint8 or in [0, 1]; returns (1, 3, H, W) of the same gray."""
+    height, width = rgb.shape[:2]
+    large = torch.from_numpy(cv2.resize(change, (width, height), interpolation=cv2.INTER_LINEAR)).permute(2, 0, 1)[None]
+    picture = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None]
+    picture = picture.float() / 255 if picture.dtype == torch.uint8 else picture
+    changed = picture + chroma_to_rgb(torch.zeros_like(large[:, :1]), large)
+    return recombine(rgb_to_gray(picture, gray_rule), changed, gray_rule)

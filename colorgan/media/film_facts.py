@@ -106,7 +106,7 @@ class Frame(NamedTuple):
     """A picture: time stamp and duration in units of `FilmFacts.time_base`, and what is upright of it.
 
     `luma` is (H, W) as stored, uint8 or uint16; `scan` as in `FilmFacts`; `rgb` is (H, W, 3) uint8 where the picture
-    has colours already, else None.
+    is to keep colours that it has already, else None; `number` counts from 1 on.
     """
 
     time: int
@@ -114,6 +114,7 @@ class Frame(NamedTuple):
     luma: np.ndarray
     scan: int = fields.PROGRESSIVE
     rgb: np.ndarray | None = None
+    number: int = 0
 
 
 def probe(container: InputContainer, stream: VideoStream) -> FilmFacts:

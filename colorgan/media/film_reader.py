@@ -1,6 +1,6 @@
 """Read films picture by picture, upright: the luma plane with its time stamp, or colours."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
@@ -17,7 +17,7 @@ from colorgan.media.film_facts import SWSCALE_MATRIX, FilmFacts, Frame, probe, u
 from colorgan.media.losses import Losses, lacks_bytes
 from colorgan.media.mp4 import open_film
 from colorgan.media.packets import Read, read_packets
-from colorgan.media.shots import ColorDetector
+from colorgan.media.shots import keeper
 
 FILM_ENDINGS = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".divx", ".mpg", ".mpeg", ".m2v", ".vob", ".ts", ".mts", ".m2ts"}
@@ -35,14 +35,17 @@ class FilmReader:
     Args:
         path: any format FFmpeg reads.
         deinterlace: make progressive pictures of all.
-        keep_color: give the colours of pictures that have some, shot by shot.
+        keep_color: give the colours of pictures that have some, shot by shot; or of those whose number, from 1 on, a
+            function agrees to.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is empty, no film, holds only sound, or not one picture can be decoded.
     """
 
-    def __init__(self, path: Path, *, deinterlace: bool = False, keep_color: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, deinterlace: bool = False, keep_color: bool | Callable[[int], bool] = False
+    ) -> None:
         if not path.is_file():
             raise FileNotFoundError(f"no film {path}")
         if not path.stat().st_size:
@@ -69,8 +72,8 @@ class FilmReader:
     def frames(self) -> Iterator[Frame]:
         """Read the luma of all pictures in the order they are shown."""
         last_time, turns = None, self.facts.quarter_turns
-        detector, telecine = ColorDetector(), TelecineDetector()
-        for picture, scan in self._pictures():
+        keeps, telecine = keeper(self._keep_color), TelecineDetector()
+        for number, (picture, scan) in enumerate(self._pictures(), start=1):
             time = picture.pts if picture.pts is not None else picture.dts
             if last_time is not None and (time is None or time <= last_time):
                 time = last_time + 1 if time is not None else last_time + max(1, picture.duration)
@@ -80,9 +83,10 @@ class FilmReader:
                 telecine.see(luma)
                 self.telecined = telecine.found
             rgb = None
-            if self._keep_color and detector.is_colored(picture):
+            if keeps(picture, number):
                 rgb = np.ascontiguousarray(np.rot90(picture.to_ndarray(format="rgb24"), turns))
-            yield Frame(last_time, picture.duration, np.ascontiguousarray(np.rot90(luma, turns)), scan, rgb)
+            upright = np.ascontiguousarray(np.rot90(luma, turns))
+            yield Frame(last_time, picture.duration, upright, scan, rgb, number)
 
     def colors(self) -> Iterator[np.ndarray]:
         """Read all pictures, (H, W, 3) uint8 each."""

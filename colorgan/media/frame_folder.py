@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from math import gcd
@@ -18,7 +18,7 @@ from colorgan.media.film_reader import FilmReader, film_stream
 from colorgan.media.mp4 import open_film
 from colorgan.media.photo import PHOTO_ENDINGS, UnreadablePhotoError, read_scan, save_photo
 from colorgan.media.scan import Scan
-from colorgan.media.shots import ColorDetector
+from colorgan.media.shots import keeper
 
 _LUMA_601 = (0.299, 0.587, 0.114)
 _LEVELS = np.rint(16 + np.arange(256) * 219 / 255).astype(np.uint8)
@@ -34,10 +34,10 @@ class FolderReader:
     Args:
         path: the folder.
         rate: frames a second.
-        keep_color: give the colours of frames that have some, shot by shot.
+        keep_color: as of `FilmReader`.
     """
 
-    def __init__(self, path: Path, rate: Fraction, *, keep_color: bool = False) -> None:
+    def __init__(self, path: Path, rate: Fraction, *, keep_color: bool | Callable[[int], bool] = False) -> None:
         self.path, self.telecined, self._keep_color = path, False, keep_color
         self.damage: str | None = None
         self.files = sorted((f for f in path.iterdir() if f.suffix.lower() in PHOTO_ENDINGS), key=natural_order)
@@ -57,7 +57,7 @@ class FolderReader:
 
     def frames(self) -> Iterator[Frame]:
         """Read all frames; luma is BT.601's, in limited range; what is broken is left out."""
-        self.damage, broken, detector = None, [], ColorDetector()
+        self.damage, broken, keeps, number = None, [], keeper(self._keep_color), 0
         for file, time, after in zip(self.files, self.times, [*self.times[1:], self.times[-1] + 1], strict=True):
             try:
                 scan = read_scan(file)
@@ -67,10 +67,11 @@ class FolderReader:
             height, width = scan.pixels.shape[:2]
             if (width, height) != (self.facts.width, self.facts.height):
                 raise ValueError(f"{file} has {width}x{height}, but {self._size}")
+            number += 1
             rgb = np.asarray(scan.to_image().convert("RGB")) if self._keep_color else None
-            if rgb is not None and not detector.is_colored(av.VideoFrame.from_ndarray(rgb, format="rgb24")):
+            if rgb is not None and not keeps(av.VideoFrame.from_ndarray(rgb, format="rgb24"), number):
                 rgb = None
-            yield Frame(time, after - time, _luma(scan, self.facts.depth), rgb=rgb)
+            yield Frame(time, after - time, _luma(scan, self.facts.depth), rgb=rgb, number=number)
         if broken:
             names = ", ".join(broken[:_SHOWN]) + (f" and {len(broken) - _SHOWN} more" if broken[_SHOWN:] else "")
             self.damage = f"{len(broken)} of {len(self.files)} frames cannot be read ({names})"

@@ -1,5 +1,7 @@
 """Tell pictures that are in colour already from gray and from toned ones."""
 
+from collections.abc import Callable
+
 import av
 import numpy as np
 from av.video.reformatter import Interpolation
@@ -25,6 +27,18 @@ class ColorDetector:
         """Look at the next picture."""
         self._colored = color_spread(picture) > (_GRAY if self._colored else _COLORED)
         return self._colored
+
+
+def keeper(keep_color: bool | Callable[[int], bool]) -> Callable[[av.VideoFrame, int], bool]:
+    """Make the judge of which pictures keep their colours.
+
+    Args:
+        keep_color: those that have some, none, or what a function says of their numbers.
+    """
+    if callable(keep_color):
+        return lambda _, number: keep_color(number)
+    detector = ColorDetector()
+    return lambda picture, _: keep_color and detector.is_colored(picture)
 
 
 def color_spread(picture: av.VideoFrame) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 
 import av
 
+from colorgan.colorize.coloring import Coloring
 from colorgan.colorize.colorizer import Colorizer
 from colorgan.colorize.film_job import FilmJob
 from colorgan.errors import one_line
@@ -170,7 +171,7 @@ class Films:
                 if done > longest + 1:
                     raise RefusedError(f"the film is longer than {self.max_seconds:g} s")
 
-            job.run(colorizer, batch=_BATCH, smooth=0.0, compare=False, track=track)
+            job.run(Coloring(colorizer, _BATCH), compare=False, track=track)
             damage = {"error": f"the film is damaged: {reader.damage}"} if reader.damage else {}
             write_json(folder / _STATE, {**known, "state": "succeeded", **damage})
         except _StoppedError:

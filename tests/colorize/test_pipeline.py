@@ -27,6 +27,11 @@ class Red(torch.nn.Module):
         return (gray + torch.tensor([0.1, 0.0, -0.1]).view(1, 3, 1, 1)).clamp(0, 1)
 
 
+def always(generator):
+    colorizer = Colorizer(generator, working_size=16)
+    return lambda _: colorizer
+
+
 def frames(count):
     return (Frame(number, 1, np.full((16, 20), 100 + number, np.uint8)) for number in range(count))
 
@@ -34,7 +39,7 @@ def frames(count):
 def test_no_batch_reaches_over_the_end_of_a_segment(monkeypatch):
     monkeypatch.setattr(pipeline, "SEGMENT_FRAMES", 7)
     generator = Red()
-    items = list(pipeline.color_stream(frames(16), Colorizer(generator, working_size=16), FACTS, batch_size=3))
+    items = list(pipeline.color_stream(frames(16), always(generator), FACTS, batch_size=3))
     assert generator.batches == [3, 3, 1, 3, 3, 1, 2]
     assert [number for number, item in enumerate(items) if isinstance(item, pipeline.SegmentEnd)] == [7, 15, 18]
     assert [item.frame.time for item in items if isinstance(item, pipeline.Colored)] == list(range(16))
@@ -81,7 +86,7 @@ def test_frames_with_colours_keep_them_and_fields_are_woven(monkeypatch):
     bright = np.full((16, 20, 3), (200, 10, 10), np.uint8)
     given = [frame._replace(rgb=bright if 2 <= frame.time < 7 else None, scan=2) for frame in frames(9)]
     generator = Red()
-    items = list(pipeline.color_stream(iter(given), Colorizer(generator, working_size=16), FACTS, batch_size=3))
+    items = list(pipeline.color_stream(iter(given), always(generator), FACTS, batch_size=3))
     colored = [item for item in items if isinstance(item, pipeline.Colored)]
     assert [item.frame.time for item in colored] == list(range(9))
     assert [np.array_equal(item.rgb, bright) for item in colored] == [2 <= n < 7 for n in range(9)]

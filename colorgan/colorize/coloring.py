@@ -1,0 +1,94 @@
+"""Say how the frames of a film get their colours, and put together the stream that does it."""
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+
+import numpy as np
+
+from colorgan.colorize.blending import by_strength
+from colorgan.colorize.colorizer import Colorizer
+from colorgan.colorize.finishing import finished
+from colorgan.colorize.palette import Tones, repainted
+from colorgan.colorize.pipeline import Colored, FrameColorizer, SegmentEnd, ahead, color_stream
+from colorgan.colorize.references import References, referred, small_lumas
+from colorgan.colorize.shot_list import ShotList
+from colorgan.colorize.smoothing import ChromaSmoother
+from colorgan.media.film_facts import FilmFacts, Frame
+
+
+@dataclass(frozen=True)
+class Coloring:
+    """How the frames of a film get their colours.
+
+    Attributes:
+        colorizer: the trained generator.
+        batch: frames that go through the network at once.
+        smooth: weight of the frames beside, 0 for none.
+        shots: what is done with which shot; None for the same with all.
+        other: a second network, mixed in by the strengths of `shots`.
+        references: frames whose colours are known.
+        palettes: tones that a shot has and is to get, by its first frame.
+    """
+
+    colorizer: Colorizer
+    batch: int = 8
+    smooth: float = 0.0
+    shots: ShotList | None = None
+    other: Colorizer | None = None
+    references: References | None = None
+    palettes: Mapping[int, tuple[Tones, Tones]] = field(default_factory=dict)
+
+    def choose(self, frame: Frame) -> FrameColorizer:
+        """Choose what colorizes a frame."""
+        return self._choose(frame)
+
+    @cached_property
+    def _choose(self) -> Callable[[Frame], FrameColorizer]:
+        if self.other is None or self.shots is None:
+            return lambda _: self.colorizer
+        return by_strength(self.colorizer, self.other, self.shots)
+
+    def stream(
+        self,
+        frames: Callable[[], Iterator[Frame]],
+        facts: FilmFacts,
+        state: dict[str, np.ndarray],
+        *,
+        before: int = 0,
+    ) -> Generator[Colored | SegmentEnd, None, None]:
+        """Colorize frames that follow a segment's end; close the generator to end its threads.
+
+        Args:
+            frames: decodes the film from its beginning; more than once where references are carried ahead.
+            facts: of the film.
+            state: of that segment's end; empty for none.
+            before: frames that the segments before hold.
+        """
+        shots, rule = self.shots, self.colorizer.gray_rule
+        rest = islice(frames(), before, None)
+        sorted_out = rest if shots is None else _skipped(rest, shots, facts)
+        stream = color_stream(sorted_out, self.choose, facts, batch_size=self.batch)
+        if self.references is not None:
+            begin = self.references.first_frame(before + 1)
+            known = self.references.known(small_lumas(islice(frames(), begin - 1, None), facts))
+            stream = ahead(referred(stream, ahead(known, count=self.batch), rule), count=self.batch)
+        if self.smooth:
+            smoother = ChromaSmoother(strength=self.smooth, gray_rule=rule)
+            smoother.load_state(state)
+            cuts = {shot.start for shot in shots.shots if not shot.dissolve} if shots else set()
+            stream = ahead(smoother.stream(stream, cuts), count=self.batch)
+        if shots is None:
+            return stream
+        painted = repainted(stream, shots, self.palettes, rule) if self.palettes else stream
+        return ahead(finished(painted, shots, facts), count=self.batch)
+
+
+def _skipped(frames: Iterable[Frame], shots: ShotList, facts: FilmFacts) -> Iterator[Frame]:
+    """Give the frames that are to be skipped their gray as the colours to keep."""
+    for frame in frames:
+        if shots.at(frame.number).do == "skip":
+            yield frame._replace(rgb=np.repeat(facts.gray(frame.luma)[..., None], 3, axis=2))
+        else:
+            yield frame
