@@ -102,7 +102,7 @@ class InflectionObserver(pl.Callback):
         generator.to(device)
         if discriminator is not None:
             discriminator.to(device)
-        twin = torch.cat([generator(gray.to(device)).float().cpu() for gray in shown["gray"].split(32)])
+        twin = torch.cat([generator(gray.to(device)).float().cpu() for gray in torch.split(shown["gray"], 32)])
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         seen = list(data.training_panel(self.num_seen)) if data is not None else []
         seen_gray, seen_rgb = (torch.cat([batch[name] for batch in seen]) if seen else None for name in ("gray", "rgb"))

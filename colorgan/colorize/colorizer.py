@@ -188,9 +188,9 @@ class Colorizer:
         grays = [self._gray(frame) for frame in frames]
         working = self._working_size(*grays[0].shape[-2:])
         if working is None:
-            return [to_array(rgb) for rgb in self._generate(torch.cat(grays), hints).split(1)]
+            return [to_array(rgb) for rgb in torch.split(self._generate(torch.cat(grays), hints), 1)]
         small = torch.cat([_shrink(gray, working) for gray in grays])
-        proposals = self._generate(small, hints).split(1)
+        proposals = torch.split(self._generate(small, hints), 1)
         pairs = list(zip(grays, proposals, strict=True))
         if self.device == "cpu" and self.gray_rule == "luma601":
             return [_bring_up_frame(gray, rgb) for gray, rgb in pairs]

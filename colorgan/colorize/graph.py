@@ -181,7 +181,7 @@ class _AnySizeUNet(nn.Module):
 
     def forward(self, gray: Tensor) -> Tensor:
         padded = pad_any(gray, self.network.stride).to(self.dtype)
-        planes = _crop(self.network._decode(padded), gray).float()
+        planes = _crop(self.network._decode(padded, {})[0], gray).float()
         return recombine(gray, self.network._propose(gray, planes), self.network.gray_rule)
 
 

@@ -146,4 +146,4 @@ def _turned_hues(colors: np.ndarray, degrees: float) -> np.ndarray:
     """Turn the two planes like hands of a clock."""
     angle = np.deg2rad(degrees)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], np.float32)
-    return np.einsum("ij,jhw->ihw", turn, colors)
+    return np.asarray(np.einsum("ij,jhw->ihw", turn, colors))

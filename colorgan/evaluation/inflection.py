@@ -176,7 +176,7 @@ def _column(series: Series, name: str) -> list[float]:
 
 
 def _chosen(series: Series, name: str, index: int, *, over: bool, level: float | None = None) -> Choice:
-    curve = {int(observation["step"]): observation[name] for observation in series}
+    curve = dict(zip(map(_step, series), _column(series, name), strict=True))
     return Choice(_step(series[index]), curve, over, level)
 
 

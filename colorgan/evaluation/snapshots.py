@@ -99,7 +99,7 @@ def chosen_snapshots(table: Table, steps: Sequence[int]) -> Table:
 
 
 def _colorized(generator: nn.Module, gray: Tensor) -> Tensor:
-    return torch.cat([generator(part) for part in gray.split(32)])
+    return torch.cat([generator(part) for part in torch.split(gray, 32)])
 
 
 def _discriminator(file: Path) -> nn.Module | None:

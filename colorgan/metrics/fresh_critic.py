@@ -61,7 +61,7 @@ def _logistic(inputs: Tensor, labels: Tensor) -> Tensor:
 def _features(rgb: Tensor) -> Tensor:
     """Describe each place of each image, (N, places, F) in double precision."""
     network = _shallow_network()
-    return torch.cat([_of_batch(network, part) for part in rgb.split(32)])
+    return torch.cat([_of_batch(network, part) for part in torch.split(rgb, 32)])
 
 
 def _of_batch(network: TimmPyramid, rgb: Tensor) -> Tensor:

@@ -111,6 +111,6 @@ def _overfit(seen: Tensor, real: Tensor, fake: Tensor) -> Tensor:
 def _mean_logits(discriminator: nn.Module, rgb: Tensor, gray: Tensor) -> Tensor:
     """Compute the mean logit of each image, (N,) in double precision."""
     device = next((weight.device for weight in discriminator.parameters()), rgb.device)
-    pairs = zip(rgb.split(_AT_ONCE), gray.split(_AT_ONCE), strict=True)
+    pairs = zip(torch.split(rgb, _AT_ONCE), torch.split(gray, _AT_ONCE), strict=True)
     logits = [discriminator(x.to(device), y.to(device)).flatten(1).mean(dim=1) for x, y in pairs]
     return torch.cat(logits).cpu().double()

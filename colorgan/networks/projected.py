@@ -10,6 +10,7 @@ from colorgan.color import rgb_to_chroma
 from colorgan.networks.discriminators import activations
 from colorgan.networks.encoders import Pyramid, fold_batch_norm
 from colorgan.networks.layers import normalized
+from colorgan.networks.spectral import iterate_together, spectral_layers
 from colorgan.networks.unet import pad_to_multiple
 from colorgan.ranges import Count, Share
 
@@ -47,8 +48,10 @@ class ProjectedDiscriminator(nn.Module):
             )
         fold_batch_norm(backbone)
         self.backbone = frozen(backbone)
-        self.mixers = frozen(nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in backbone.channels))
-        self.fusers = frozen(nn.ModuleList(nn.Conv2d(width, width, 1) for _ in self.strides))
+        self.mixers = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in backbone.channels)
+        self.fusers = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in self.strides)
+        for network in (self.mixers, self.fusers):
+            frozen(network)
 
         def conv(inputs: int, outputs: int, kernel_size: int, stride: int) -> nn.Module:
             layer = nn.Conv2d(inputs, outputs, kernel_size, stride, padding=1)
@@ -69,6 +72,7 @@ class ProjectedDiscriminator(nn.Module):
                 layers.append(nn.Dropout2d(dropout))
                 inputs = width
             self.heads.append(nn.Sequential(*layers, conv(width, 1, 3, 1)))
+        self._spectral = spectral_layers(self)
 
     def train(self, mode: bool = True) -> "ProjectedDiscriminator":
         """Set the mode of all but the frozen network."""
@@ -93,6 +97,8 @@ class ProjectedDiscriminator(nn.Module):
         """Judge as `forward` does; returns the trained maps, stem first, then the logits."""
         if gray is None:
             raise ValueError("a projected discriminator needs the gray picture too")
+        if self.training:
+            iterate_together(self._spectral)
         rgb, gray = pad_to_multiple(rgb, self.stride), pad_to_multiple(gray, self.stride)
         colour = torch.cat([2 * rgb_to_chroma(rgb), 2 * gray - 1], dim=1)
         stem: list[Tensor] = []
@@ -109,7 +115,8 @@ class ProjectedDiscriminator(nn.Module):
     def _mixed(self, rgb: Tensor) -> list[Tensor]:
         """Mix the frozen maps across channels and from coarse to fine, finest first."""
         mixed: list[Tensor] = []
-        for tap, mix, fuse in reversed(list(zip(self.backbone(rgb), self.mixers, self.fusers, strict=True))):
+        taps: list[Tensor] = self.backbone(rgb)
+        for tap, mix, fuse in reversed(list(zip(taps, self.mixers, self.fusers, strict=True))):
             own = mix(tap)
             if mixed:
                 own = own + F.interpolate(mixed[-1], size=own.shape[-2:], mode="bilinear", align_corners=False)

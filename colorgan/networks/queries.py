@@ -1,7 +1,7 @@
 """Query generator: learned colour queries look at the U-Net's decoder maps and say what its pixels become."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -66,20 +66,13 @@ class QueryGenerator(UNetGenerator):
         nn.init.normal_(self.to_color.weight, std=1e-3)
         nn.init.zeros_(self.to_color.bias)  # type: ignore[arg-type]
 
-    def _decode(self, gray: Tensor) -> Tensor:
-        *skips, features = self.encoder(gray)
-        features = self.bottleneck(features)
-        maps = [features]
-        for block, skip in zip(self.blocks, reversed(skips), strict=True):
-            features = block(features, skip)
-            maps.append(features)
-        pixels = self.refine(torch.cat([self.upsample(features), gray.to(features.dtype)], dim=1))
+    def _decode(self, gray: Tensor, added: Mapping[int, Tensor]) -> tuple[Tensor, Tensor]:
+        *maps, pixels = self._maps(gray, added)
         # planes = color (queries pixels) = (color queries) pixels
         color = self.to_color.weight.flatten(1) @ self._look(maps[:_SCALES])
-        planes = (color @ pixels.flatten(2)).unflatten(2, pixels.shape[-2:])
+        planes = torch.unflatten(color @ pixels.flatten(2), 2, pixels.shape[-2:])
         assert self.to_color.bias is not None
-        shifted: Tensor = planes + self.to_color.bias.view(-1, 1, 1)
-        return shifted
+        return planes + self.to_color.bias.view(-1, 1, 1), pixels
 
     def _look(self, maps: Sequence[Tensor]) -> Tensor:
         """Let the queries look at the maps; returns (N, queries, channels of the map of full size)."""

@@ -130,34 +130,34 @@ class UNetGenerator(nn.Module):
         padded = pad_to_multiple(gray, self.stride)
         if self.hints is None or hints is None:
             refuse_hints(hints)
-            planes = self._decode(padded)[..., :height, :width].float()
-            return recombine(gray, self._propose(gray.float(), planes), self.gray_rule)
+            planes = self._decode(padded, {})[0][..., :height, :width]
+            return recombine(gray, self._propose(gray.float(), planes.float()), self.gray_rule)
         check_hints(gray, hints)
-        features = self._features(padded, self.hints(pad_to_multiple(hints, self.stride)))
-        planes, features = (maps[..., :height, :width] for maps in (self.to_color(features), features))
+        decoded = self._decode(padded, self.hints(pad_to_multiple(hints, self.stride)))
+        planes, features = (maps[..., :height, :width] for maps in decoded)
         proposal = self._propose(gray.float(), planes.float())
         hinted = planes_to_rgb(gray, hints[:, :2], self.gray_rule)
         return recombine(gray, self.hints.blend(proposal, hinted, hints[:, 2:].float(), features), self.gray_rule)
 
-    def _decode(self, gray: Tensor) -> Tensor:
-        planes: Tensor = self.to_color(self._features(gray, {}))
-        return planes
+    def _decode(self, gray: Tensor, added: Mapping[int, Tensor]) -> tuple[Tensor, Tensor]:
+        """Compute the planes of colour, and the map of full size from which the head makes them."""
+        features = self._maps(gray, added)[-1]
+        return self.to_color(features), features
 
-    def _features(self, gray: Tensor, added: Mapping[int, Tensor]) -> Tensor:
-        """Compute the map that the head sees; `added` goes to the decoder's maps, by stride."""
+    def _maps(self, gray: Tensor, added: Mapping[int, Tensor]) -> list[Tensor]:
+        """Compute the decoder's maps, coarsest first, the last of full size; `added` goes to them, by stride."""
 
         def with_added(features: Tensor, stride: int) -> Tensor:
             return features + added[stride] if added else features
 
         *skips, features = self.encoder(gray)
         stride = self.stride
-        features = with_added(self.bottleneck(features), stride)
+        maps = [with_added(self.bottleneck(features), stride)]
         for block, skip in zip(self.blocks, reversed(skips), strict=True):
             stride //= 2
-            features = with_added(block(features, skip), stride)
-        features = with_added(self.upsample(features), 1)
-        refined: Tensor = self.refine(torch.cat([features, gray.to(features.dtype)], dim=1))
-        return refined
+            maps.append(with_added(block(maps[-1], skip), stride))
+        features = with_added(self.upsample(maps[-1]), 1)
+        return [*maps, self.refine(torch.cat([features, gray.to(features.dtype)], dim=1))]
 
     def _propose(self, gray: Tensor, planes: Tensor) -> Tensor:
         """Make the colour that the head means, before recombination and possibly out of gamut."""

@@ -34,7 +34,8 @@ class DiffAugment:
     def draw(self, images: Tensor) -> Transform:
         """Draw the change of each of N photos; the result changes other images (N, C, H, W) of them alike."""
         count, height, width = len(images), *images.shape[-2:]
-        chance, place = of_the_whole_batch(torch.rand, count, 6, device=images.device).split((2, 4), dim=1)
+        drawn = of_the_whole_batch(torch.rand, count, 6, device=images.device)
+        chance, place = drawn[:, :2], drawn[:, 2:]
         moved, cut = (chance < self.probability).long().T
         size = torch.tensor([height, width], device=images.device)
         reach = (self.translation * size + 0.5).long()

@@ -33,7 +33,15 @@ class GANStage(AdversarialStage):
     trains: ClassVar = ("generator", "discriminator")
     offers: ClassVar = {
         "generator": (
-            "rgb", "gray", "fake_rgb", "colorize", "hints", "fake_logits", "real_logits", "fake_maps", "real_maps",
+            "rgb",
+            "gray",
+            "fake_rgb",
+            "colorize",
+            "hints",
+            "fake_logits",
+            "real_logits",
+            "fake_maps",
+            "real_maps",
         ),
         "discriminator": ("rgb", "gray", "fake_rgb", "real_logits", "fake_logits", "discriminate", "batch_size"),
     }

@@ -250,8 +250,9 @@ def _best(stage: PlannedStage, measured: list[dict[str, Any]], metrics: MetricCo
 def _by_rule(stage: PlannedStage, measured: list[dict[str, Any]]) -> dict[str, Any] | None:
     """Choose the record that the stage's rule names."""
     choice = stage.choice(observed(measured))
-    step = None if choice is None else choice.step
-    return next((r for r in measured if r["step"] == step and snapshot_file(stage, step).exists()), None)
+    if choice is None or not snapshot_file(stage, choice.step).exists():
+        return None
+    return next((record for record in measured if record["step"] == choice.step), None)
 
 
 def hand_over(

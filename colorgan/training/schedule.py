@@ -263,6 +263,7 @@ class Schedule:
             degrade=entry.degrade,
         )
         self._fit(stage, trainer, module)
+        self.writer.wait()
         ended_early = module.steps < entry.steps and stage.is_over(observed(records.of_stage()))
         if module.steps < entry.steps and not ended_early:
             raise ValueError(
