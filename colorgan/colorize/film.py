@@ -48,7 +48,8 @@ class FilmOptions:
 
     Args:
         batch: frames that go through the network at once.
-        smooth: weight of the next frame on either side, along the motion, in [0, 1); 0 for none.
+        smooth: weight of the next frame on either side, along the motion, in [0, 1); 0 colorizes frame by frame, None
+            too but for networks that take hints.
         fps: frames a second of a folder of frames; None for 24, and for a film, which has its own time stamps.
         compare: write gray and colour side by side.
         resume: go on with what an interrupted run left.
@@ -65,7 +66,7 @@ class FilmOptions:
     """
 
     batch: int = 8
-    smooth: float = 0.0
+    smooth: float | None = None
     fps: float | None = None
     compare: bool = False
     resume: bool = False
@@ -80,7 +81,7 @@ class FilmOptions:
     def __post_init__(self) -> None:
         if self.batch < 1:
             raise ValueError(f"--batch must be at least 1, got {self.batch}")
-        if not 0 <= self.smooth < 1:
+        if self.smooth is not None and not 0 <= self.smooth < 1:
             raise ValueError(f"--smooth must be in [0, 1), got {self.smooth}; 0.8 averages over about nine frames")
         if self.fps is not None and not 0.001 <= self.fps < math.inf:
             raise ValueError(f"--fps must be above 0 (0.001 or more), got {self.fps}")
