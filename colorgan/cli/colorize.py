@@ -122,7 +122,7 @@ def colorize(
     film_flags |= {"--deinterlace": deinterlace, "--recolor": recolor, "--shots": shots is not None}
     film_flags |= {"--blend": blend is not None, "--frames": frames is not None, "--shot": shot is not None}
     film_flags |= {"--references": references is not None}
-    if _is_film(source, out, as_frames=bool(smooth) or fps is not None):
+    if _is_film(source, out, as_frames=smooth is not None or fps is not None):
         from colorgan.colorize.film import FilmOptions, Network, colorize_film
 
         if hints is not None:

@@ -47,6 +47,10 @@ class Coloring:
         """Whether frames are told the colours of others: by one network that takes hints, of progressive film."""
         return self.smooth is None and self.other is None and self.colorizer.takes_hints and facts.scan == PROGRESSIVE
 
+    def smoothing(self, facts: FilmFacts) -> float | str:
+        """Say how frames are made alike: `steady`, or the weight of those beside."""
+        return "steady" if self.steady(facts) else self.smooth or 0.0
+
     def choose(self, frame: Frame) -> FrameColorizer:
         """Choose what colorizes a frame."""
         return self._choose(frame)

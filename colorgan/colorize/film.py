@@ -154,7 +154,8 @@ def colorize_film(
         palettes = palettes_of(options.references, shots, reader, coloring.choose)
         references = read_references(options.references, shots, reader)
         coloring = replace(coloring, references=references, palettes=palettes)
-    job = FilmJob(reader, out, _identity(checkpoint, colorizer, options, blend, shots), keep_parts=shots is not None)
+    identity = _identity(checkpoint, coloring, options, blend)
+    job = FilmJob(reader, out, {**identity, "--smooth": coloring.smoothing(reader.facts)}, keep_parts=shots is not None)
     if options.resume and job.is_finished():
         sys.stdout.write(f"{out} is finished already\n")
         return
@@ -164,7 +165,9 @@ def colorize_film(
         job.prepare(resume=options.resume, overwrite=options.overwrite)
     _say_before(reader, job)
     started, before = time.monotonic(), job.frames_done()
-    with leave_cores(colorizer.engine), _stoppable(job), _progress(reader.facts.frames, before) as track:
+    # Hints go through torch, whatever runs the network without them.
+    engine = "torch" if coloring.steady(reader.facts) else colorizer.engine
+    with leave_cores(engine), _stoppable(job), _progress(reader.facts.frames, before) as track:
         try:
             count = job.run(coloring, compare=options.compare, track=track)
         except av.FFmpegError as error:  # a full disk, for one
@@ -180,16 +183,15 @@ def colorize_film(
 
 
 def _identity(
-    checkpoint: Path, colorizer: Colorizer, options: FilmOptions, blend: Network | None, shots: ShotList | None
+    checkpoint: Path, coloring: Coloring, options: FilmOptions, blend: Network | None
 ) -> dict[str, object]:
-    """Gather all that changes the result but the source: a run goes on with the same only."""
-    folder = options.references
+    """Gather all that changes the result but the source and how steady it is: a run goes on with the same only."""
+    folder, colorizer, shots = options.references, coloring.colorizer, coloring.shots
     return {
         "checkpoint": file_hash(checkpoint),
         "--size": colorizer.working_size,
         "--squash": type(colorizer) is not Colorizer,
         "--batch": options.batch,
-        "--smooth": options.smooth,
         "--compare": options.compare,
         "--deinterlace": options.deinterlace,
         "--recolor": options.recolor,

@@ -74,13 +74,14 @@ def test_colours_hardly_change_from_frame_to_frame():
 
 
 @pytest.mark.parametrize("cuts", [(), {17}])
-def test_no_colour_crosses_a_cut(cuts):
+def test_no_colour_crosses_a_cut(cuts, monkeypatch):
+    monkeypatch.setattr(pipeline, "SEGMENT_FRAMES", 120)  # the end of a segment is a key frame, too
     after = CHELSEA[:10] if not cuts else ASTRONAUT[16:26]  # one that only the list knows
     left, _ = steady(np.concatenate([ASTRONAUT[:16], after]), cuts=cuts)
     assert np.array_equal(left[0], alone(ASTRONAUT[0]))
     assert np.array_equal(left[16], alone(after[0]))
-    assert all(np.array_equal(a, b) for a, b in zip(left[16:], steady(np.concatenate([after]))[0], strict=True)) or cuts
-    assert all(np.array_equal(a, b) for a, b in zip(left[12:16], steady(ASTRONAUT[:16])[0][12:], strict=True))
+    parts = steady(ASTRONAUT[:16])[0] + steady(after)[0]
+    assert all(np.array_equal(a, b) for a, b in zip(left, parts, strict=True))
 
 
 def test_from_a_stored_state_it_goes_on_to_the_same_frames():
@@ -95,7 +96,7 @@ def test_an_error_of_the_network_does_not_add_up():
     drifted = tints(steady(still, generator=Flickering(error=0.02))[0]) - tints([alone(ASTRONAUT[0])])
     assert drifted[20] > 0.02
     assert drifted[-1] < 0.12  # an error of .02 in each of 14 key frames, were it not drawn back
-    assert abs(drifted[-1] - drifted[-20]) < 0.01
+    assert abs(drifted[-1] - drifted[-25]) < 0.002  # two segments before
 
 
 def test_frames_that_have_colours_keep_them_and_tell_nothing():
@@ -110,7 +111,7 @@ def test_hints_are_in_the_planes_of_the_gray_rule():
     assert abs(tints(left)[1] - own[1]) > 0.5 * abs(first - own[1])
 
 
-@pytest.mark.parametrize("stop", [5, 14, 30])
+@pytest.mark.parametrize("stop", [14, pytest.param(5, marks=pytest.mark.slow), pytest.param(30, marks=pytest.mark.slow)])
 def test_a_film_by_a_network_with_hints_resumes_to_the_same_frames(command, shown, tmp_path, monkeypatch, stop, hinted):
     (tmp_path / "shots.csv").write_text("start,end,do,reference\n1,8,skip,\n9,22,color,15\n23,36,color,\n")
     words = ["--shots", tmp_path / "shots.csv", "--references", tmp_path / "references", "--engine", "torch"]
