@@ -1,4 +1,4 @@
-"""Make the film of the walk in docs/film.md, three shots panned over built-in photos; or go the walk and keep its picture.
+"""Make the film of the walk in docs/film.md, three shots panned over built-in photos; or take the walk for its picture.
 
 python benchmarks/walk_film.py [film.mkv] [--picture walk.jpg]
 """

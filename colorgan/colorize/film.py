@@ -182,9 +182,7 @@ def colorize_film(
     sys.stdout.write(f"{count} frames colorized ({speed}, {colorizer.engine}): {out}\n")
 
 
-def _identity(
-    checkpoint: Path, coloring: Coloring, options: FilmOptions, blend: Network | None
-) -> dict[str, object]:
+def _identity(checkpoint: Path, coloring: Coloring, options: FilmOptions, blend: Network | None) -> dict[str, object]:
     """Gather all that changes the result but the source and how steady it is: a run goes on with the same only."""
     folder, colorizer, shots = options.references, coloring.colorizer, coloring.shots
     return {

@@ -1,4 +1,4 @@
-"""Colour a film steadily by a network that takes hints: each frame is told the colours of frames before and after it."""
+"""Colour a film steadily by a network that takes hints: frames are told the colours of those before and after."""
 
 from collections.abc import Container, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext

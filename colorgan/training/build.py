@@ -60,7 +60,9 @@ def build_stage(config: DictConfig, stage: PlannedStage, handover: Path | None) 
             there = {part: value for part, value in stored[name].items() if part not in new}
             if changed := differences(without_weights(there), without_weights(known)):
                 if name not in _used(config):
-                    logger.warning("%s: its %s is left behind: no stage uses it, and the config's differs", handover, name)
+                    logger.warning(
+                        "%s: its %s is left behind: no stage uses it, and the config's differs", handover, name
+                    )
                     continue
                 raise ValueError(f"{handover} does not fit the config: {name} differs in {'; '.join(changed)}")
             network = build_network(wanted)

@@ -111,7 +111,9 @@ def test_hints_are_in_the_planes_of_the_gray_rule():
     assert abs(tints(left)[1] - own[1]) > 0.5 * abs(first - own[1])
 
 
-@pytest.mark.parametrize("stop", [14, pytest.param(5, marks=pytest.mark.slow), pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "stop", [14, pytest.param(5, marks=pytest.mark.slow), pytest.param(30, marks=pytest.mark.slow)]
+)
 def test_a_film_by_a_network_with_hints_resumes_to_the_same_frames(command, shown, tmp_path, monkeypatch, stop, hinted):
     (tmp_path / "shots.csv").write_text("start,end,do,reference\n1,8,skip,\n9,22,color,15\n23,36,color,\n")
     words = ["--shots", tmp_path / "shots.csv", "--references", tmp_path / "references", "--engine", "torch"]
