@@ -69,9 +69,7 @@ def test_a_run_stopped_again_and_again_ends_in_the_same_bits(finished, smoke, mo
     assert (final.parent / "metrics.jsonl").read_text() == (finished / "metrics.jsonl").read_text()
 
 
-def test_a_stage_resumes_from_its_last_save_and_not_from_its_start(smoke, monkeypatch):
-    config = smoke("schedule.times=0")
-    run_and_stop(monkeypatch, config, 1, 5)
+def test_a_stage_resumes_from_its_last_save_and_not_from_its_start(smoke, monkeypatch, stopped):
     seen = []
     after_step = Stage.on_train_batch_end
     monkeypatch.setattr(
@@ -79,7 +77,7 @@ def test_a_stage_resumes_from_its_last_save_and_not_from_its_start(smoke, monkey
         "on_train_batch_end",
         lambda self, *a: (seen.append((self.index, self.steps)), after_step(self, *a)),
     )
-    Schedule(config).run()
+    Schedule(smoke("schedule.times=0")).run()
     assert seen == [(1, 5), (1, 6)]  # save_every=2: step 4 was kept
 
 
