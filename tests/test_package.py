@@ -53,12 +53,6 @@ def test_training_and_measuring_from_python(words, tmp_path, whole):
     assert len(photos) == again["protocol"]["num_photos"]
 
 
-def test_a_plan_trains_nothing(words, tmp_path, capsys):
-    assert colorgan.train(*words, "plan=100") is None
-    assert "100 training photos" in capsys.readouterr().out
-    assert not (tmp_path / "runs").exists()
-
-
 def test_yamls_of_ones_own_are_found(command, tmp_path):
     (tmp_path / "mine" / "experiment").mkdir(parents=True)
     (tmp_path / "mine" / "experiment" / "mine.yaml").write_text("# @package _global_\nseed: 77\n")

@@ -10,7 +10,7 @@ def test_every_logger_works_without_network_or_key(smoke, monkeypatch, tmp_path,
     for variable in ("WANDB_API_KEY", "WANDB_MODE"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    short = ["schedule.times=0", "schedule.stages.generator_pretrain.steps=2", "trainer.log_every_n_steps=1"]
+    short = ["schedule.times=0", "schedule.stages.generator_pretrain.steps=1", "trainer.log_every_n_steps=1"]
     run = Schedule(smoke(f"logger={logger}", *short)).run().parent
     if logger == "csv":
         rows = (run / "csv" / "version_0" / "metrics.csv").read_text()

@@ -1,10 +1,12 @@
 """A run folder: whose it is, whether its files are whole, what damage costs."""
 
+import multiprocessing
 import resource
 import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -25,18 +27,24 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_a_second_process_on_a_run_folder_is_refused(command, tmp_path):
-    hold = "import sys, time; from pathlib import Path; from colorgan.training.run_folder import locked\n"
-    hold += "with locked(Path(sys.argv[1])): print('locked', flush=True); time.sleep(60)"
-    holder = [sys.executable, "-c", hold, str(tmp_path / "runs" / "run")]
-    with subprocess.Popen(holder, cwd=ROOT, stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout.readline() == "locked\n"
-        code, _, err = command("train", *words(tmp_path))
-        assert code == 2
-        assert f"another process is at work in {tmp_path}/runs/run (process {other.pid} on " in err
-        other.kill()  # the lock goes with the process
-        other.wait()
+    context = multiprocessing.get_context("fork")
+    held = context.Event()
+
+    def hold():
         with locked(tmp_path / "runs" / "run"):
-            pass
+            held.set()
+            time.sleep(60)
+
+    other = context.Process(target=hold)
+    other.start()
+    assert held.wait(60)
+    code, _, err = command("train", *words(tmp_path))
+    assert code == 2
+    assert f"another process is at work in {tmp_path}/runs/run (process {other.pid} on " in err
+    other.kill()  # the lock goes with the process
+    other.join()
+    with locked(tmp_path / "runs" / "run"):
+        pass
 
 
 @pytest.mark.parametrize("both", [False, True])

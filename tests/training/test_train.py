@@ -22,7 +22,8 @@ def test_train_and_evaluate_from_the_command_line(command, tmp_path, places, dra
     Image.fromarray(astronaut()).resize((64, 64)).convert("L").save(photos / "gray.png")
     Image.fromarray(astronaut()).resize((16, 16)).save(photos / "small.png")
     data = ["data=folder", f"data.path={photos}"]
-    code, out, err = command("train", "experiment=smoke", *data, *places, "name=run", "seed=3")
+    short = [f"schedule.stages.{stage}.steps=2" for stage in ("generator_pretrain", "critic_pretrain")]
+    code, out, err = command("train", "experiment=smoke", *data, *places, *short, "name=run", "seed=3")
     assert code == 0, err
     assert "left out: 1 unreadable, 1 near-gray, 1 smaller than 32 px" in err
     assert "cut.png" in err
