@@ -10,15 +10,12 @@ from colorgan.training.schedule import Schedule
 
 
 def test_plan_prints_every_stage_and_writes_no_run(tmp_path, capsys):
-    words = ["experiment=smoke", f"runs_dir={tmp_path}/runs", f"data.cache_dir={tmp_path}/cache"]
-    assert colorgan.train(*words, "plan=true") is None
+    words = ["experiment=smoke", f"runs_dir={tmp_path}/runs", f"data.cache_dir={tmp_path}/cache", "plan=5000"]
+    counted = ["schedule.stages.gan.steps=null", "+schedule.stages.gan.epochs=2"]
+    assert colorgan.train(*words, *counted) is None
     out = capsys.readouterr().out
     for word in ("generator_pretrain", "critic_pretrain", "gan", "TFLOP a step", "time here"):
         assert word in out
-    assert not (tmp_path / "runs").exists()
-    counted = ["schedule.stages.gan.steps=null", "+schedule.stages.gan.epochs=2"]
-    assert colorgan.train(*words, "plan=5000", *counted) is None
-    out = capsys.readouterr().out
     assert "5,000 training photos" in out
     assert "2,500" in out
     assert not (tmp_path / "runs").exists()
