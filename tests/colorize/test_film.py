@@ -327,7 +327,7 @@ def test_what_is_no_film_gets_one_line_and_exit_code_2(colorize, tmp_path, name,
 @pytest.fixture(scope="module")
 def long_film(vivid, tmp_path_factory):
     """A film of three parts, and what colorizes it into a file; `whole.mp4` beside it is made undisturbed."""
-    source = make_clip(tmp_path_factory.mktemp("film") / "a.mp4", frames=320, size=(160, 120), audio="aac")
+    source = make_clip(tmp_path_factory.mktemp("film") / "a.mp4", frames=320, audio="aac")
 
     def command(out, *words):
         typed = ["colorize", source, "--checkpoint", vivid, "--out", out, "--recolor", *words]
