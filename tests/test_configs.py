@@ -28,12 +28,13 @@ SCALES = [choice for group, choice in CHOICES if group == "scale"]
 OTHER_CHOICES = [
     [pair for pair in CHOICES if pair[0] == group] for group in GROUPS if group not in ("experiment", "scale")
 ]
-OWN_SIZES = {"deoldify_stable", "deoldify_artistic", "deoldify_video", "small_model", "smoke"}
+OWN_SIZES = {"deoldify_stable", "deoldify_artistic", "deoldify_video", "small_model", "smoke", "this_film"}
 
 
 def needed(choice):
     """What a choice asks for with ???."""
-    path = ["data.path=somewhere"] if choice in ("folder", "hub", "hub_stream", "clips") else []
+    path = ["data.path=somewhere"] if choice in ("folder", "hub", "hub_stream", "clips", "references") else []
+    path += ["references=somewhere", "init_from=somewhere"] if choice == "this_film" else []
     path += ["discriminator.backbone.weights=somewhere"] if choice == "projected_dino" else []
     return path + (["trainer.num_nodes=2"] if choice == "ddp_multinode" else [])
 

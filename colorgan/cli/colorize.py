@@ -36,9 +36,11 @@ _Compare = Annotated[bool, typer.Option("--compare", help=_COMPARE)]
 _HINTS = "Photo: known colours, a .json of points and strokes or a painted copy of the photo (docs/photos.md)."
 _Hints = Annotated[Path | None, typer.Option(help=_HINTS)]
 _Batch = Annotated[int | None, typer.Option(help="Film: frames that go through the network at once.", show_default="8")]
-_Smooth = Annotated[
-    float, typer.Option(help="Film: weight of the next frame on either side, along the motion; 0.8 averages over nine.")
-]
+_SMOOTH = (
+    "Film: weight of the next frame on either side, along the motion; 0.8 averages over nine. A network that takes "
+    "hints is steady without it; 0: frame by frame."
+)
+_Smooth = Annotated[float | None, typer.Option(help=_SMOOTH)]
 _Fps = Annotated[float | None, typer.Option(help="Film from a folder of frames: frames per second.", show_default="24")]
 _Resume = Annotated[bool, typer.Option("--resume", help="Film: go on with what an interrupted run left.")]
 _Deinterlace = Annotated[
@@ -76,7 +78,7 @@ def colorize(
     compare: _Compare = False,
     hints: _Hints = None,
     batch: _Batch = None,
-    smooth: _Smooth = 0.0,
+    smooth: _Smooth = None,
     fps: _Fps = None,
     resume: _Resume = False,
     deinterlace: _Deinterlace = False,
@@ -111,11 +113,16 @@ def colorize(
     if checkpoint == SMALL:
         typer.echo("by the small model of this package (docs/small_model.md); --checkpoint takes another", err=True)
     load = partial(_load_colorizer, size=size, render_factor=render_factor, squash=squash, device=device, engine=engine)
-    film_flags = {"--batch": batch is not None, "--smooth": bool(smooth), "--fps": fps is not None, "--resume": resume}
+    film_flags = {
+        "--batch": batch is not None,
+        "--smooth": smooth is not None,
+        "--fps": fps is not None,
+        "--resume": resume,
+    }
     film_flags |= {"--deinterlace": deinterlace, "--recolor": recolor, "--shots": shots is not None}
     film_flags |= {"--blend": blend is not None, "--frames": frames is not None, "--shot": shot is not None}
     film_flags |= {"--references": references is not None}
-    if _is_film(source, out, as_frames=bool(smooth) or fps is not None):
+    if _is_film(source, out, as_frames=smooth is not None or fps is not None):
         from colorgan.colorize.film import FilmOptions, Network, colorize_film
 
         if hints is not None:

@@ -15,6 +15,8 @@ from colorgan.colorize.pipeline import Colored, FrameColorizer, SegmentEnd, ahea
 from colorgan.colorize.references import References, referred, small_lumas
 from colorgan.colorize.shot_list import ShotList
 from colorgan.colorize.smoothing import ChromaSmoother
+from colorgan.colorize.steady import SteadyColorizer
+from colorgan.media.fields import PROGRESSIVE
 from colorgan.media.film_facts import FilmFacts, Frame
 
 
@@ -25,7 +27,8 @@ class Coloring:
     Attributes:
         colorizer: the trained generator.
         batch: frames that go through the network at once.
-        smooth: weight of the frames beside, 0 for none.
+        smooth: weight of the frames beside in a blind average, 0 for frame by frame; None for `steady` where that can
+            be, else frame by frame.
         shots: what is done with which shot; None for the same with all.
         other: a second network, mixed in by the strengths of `shots`.
         references: frames whose colours are known.
@@ -34,11 +37,19 @@ class Coloring:
 
     colorizer: Colorizer
     batch: int = 8
-    smooth: float = 0.0
+    smooth: float | None = None
     shots: ShotList | None = None
     other: Colorizer | None = None
     references: References | None = None
     palettes: Mapping[int, tuple[Tones, Tones]] = field(default_factory=dict)
+
+    def steady(self, facts: FilmFacts) -> bool:
+        """Whether frames are told the colours of others: by one network that takes hints, of progressive film."""
+        return self.smooth is None and self.other is None and self.colorizer.takes_hints and facts.scan == PROGRESSIVE
+
+    def smoothing(self, facts: FilmFacts) -> float | str:
+        """Say how frames are made alike: `steady`, or the weight of those beside."""
+        return "steady" if self.steady(facts) else self.smooth or 0.0
 
     def choose(self, frame: Frame) -> FrameColorizer:
         """Choose what colorizes a frame."""
@@ -67,17 +78,25 @@ class Coloring:
             before: frames that the segments before hold.
         """
         shots, rule = self.shots, self.colorizer.gray_rule
+        cuts = {shot.start for shot in shots.shots if not shot.dissolve} if shots else set()
         rest = islice(frames(), before, None)
         sorted_out = rest if shots is None else _skipped(rest, shots, facts)
-        stream = color_stream(sorted_out, self.choose, facts, batch_size=self.batch)
+        known = None
         if self.references is not None:
             begin = self.references.first_frame(before + 1)
-            known = self.references.known(small_lumas(islice(frames(), begin - 1, None), facts))
-            stream = ahead(referred(stream, ahead(known, count=self.batch), rule), count=self.batch)
+            lumas = small_lumas(islice(frames(), begin - 1, None), facts)
+            known = ahead(self.references.known(lumas), count=self.batch)
+        if self.steady(facts):
+            decoded = ahead(sorted_out, count=self.batch)
+            one = SteadyColorizer(self.colorizer, facts, cuts)
+            stream = ahead(one.stream(decoded, state, known), count=self.batch)
+        else:
+            stream = color_stream(sorted_out, self.choose, facts, batch_size=self.batch)
+            if known is not None:
+                stream = ahead(referred(stream, known, rule), count=self.batch)
         if self.smooth:
             smoother = ChromaSmoother(strength=self.smooth, gray_rule=rule)
             smoother.load_state(state)
-            cuts = {shot.start for shot in shots.shots if not shot.dissolve} if shots else set()
             stream = ahead(smoother.stream(stream, cuts), count=self.batch)
         if shots is None:
             return stream

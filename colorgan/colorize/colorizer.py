@@ -179,8 +179,16 @@ class Colorizer:
         Args:
             frame: gray or colour.
             hints: (1, 3, h, w) as `forward` of a generator takes them, in `network_size`.
+
+        Raises:
+            ValueError: memory does not suffice.
         """
-        return self._colorize_batch([frame], hints)[0]
+        try:
+            return self._colorize_batch([frame], hints)[0]
+        except (RuntimeError, MemoryError) as error:
+            if _is_out_of_memory(error):
+                raise self._too_large(*frame.shape[:2]) from error
+            raise
 
     @torch.inference_mode()
     def _colorize_batch(self, frames: Sequence[np.ndarray], hints: Tensor | None = None) -> list[np.ndarray]:

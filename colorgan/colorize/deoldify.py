@@ -27,6 +27,11 @@ class SquashColorizer(Colorizer):
     than the photo; PIL's luma; network; clamp; levels truncated; bilinear back; Y of the photo, U and V of the picture.
     """
 
+    @property
+    def takes_hints(self) -> bool:
+        """Say that DeOldify's way takes no hints."""
+        return False
+
     def colorize_frames(self, frames: Iterable[np.ndarray], *, batch_size: int = 1) -> Iterator[np.ndarray]:
         """Colorize frames (H, W, 3) or (H, W) uint8 one after the other; `batch_size` is DeOldify's, 1."""
         if self.gray_rule != "luma601":

@@ -48,7 +48,8 @@ class FilmOptions:
 
     Args:
         batch: frames that go through the network at once.
-        smooth: weight of the next frame on either side, along the motion, in [0, 1); 0 for none.
+        smooth: weight of the next frame on either side, along the motion, in [0, 1); 0 colorizes frame by frame, None
+            too but for networks that take hints.
         fps: frames a second of a folder of frames; None for 24, and for a film, which has its own time stamps.
         compare: write gray and colour side by side.
         resume: go on with what an interrupted run left.
@@ -65,7 +66,7 @@ class FilmOptions:
     """
 
     batch: int = 8
-    smooth: float = 0.0
+    smooth: float | None = None
     fps: float | None = None
     compare: bool = False
     resume: bool = False
@@ -80,7 +81,7 @@ class FilmOptions:
     def __post_init__(self) -> None:
         if self.batch < 1:
             raise ValueError(f"--batch must be at least 1, got {self.batch}")
-        if not 0 <= self.smooth < 1:
+        if self.smooth is not None and not 0 <= self.smooth < 1:
             raise ValueError(f"--smooth must be in [0, 1), got {self.smooth}; 0.8 averages over about nine frames")
         if self.fps is not None and not 0.001 <= self.fps < math.inf:
             raise ValueError(f"--fps must be above 0 (0.001 or more), got {self.fps}")
@@ -153,7 +154,8 @@ def colorize_film(
         palettes = palettes_of(options.references, shots, reader, coloring.choose)
         references = read_references(options.references, shots, reader)
         coloring = replace(coloring, references=references, palettes=palettes)
-    job = FilmJob(reader, out, _identity(checkpoint, colorizer, options, blend, shots), keep_parts=shots is not None)
+    identity = _identity(checkpoint, coloring, options, blend)
+    job = FilmJob(reader, out, {**identity, "--smooth": coloring.smoothing(reader.facts)}, keep_parts=shots is not None)
     if options.resume and job.is_finished():
         sys.stdout.write(f"{out} is finished already\n")
         return
@@ -163,7 +165,9 @@ def colorize_film(
         job.prepare(resume=options.resume, overwrite=options.overwrite)
     _say_before(reader, job)
     started, before = time.monotonic(), job.frames_done()
-    with leave_cores(colorizer.engine), _stoppable(job), _progress(reader.facts.frames, before) as track:
+    # Hints go through torch, whatever runs the network without them.
+    engine = "torch" if coloring.steady(reader.facts) else colorizer.engine
+    with leave_cores(engine), _stoppable(job), _progress(reader.facts.frames, before) as track:
         try:
             count = job.run(coloring, compare=options.compare, track=track)
         except av.FFmpegError as error:  # a full disk, for one
@@ -178,17 +182,14 @@ def colorize_film(
     sys.stdout.write(f"{count} frames colorized ({speed}, {colorizer.engine}): {out}\n")
 
 
-def _identity(
-    checkpoint: Path, colorizer: Colorizer, options: FilmOptions, blend: Network | None, shots: ShotList | None
-) -> dict[str, object]:
-    """Gather all that changes the result but the source: a run goes on with the same only."""
-    folder = options.references
+def _identity(checkpoint: Path, coloring: Coloring, options: FilmOptions, blend: Network | None) -> dict[str, object]:
+    """Gather all that changes the result but the source and how steady it is: a run goes on with the same only."""
+    folder, colorizer, shots = options.references, coloring.colorizer, coloring.shots
     return {
         "checkpoint": file_hash(checkpoint),
         "--size": colorizer.working_size,
         "--squash": type(colorizer) is not Colorizer,
         "--batch": options.batch,
-        "--smooth": options.smooth,
         "--compare": options.compare,
         "--deinterlace": options.deinterlace,
         "--recolor": options.recolor,

@@ -4,7 +4,7 @@ from colorgan.data.clips import ClipsSource
 from colorgan.data.datamodule import ColorizationDataModule
 from colorgan.data.defects import Blur, Fading, Flicker, Grain, Interlacing, Jpeg
 from colorgan.data.degrade import ArchivalFilm, PixelNoise
-from colorgan.data.folder import FolderSource
+from colorgan.data.folder import FolderSource, ReferencesSource
 from colorgan.data.hints import RandomHints
 from colorgan.data.hub import HubSource
 from colorgan.data.sources import SamplesSource, SyntheticSource
@@ -26,6 +26,7 @@ __all__ = [
     "Jpeg",
     "PixelNoise",
     "RandomHints",
+    "ReferencesSource",
     "SamplesSource",
     "Scratches",
     "StreamingDataModule",

@@ -64,6 +64,14 @@ class FolderSource(Source):
         return self._left_out
 
 
+class ReferencesSource(FolderSource):
+    """Take the repaired references of a film: pictures of its own, which runs on photos have not seen."""
+
+    def describe(self) -> dict[str, Any]:
+        """Kind and path."""
+        return {**super().describe(), "kind": "references"}
+
+
 def open_places(path: str | Sequence[str], kind: str) -> list[Path]:
     """Find the folders and files of a `data.path`; `kind` says what files are, in messages.
 

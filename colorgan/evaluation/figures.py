@@ -62,7 +62,10 @@ def contact_sheet(
     pictures: dict[str, list[Tensor]] = {"gray": [batch["gray"].expand(-1, 3, -1, -1) for batch in batches]}
     for record in shown_evenly(table.checkpoints()):
         generator = load_generator(record["checkpoint"]["path"])
-        made = [protocol.finish(protocol.colorize(generator, batch["gray"]), batch["rgb"]) for batch in batches]
+        made = [
+            protocol.finish(protocol.colorize(generator, batch["gray"], batch["rgb"]), batch["rgb"])
+            for batch in batches
+        ]
         pictures[record["name"]] = made
     if with_truth:
         pictures["truth"] = [batch["rgb"] for batch in batches]

@@ -263,7 +263,7 @@ def _facts_of(checkpoint: Path, digest: str, header: Mapping[str, Any]) -> dict[
 
 def _colorize_with(generator: nn.Module, photos: MeasuredSet) -> Method:
     protocol = photos.protocol
-    return lambda batch: protocol.finish(protocol.colorize(generator, batch["gray"]), batch["rgb"])
+    return lambda batch: protocol.finish(protocol.colorize(generator, batch["gray"], batch["rgb"]), batch["rgb"])
 
 
 @torch.no_grad()

@@ -17,7 +17,8 @@ from colorgan.colorize.deoldify import merge_yuv
 from colorgan.colorize.smoothing import ChromaSmoother
 from colorgan.data.datamodule import views_to_rgb
 from colorgan.data.transforms import center_view, resize
-from colorgan.ranges import Count
+from colorgan.evaluation.as_film import colorize_as_film, spread
+from colorgan.ranges import Count, Natural
 
 _FRAMES_AT_ONCE = 8
 
@@ -88,8 +89,8 @@ class BaseProtocol:
         """Bring a photo or frame (H, W, 3) uint8 to the size at which it is measured."""
         raise NotImplementedError
 
-    def colorize(self, generator: nn.Module, gray: Tensor) -> Tensor:
-        """Colorize gray (N, 1, H, W) at the protocol's network size, before `finish`."""
+    def colorize(self, generator: nn.Module, gray: Tensor, rgb: Tensor | None = None) -> Tensor:
+        """Colorize gray (N, 1, H, W) at the protocol's network size, before `finish`; `rgb` is the truth."""
         raise NotImplementedError
 
     def finish(self, picture: Tensor, rgb: Tensor) -> Tensor:
@@ -164,7 +165,7 @@ class Protocol(BaseProtocol):
         shape = center_view if self.geometry == "center_square" else resize
         return shape(pixels, self.image_size, self.resample)
 
-    def colorize(self, generator: nn.Module, gray: Tensor) -> Tensor:
+    def colorize(self, generator: nn.Module, gray: Tensor, rgb: Tensor | None = None) -> Tensor:
         """Colorize a copy of `network_size`, and put its chroma on the gray."""
         if self.network_size is None:
             picture: Tensor = generator(gray)
@@ -203,28 +204,47 @@ class ClipProtocol(BaseProtocol):
     Attributes:
         flow: between luma planes: `dis`, `raft` or the path of RAFT's weights; not used where the motion is known.
         smooth: strength of `ChromaSmoother` behind the network; 0 for none.
+        steady: tell the network the colours of other frames, as `colorgan colorize` does with one that takes hints.
+        references: so many true frames of each clip are known, spread evenly; metrics count them like the others.
     """
 
     name: str = "clips"
     image_size: Count | None = 256
     flow: str = "dis"
     smooth: float = 0.0
+    steady: bool = False
+    references: Natural = 0
 
     group = "clip_protocol"
-    least: ClassVar[Mapping[str, int]] = {"image_size": 16, "network_size": 16}
+    least: ClassVar[Mapping[str, int]] = {"image_size": 16, "network_size": 16, "references": 0}
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.smooth < 1:
             raise ValueError(f"smooth must be in [0, 1), got {self.smooth} (clip_protocol.smooth)")
+        if self.steady and self.smooth:
+            raise ValueError(
+                f"clip_protocol.steady=true is for smooth=0, got {self.smooth}: what is steady is not averaged, too "
+                "(clip_protocol.smooth)"
+            )
 
     def describe(self) -> dict[str, Any]:
         """List what decides values."""
         settings = {key: getattr(self, key) for key in ("image_size", "network_size", "gray_rule", "flow", "smooth")}
-        return {"photos": "all", "geometry": "shorter side", **settings}
+        told = {key: value for key in ("steady", "references") if (value := getattr(self, key))}
+        return {"photos": "all", "geometry": "shorter side", **settings, **told}
 
     def resolved(self, headers: Sequence[Mapping[str, Any]]) -> Self:
-        """Fill in the gray rule, and twice the largest size that checkpoints trained at for the network."""
+        """Fill in the gray rule, and twice the largest size that checkpoints trained at for the network.
+
+        Raises:
+            ValueError: `steady`, but a network takes no hints.
+        """
+        if self.steady and not all(header["networks"]["generator"].get("hints") for header in headers):
+            raise ValueError(
+                "clip_protocol.steady=true is for networks that take hints, and one of these checkpoints does not; "
+                "measure it apart, by clip_protocol.smooth=0.8"
+            )
         size = self.network_size or 2 * max(int(header["image_size"]) for header in headers)
         return replace(super().resolved(headers), network_size=size)
 
@@ -237,10 +257,14 @@ class ClipProtocol(BaseProtocol):
         size = (round(width * scale), round(height * scale))
         return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
 
-    def colorize(self, generator: nn.Module, gray: Tensor) -> Tensor:
+    def colorize(self, generator: nn.Module, gray: Tensor, rgb: Tensor | None = None) -> Tensor:
         """Colorize the frames of a clip (T, 1, H, W) as `colorgan colorize` does."""
         assert self.network_size is not None
         rule, device = str(generator.gray_rule), str(gray.device)
         colorizer = Colorizer(generator, gray_rule=rule, working_size=self.network_size, device=device)
-        rgb = torch.cat([colorizer.colorize_gray(part) for part in torch.split(gray, _FRAMES_AT_ONCE)])
-        return ChromaSmoother(strength=self.smooth, gray_rule=rule).smooth(rgb) if self.smooth else rgb
+        if self.steady or self.references:
+            assert rgb is not None
+            known = {place: rgb[place] for place in spread(self.references, len(gray))}
+            return colorize_as_film(colorizer, gray, smooth=None if self.steady else self.smooth, references=known)
+        made = torch.cat([colorizer.colorize_gray(part) for part in torch.split(gray, _FRAMES_AT_ONCE)])
+        return ChromaSmoother(strength=self.smooth, gray_rule=rule).smooth(made) if self.smooth else made

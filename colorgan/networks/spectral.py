@@ -217,7 +217,8 @@ class _OverLargestSingularValue(torch.autograd.Function):
 
 
 def _unit(vector: Tensor) -> Tensor:
-    return vector / torch.linalg.vector_norm(vector).clamp_min(_EPSILON)
+    unit: Tensor = vector / torch.linalg.vector_norm(vector).clamp_min(_EPSILON)
+    return unit
 
 
 def _is_channels_last(weight: Tensor) -> bool:

@@ -1,5 +1,6 @@
 """Build a stage's module, Trainer and callbacks from the config."""
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from colorgan.stages.adversarial import AdversarialStage
 from colorgan.stages.base import Stage
 from colorgan.training.plan import PlannedStage
 
+logger = logging.getLogger(__name__)
 _COMPILED_FROM = 5000  # steps: compiled, one of DeOldify's Deep takes 52 ms instead of 60 (docs/speed.md)
 
 
@@ -57,6 +59,11 @@ def build_stage(config: DictConfig, stage: PlannedStage, handover: Path | None) 
             known = {part: value for part, value in wanted.items() if part not in new}
             there = {part: value for part, value in stored[name].items() if part not in new}
             if changed := differences(without_weights(there), without_weights(known)):
+                if name not in _used(config):
+                    logger.warning(
+                        "%s: its %s is left behind: no stage uses it, and the config's differs", handover, name
+                    )
+                    continue
                 raise ValueError(f"{handover} does not fit the config: {name} differs in {'; '.join(changed)}")
             network = build_network(wanted)
             load_network(network, handover, name, new=new)
@@ -65,6 +72,13 @@ def build_stage(config: DictConfig, stage: PlannedStage, handover: Path | None) 
             networks[name] = build(config[name])
     losses = {name: build(config.loss[name]) for name in stage.entry.module.loss_weights}
     return make_stage(config, stage, networks, losses)
+
+
+def _used(config: DictConfig) -> set[str]:
+    """Name the networks that some stage of a schedule needs."""
+    schedule = config.schedule
+    names = [*schedule.first, *(schedule.repeat if schedule.times else ())]
+    return {network for name in names for network in class_of(schedule.stages[name].module).needs}
 
 
 def make_stage(

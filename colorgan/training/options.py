@@ -52,6 +52,7 @@ class TrainOptions:
     test_size: Count | None
     scale: str | None
     init_new: list[str] = field(default_factory=list)
+    references: str | None = None
     motion: MotionPanel | None = None
     augment: DiffAugment | None = None
     trial: Mapping[str, str | int] | None = None

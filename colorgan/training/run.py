@@ -37,7 +37,8 @@ class Run:
     Attributes:
         folder: the run folder.
         checkpoint: its result, `final.safetensors`.
-        table: the baselines, the first stage, the result and the truth on photos that the run held out.
+        table: the baselines, the first stage, the result and the truth on photos that the run held out; where it was
+            fine-tuned on references, also what it began from.
         metrics: of the result, by name.
     """
 
@@ -68,6 +69,8 @@ def _measure(schedule: Schedule, final: Path) -> Run:
     """Measure the first stage and the result on the photos held out; print, draw and write what comes out."""
     config, first = schedule.config, schedule.plan[0]
     checkpoints = {first.name: first.folder / "handover.safetensors", "final": final}
+    if config.get("references") and schedule.init_from:
+        checkpoints = {"before": schedule.init_from, **checkpoints}
     size = schedule.test_size
     gray_rule = read_header(final)["gray_rule"]
     photos, clips = schedule.test_photos(size, gray_rule), schedule.moved_photos(size, gray_rule)

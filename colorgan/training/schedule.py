@@ -173,9 +173,14 @@ class Schedule:
         return find_checkpoint(self.config.init_from) if self.config.init_from else None
 
     def splits(self) -> list[dict[str, Any]]:
-        """Describe which photos this run, and those it started from, hold out, and which they leave out altogether."""
-        splits: list[dict[str, Any]] = self._provenance()["splits"]
-        return splits
+        """Describe which photos this run, and those it started from, hold out, and which they leave out altogether.
+
+        The pictures of a film have nothing in common with the photos that earlier runs saw.
+        """
+        own, *behind = self._provenance()["splits"]
+        if own.get("kind") == "references":
+            behind = [split for split in behind if split.get("kind") == "references"]
+        return [own, *behind]
 
     def _provenance(self) -> dict[str, Any]:
         library = self.datamodule.library

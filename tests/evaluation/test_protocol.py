@@ -9,7 +9,7 @@ from PIL import Image
 from skimage.color import rgb2lab
 from torch import nn
 
-from colorgan.color import chroma_to_rgb, rgb_to_gray
+from colorgan.color import chroma_to_rgb, recombine, rgb_to_gray
 from colorgan.colorize.deoldify import merge_yuv
 from colorgan.evaluation.protocol import ClipProtocol, Protocol
 
@@ -197,6 +197,41 @@ def test_smoothing_is_part_of_the_record_and_moves_colours(pictures):
         return protocol.colorize(Noise(), same).mean(dim=(2, 3)).std(dim=0).sum()
 
     assert spread(smooth) < spread(plain) / 2
+
+
+class Obedient(Tint):
+    """A network that takes hints, flickers and does as it is told."""
+
+    takes_hints = True
+
+    def forward(self, gray, hints=None):
+        own = (super().forward(gray) + 0.1 * torch.rand(len(gray), 3, 1, 1)).clamp(0, 1)
+        if hints is not None:
+            own = own + hints[:, 2:] * (recombine(gray, chroma_to_rgb(gray, hints[:, :2])) - own)
+        return recombine(gray, own)
+
+
+def test_steady_clips_after_a_true_frame_are_near_the_truth_and_keep_their_gray(pictures):
+    rgb = pictures[:1].expand(7, -1, -1, -1)
+    gray = rgb_to_gray(rgb)
+
+    def error(**keys):
+        torch.manual_seed(0)
+        made = ClipProtocol(network_size=32, **keys).colorize(Obedient(), gray, rgb)
+        torch.testing.assert_close(rgb_to_gray(made), gray, rtol=0, atol=1e-5)
+        return float((made - rgb).abs().mean())
+
+    assert error(steady=True, references=1) < 0.3 * error() < error(steady=True)
+    assert error(references=1) < 0.3 * error()
+
+
+def test_what_is_told_is_part_of_the_record_where_something_is():
+    assert "steady" not in ClipProtocol().describe()
+    assert ClipProtocol(steady=True, references=3).describe()["references"] == 3
+    with pytest.raises(ValueError, match=r"take hints, and one .* clip_protocol\.smooth"):
+        ClipProtocol(steady=True).resolved([{"image_size": 64, "gray_rule": "luma601", "networks": {"generator": {}}}])
+    with pytest.raises(ValueError, match=r"clip_protocol\.smooth"):
+        ClipProtocol(steady=True, smooth=0.5)
 
 
 @pytest.mark.parametrize(
