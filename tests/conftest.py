@@ -1,6 +1,7 @@
 """Fixtures of all tests: no network, caches and runs in temporary folders, the smoke experiment."""
 
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -92,14 +93,19 @@ def photos(place: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def run(place: Path, photos: Path) -> Path:
-    """A finished smoke run on the photos, its split and its metrics not those of other tests."""
+def run_words(place: Path, photos: Path) -> list[str]:
+    """The overrides of a smoke run on the photos, its split and its metrics not those of other tests."""
+    words = ["experiment=smoke", "data=folder", f"data.path={photos}", f"runs_dir={place}/runs", "name=run"]
+    words += [f"data.cache_dir={place}/cache", "trainer.enable_progress_bar=false", "data.validation_share=0.4"]
+    return [*words, "seed=3", "metrics=default"]
+
+
+@pytest.fixture(scope="session")
+def run(run_words: list[str]) -> Path:
+    """The folder of this run, finished."""
     import colorgan
 
-    overrides = ["experiment=smoke", "data=folder", f"data.path={photos}", f"runs_dir={place}/runs", "name=run"]
-    overrides += [f"data.cache_dir={place}/cache", "trainer.enable_progress_bar=false", "data.validation_share=0.4"]
-    overrides += ["seed=3", "metrics=default"]
-    return colorgan.train(*overrides).folder
+    return colorgan.train(*run_words).folder
 
 
 @pytest.fixture(scope="session")
@@ -147,6 +153,23 @@ def undisturbed(smoke_in: Callable[..., object], tmp_path_factory: pytest.TempPa
 
     config: Any = smoke_in(tmp_path_factory.mktemp("undisturbed"), "schedule.times=0")
     return Schedule(config).run().parent
+
+
+@pytest.fixture(scope="session")
+def stopped_once(smoke_in: Callable[..., object], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of such a run that was stopped at the end of step 5 of 6, and saved after steps 2, 3 and 4."""
+    from stopping import run_and_stop
+
+    place = tmp_path_factory.mktemp("stopped")
+    with pytest.MonkeyPatch.context() as patch:
+        run_and_stop(patch, smoke_in(place, "schedule.times=0"), 1, 5)
+    return place / "runs" / "run"
+
+
+@pytest.fixture
+def stopped(stopped_once: Path, tmp_path: Path) -> Path:
+    """A copy of it, where `smoke("schedule.times=0")` goes on."""
+    return Path(shutil.copytree(stopped_once, tmp_path / "runs" / "run"))
 
 
 @pytest.fixture

@@ -25,6 +25,9 @@ CHOICES = [
 ]
 EXPERIMENTS = [choice for group, choice in CHOICES if group == "experiment"]
 SCALES = [choice for group, choice in CHOICES if group == "scale"]
+OTHER_CHOICES = [
+    [pair for pair in CHOICES if pair[0] == group] for group in GROUPS if group not in ("experiment", "scale")
+]
 OWN_SIZES = {"deoldify_stable", "deoldify_artistic", "deoldify_video", "small_model", "smoke", "this_film"}
 
 
@@ -45,23 +48,33 @@ def check_schedule(config):
 
 
 @pytest.mark.parametrize(("experiment", "scale"), [*product(EXPERIMENTS, [None, *SCALES])])
-def test_any_experiment_goes_with_any_scale_or_brings_its_own_sizes(command, experiment, scale):
+def test_any_experiment_goes_with_any_scale_or_brings_its_own_sizes(experiment, scale):
     given = [f"scale={scale}"] if scale else []
     if scale and experiment in OWN_SIZES:
-        code, _, err = command("train", f"experiment={experiment}", *given)
-        assert code == 2
-        assert "brings its own sizes" in err.splitlines()[-1]
+        with pytest.raises(ValueError, match=f"experiment={experiment} brings its own sizes; leave scale={scale} out"):
+            compose("train", f"experiment={experiment}", *given)
         return
-    config = compose("train", f"experiment={experiment}", *given)
+    config = compose("train", f"experiment={experiment}", *given, *needed(experiment))
+    OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     check_schedule(config)
     assert config.scale == (None if experiment in OWN_SIZES else scale or "laptop")
 
 
-@pytest.mark.parametrize(("group", "choice"), CHOICES)
-def test_every_choice_composes(group, choice):
-    name, own = ("evaluate", ["checkpoints=x"]) if group in OF_EVALUATE else ("train", [])
-    config = compose(name, f"{group}={choice}", *own, *needed(choice))
-    OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+def test_a_scale_beside_sizes_of_its_own_is_told_in_a_line(command):
+    code, _, err = command("train", "experiment=smoke", "scale=gpu")
+    assert code == 2
+    assert "brings its own sizes" in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("number", range(max(map(len, OTHER_CHOICES))))
+def test_every_choice_composes(number):
+    """The first choice of every group together, the second one, and so on."""
+    chosen = [choices[number] for choices in OTHER_CHOICES if number < len(choices)]
+    for name in ("train", "evaluate"):
+        own = [pair for pair in chosen if (pair[0] in OF_EVALUATE) == (name == "evaluate")]
+        given = [word for group, choice in own for word in (f"{group}={choice}", *needed(choice))]
+        given += ["checkpoints=x"] if name == "evaluate" else []
+        OmegaConf.to_container(compose(name, *given), resolve=True, throw_on_missing=True)
 
 
 @pytest.mark.parametrize("choice", [path.stem for path in sorted((CONFIGS / "stage").glob("*.yaml"))])

@@ -73,7 +73,7 @@ def commands():
                 yield name, [word for word in overrides if "=" in word or word.startswith("~")]
 
 
-@pytest.mark.parametrize(("name", "overrides"), [*commands()], ids=str)
+@pytest.mark.parametrize(("name", "overrides"), {str(command): command for command in commands()}.values(), ids=str)
 def test_commands_compose(name, overrides):
     compose(name, *overrides)
 

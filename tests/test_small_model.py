@@ -42,3 +42,4 @@ def test_a_run_starts_from_it(command, tmp_path):
     words = ["experiment=small_model", "init_from=small", "plan=true", f"runs_dir={tmp_path}"]
     code, _, err = command("train", *words)
     assert code == 0, err
+    assert not list(tmp_path.iterdir())

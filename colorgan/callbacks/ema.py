@@ -58,6 +58,7 @@ class GeneratorEMA(pl.Callback):
         """Copy the generator."""
         if stage == "fit":
             self._average = Average(pl_module.generator)
+            pl_module.averaged = True
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: Stage) -> None:
         """Follow the generator to its device."""

@@ -13,7 +13,6 @@ _FIRST = ("scale", "data")  # the groups that come next
 _USUAL = {
     "train": {
         "name=second": "the run folder is runs_dir/name; the same command goes on in it",
-        "schedule.times=3": "repeat critic pretraining and GAN three times",
         "schedule.stages.gan.steps=400": "any value can be set; --cfg job shows all of them",
     },
     "evaluate": {
@@ -23,7 +22,6 @@ _USUAL = {
 _EXAMPLES = {
     "train": (
         "colorgan train experiment=nogan_video scale=minutes",
-        "colorgan train experiment=nogan_image scale=gpu data=folder data.path=my_photos",
         "colorgan train -m experiment=nogan_video seed=0,1,2 schedule.stages.gan.steps=300,600",
     ),
     "evaluate": (

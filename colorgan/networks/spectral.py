@@ -6,7 +6,6 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList, register_parametrization
 
@@ -42,8 +41,8 @@ class SpectralNorm(nn.Module):
         super().__init__()
         self._ahead = None
         matrix = weight.detach().flatten(1)
-        self.register_buffer("_u", F.normalize(matrix.new_empty(matrix.shape[0]).normal_(), dim=0, eps=_EPSILON))
-        self.register_buffer("_v", F.normalize(matrix.new_empty(matrix.shape[1]).normal_(), dim=0, eps=_EPSILON))
+        self.register_buffer("_u", _unit(matrix.new_empty(matrix.shape[0]).normal_()))
+        self.register_buffer("_v", _unit(matrix.new_empty(matrix.shape[1]).normal_()))
         for _ in range(0 if weight.is_meta else _START_ITERATIONS):
             self._iterate(weight.detach())
 
@@ -51,8 +50,8 @@ class SpectralNorm(nn.Module):
     def _iterate(self, weight: Tensor) -> None:
         """One iteration on a weight of any memory layout, without copying it."""
         matrix = _as_matrix(weight)
-        self._u.copy_(F.normalize(torch.mv(matrix, _in_layout(self._v, weight)), dim=0, eps=_EPSILON))
-        v = F.normalize(torch.mv(matrix.T, self._u), dim=0, eps=_EPSILON)
+        self._u.copy_(_unit(torch.mv(matrix, _in_layout(self._v, weight))))
+        v = _unit(torch.mv(matrix.T, self._u))
         self._v.copy_(_from_layout(v, weight))
 
     def sigma(self, weight: Tensor) -> Tensor:
@@ -67,7 +66,7 @@ class SpectralNorm(nn.Module):
         So a second start, from fixed random numbers, is tried, and taken if it finds a larger one.
         """
         for vector in (self._u, self._v):
-            vector.copy_(F.normalize(vector, dim=0, eps=_EPSILON))
+            vector.copy_(_unit(vector))
         followed, vectors = self._settle(weight), (self._u.clone(), self._v.clone())
         self._v.copy_(torch.randn(len(self._v), generator=torch.Generator().manual_seed(0)))
         if self._settle(weight) <= followed * _OVERTAKEN:
@@ -215,6 +214,11 @@ class _OverLargestSingularValue(torch.autograd.Function):
         share = torch.dot(flat.view(-1), _as_matrix(weight).view(-1)) / sigma
         flat.addr_(-share * u, v)
         return result, None, None, None, None
+
+
+def _unit(vector: Tensor) -> Tensor:
+    unit: Tensor = vector / torch.linalg.vector_norm(vector).clamp_min(_EPSILON)
+    return unit
 
 
 def _is_channels_last(weight: Tensor) -> bool:

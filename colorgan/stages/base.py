@@ -44,6 +44,7 @@ class Stage(pl.LightningModule):
         compiled: whether `torch.compile` makes the training steps of the networks.
 
     Attributes:
+        averaged: whether an average is measured in the generator's place (`GeneratorEMA`).
         trains: names of the networks that this kind of stage trains.
         needs: names of those that it cannot do without.
         offers: what a loss may ask for (see `Loss.inputs`), by the network that the step trains.
@@ -82,6 +83,7 @@ class Stage(pl.LightningModule):
         self.gradient_clip, self.accumulate = gradient_clip, accumulate
         self.freeze_encoder, self.compiled = freeze_encoder, compiled
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.averaged = False
         self.steps = self.generator_steps = self.discriminator_steps = 0
         self._training_vectors: list[tuple[Tensor, Tensor]] = []
         self._step_loss = torch.zeros(())  # of the step that is being taken
@@ -193,9 +195,11 @@ class Stage(pl.LightningModule):
         In training one power iteration a step follows weights that move; eval mode takes what it has left.
         """
         self._finite.check(self.trainer)
-        vectors = [vector for name in self.trains for vector in spectral_vectors(getattr(self, name))]
+        measured = [getattr(self, name) for name in self.trains if not (name == "generator" and self.averaged)]
+        vectors = [vector for network in measured for vector in spectral_vectors(network)]
         self._training_vectors = [(vector, vector.clone()) for vector in vectors]
-        self._renew()
+        for network in measured:
+            renew_spectral_norms(network)
 
     def on_validation_epoch_end(self) -> None:
         """Put the vectors of training back, behind the callbacks that keep networks: measuring changes no training."""
@@ -204,9 +208,6 @@ class Stage(pl.LightningModule):
 
     def on_train_end(self) -> None:
         """Hand networks on with the singular vectors of their weights."""
-        self._renew()
-
-    def _renew(self) -> None:
         for name in self.trains:
             renew_spectral_norms(getattr(self, name))
 

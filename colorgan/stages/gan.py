@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LinearLR, LRScheduler
 
+from colorgan.ranges import Count
 from colorgan.stages.adversarial import AdversarialStage
 from colorgan.stages.base import Batch
 from colorgan.stages.rates import OptimizerFactory, trainable
@@ -23,6 +25,8 @@ class GANStage(AdversarialStage):
         optimizer_generator: makes the generator's optimizer from parameters.
         optimizer_discriminator: the same for the discriminator; DeOldify's rate is five times the generator's.
         turns: whose turn it is.
+        warm_up: steps of each network over which its rate rises to its own. Adam's first steps are as long as any,
+            whatever the gradient, and its two networks arrive well trained.
         common: see `Stage`.
 
     Attributes:
@@ -52,6 +56,7 @@ class GANStage(AdversarialStage):
         optimizer_generator: OptimizerFactory,
         optimizer_discriminator: OptimizerFactory,
         turns: Turns,
+        warm_up: Count = 1,
         **common: Any,
     ) -> None:
         super().__init__(**common)
@@ -61,32 +66,37 @@ class GANStage(AdversarialStage):
             optimizer_generator,
             optimizer_discriminator,
         )
-        self.turns = turns
+        self.turns, self.warm_up = turns, warm_up
         self.discriminator_loss: float | None = None
         self.chance = self._losses["discriminator"].chance
 
-    def configure_optimizers(self) -> list[Optimizer]:
-        """Make the generator's optimizer, then the discriminator's."""
+    def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
+        """Make the generator's optimizer and scheduler, then the discriminator's."""
         assert self.discriminator is not None
-        return [
+        optimizers = [
             self._optimizer_generator(trainable(self.generator)),
             self._optimizer_discriminator(trainable(self.discriminator)),
         ]
+        rises = [LinearLR(one, start_factor=1 / self.warm_up, total_iters=self.warm_up - 1) for one in optimizers]
+        return optimizers, list(rises)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Take a step of the network whose turn it is."""
         optimizer_generator, optimizer_discriminator = self.optimizers()  # type: ignore[attr-defined]
+        rise_generator, rise_discriminator = self.lr_schedulers()  # type: ignore[misc]
         player, self.discriminator_loss = self.turns.player, None
         self.set_modes((player,))
         if player == "generator":
             with self.toggled_optimizer(optimizer_generator):
                 self.take_step(optimizer_generator, batch, self._generator_loss)
             self.generator_steps += 1
+            rise_generator.step()
             self.turns.advance(None)
         else:
             with self.toggled_optimizer(optimizer_discriminator):
                 self.take_step(optimizer_discriminator, batch, self._discriminator_loss)
             self.discriminator_stepped()
+            rise_discriminator.step()
             # Of the loss itself, without penalties. All ranks must take the same turn: decide on the mean.
             raw_loss = self.step_values["discriminator"]
             self.discriminator_loss = self.trainer.strategy.reduce(raw_loss, reduce_op="mean").item()

@@ -272,7 +272,7 @@ def hand_over(
     path, name = stage.folder / "handover.safetensors", stage.entry.handover
     best = _best(stage, measured, metrics)
     if best is not None:
-        by = name if stage.entry.inflection is None else f"{name}, rule {stage.entry.inflection.rule}"
+        by = f"the rule {stage.rule}" if name == INFLECTION else name
         logger.info("handing on step %d of %s, best by %s", best["step"], stage.folder.name, by)
         copy_file(snapshot_file(stage, best["step"]), path)
         if name == INFLECTION:  # until now its rule might have chosen any

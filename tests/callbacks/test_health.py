@@ -40,9 +40,10 @@ def test_chance_is_the_least_that_equal_logits_can_cost(loss, undecided):
 SMOKE = (
     "experiment=smoke",
     "trainer.enable_progress_bar=false",
-    "schedule.stages.gan.steps=130",
-    "schedule.stages.gan.validate_every=40",
-    "schedule.stages.gan.module.turns.max_wait=1",
+    "schedule.stages.generator_pretrain.steps=1",
+    "schedule.stages.gan.steps=55",
+    "schedule.stages.gan.validate_every=55",
+    "schedule.stages.gan.module.turns.max_wait=60",  # all of them the critic's
     "schedule.stages.gan.module.turns.threshold=0.0",
     "save_every=30",
 )

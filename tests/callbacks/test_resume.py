@@ -2,31 +2,31 @@
 
 import os
 import signal
+from functools import partial
 
 import pytest
 import torch
-from stopping import run_and_stop, stop_at, words
+from stopping import stop_at, words
 
 from colorgan.callbacks import ResumeCheckpoint, ResumeFile
 from colorgan.files import Writer
 from colorgan.training.schedule import Schedule
 
 
-@pytest.mark.parametrize(("signum", "step", "code"), [(signal.SIGTERM, 5, 143), (signal.SIGINT, 3, 130)])
-def test_a_signal_saves_the_step_and_the_command_goes_on(command, monkeypatch, tmp_path, whole, signum, step, code):
-    with monkeypatch.context() as patch:
-        stop_at(patch, step, lambda: os.kill(os.getpid(), signum))
-        got, _, err = command("train", *words(tmp_path, "save_every=1000"))
-    assert got == code, err
-    assert f"stopped; step {step} of 01-generator_pretrain is saved; the same command goes on" in err
-    saved = torch.load(tmp_path / "runs/run/01-generator_pretrain/last.ckpt", weights_only=True)
-    assert saved["counts"]["steps"] == step
+def test_a_signal_saves_the_step_and_the_command_goes_on(command, monkeypatch, tmp_path, whole):
+    for signum, step, code in [(signal.SIGINT, 3, 130), (signal.SIGTERM, 5, 143)]:
+        with monkeypatch.context() as patch:
+            stop_at(patch, step, partial(os.kill, os.getpid(), signum))
+            got, _, err = command("train", *words(tmp_path, "save_every=1000"))
+        assert got == code, err
+        assert f"stopped; step {step} of 01-generator_pretrain is saved; the same command goes on" in err
+        saved = torch.load(tmp_path / "runs/run/01-generator_pretrain/last.ckpt", weights_only=True)
+        assert saved["counts"]["steps"] == step
     assert command("train", *words(tmp_path, "save_every=1000"))[0] == 0
     assert (tmp_path / "runs/run/final.safetensors").read_bytes() == whole
 
 
-@pytest.mark.parametrize("step", [3, 6])  # in the middle; in the last one, to which no save belongs
-def test_the_requeue_signal_of_slurm_requeues_the_job_and_loses_no_step(command, monkeypatch, tmp_path, whole, step):
+def test_the_requeue_signal_of_slurm_requeues_the_job_and_loses_no_step(smoke, monkeypatch, tmp_path, whole):
     scontrol = tmp_path / "bin" / "scontrol"
     scontrol.parent.mkdir()
     scontrol.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/requeued\n')
@@ -35,11 +35,10 @@ def test_the_requeue_signal_of_slurm_requeues_the_job_and_loses_no_step(command,
     slurm = {"NTASKS": 1, "JOB_NAME": "train", "JOB_ID": 7, "PROCID": 0, "LOCALID": 0, "NNODES": 1, "NODELIST": "here"}
     for name, value in slurm.items():
         monkeypatch.setenv(f"SLURM_{name}", str(value))
-    stop_at(monkeypatch, step, lambda: os.kill(os.getpid(), signal.SIGUSR1))
-    code, _, err = command("train", *words(tmp_path))
-    assert code == 0, err
-    assert (tmp_path / "requeued").read_text() == "requeue 7\n"
-    assert (tmp_path / "runs/run/final.safetensors").read_bytes() == whole
+    for step in (3, 6):  # in the middle; in the last one, to which no save belongs
+        stop_at(monkeypatch, step, lambda: os.kill(os.getpid(), signal.SIGUSR1))
+    assert Schedule(smoke("schedule.times=0")).run().read_bytes() == whole
+    assert (tmp_path / "requeued").read_text() == 2 * "requeue 7\n"
     assert not list((tmp_path / "runs/run").rglob("hpc_ckpt*"))
 
 
@@ -68,32 +67,24 @@ def test_a_second_interrupt_stops_at_once(command, monkeypatch, tmp_path):
     assert "stopped; the same command goes on from the last saved step" in err
 
 
-def test_a_save_that_holds_code_is_not_opened(command, monkeypatch, tmp_path, smoke):
+def test_a_save_that_holds_code_is_not_opened(command, tmp_path, stopped):
     class Bomb:
         def __reduce__(self):
             return (os.system, (f"touch {tmp_path}/exploded",))
 
-    assert_stopped = words(tmp_path)
-    with monkeypatch.context() as patch:
-        stop_at(patch, 3, lambda: os.kill(os.getpid(), signal.SIGTERM))
-        assert command("train", *assert_stopped)[0] == 143
-    torch.save({"state_dict": Bomb()}, tmp_path / "runs/run/01-generator_pretrain/last.ckpt")
+    torch.save({"state_dict": Bomb()}, stopped / "01-generator_pretrain" / "last.ckpt")
     code, _, err = command("train", *words(tmp_path))
     assert code == 2
     assert "is no file of this run, and is not opened" in err
     assert not (tmp_path / "exploded").exists()
 
 
-def test_half_written_files_do_not_disturb(smoke, monkeypatch, whole):
+def test_half_written_files_do_not_disturb(smoke, stopped, whole):
     """A crash while `last.ckpt` is being written leaves a temporary name; the save before it counts."""
-    config = smoke("schedule.times=0")
-    run_and_stop(monkeypatch, config, 1, 5)
-    folder = Schedule(config).folder
-    (folder / "01-generator_pretrain" / ".last.ckpt.tmp").write_bytes(b"half")
-    with (folder / "metrics.jsonl").open("a") as file:
+    (stopped / "01-generator_pretrain" / ".last.ckpt.tmp").write_bytes(b"half")
+    with (stopped / "metrics.jsonl").open("a") as file:
         file.write('{"stage": "01-g')
-    final = Schedule(config).run()
-    assert final.read_bytes() == whole
+    assert Schedule(smoke("schedule.times=0")).run().read_bytes() == whole
 
 
 def test_resume_file_is_written_after_the_validation_of_its_step(smoke, monkeypatch):

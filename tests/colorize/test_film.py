@@ -273,16 +273,6 @@ def test_an_interrupted_film_goes_on_to_the_same_frames(colorize, tmp_path, monk
     assert "finished already" in colorize(source, tmp_path / "out.mp4", *words, "--resume")[1]
 
 
-def test_smoothing_over_a_segment_end_needs_the_state(colorize, tmp_path):
-    """Otherwise the resumed film above could be right by chance: the first frame of a segment depends on the last."""
-    source = make_clip(tmp_path / "a.mp4")
-    assert colorize(source, tmp_path / "plain.mkv")[0] == 0
-    assert colorize(source, tmp_path / "steady.mkv", "--smooth", "0.8")[0] == 0
-    plain, steady = pictures(tmp_path / "plain.mkv"), pictures(tmp_path / "steady.mkv")
-    assert np.array_equal(plain[0][2], steady[0][2])
-    assert not np.array_equal(plain[8][2], steady[8][2])
-
-
 def test_a_cut_off_film_is_colorized_as_far_as_it_goes(colorize, tmp_path):
     for name, out in (("a.mkv", "out.mp4"), ("a.avi", "out.mkv")):
         whole = make_clip(tmp_path / name, codec="mpeg4", audio="aac", frames=40)
@@ -337,7 +327,7 @@ def test_what_is_no_film_gets_one_line_and_exit_code_2(colorize, tmp_path, name,
 @pytest.fixture(scope="module")
 def long_film(vivid, tmp_path_factory):
     """A film of three parts, and what colorizes it into a file; `whole.mp4` beside it is made undisturbed."""
-    source = make_clip(tmp_path_factory.mktemp("film") / "a.mp4", frames=320, size=(160, 120), audio="aac")
+    source = make_clip(tmp_path_factory.mktemp("film") / "a.mp4", frames=320, audio="aac")
 
     def command(out, *words):
         typed = ["colorize", source, "--checkpoint", vivid, "--out", out, "--recolor", *words]

@@ -16,6 +16,7 @@ TINY = [
     "experiment=nogan_archival", "data=synthetic_tiny", "generator.encoder.weights=null", "discriminator.width=8",
     "generator.widths=[16,16,16,16,8]", "loss.feature.network.weights=null", "metrics=fast", "objective=psnr",
     "schedule.stages.gan.handover=psnr", "trainer.enable_progress_bar=false",
+    "motion.num_photos=1", "motion.num_frames=5",
     *(f"schedule.stages.{stage}.{key}" for stage in ("generator_pretrain", "critic_pretrain", "gan")
       for key in ("steps=2", "batch_size=4", "image_size=32", "validate_every=2")),
 ]  # fmt: skip

@@ -220,7 +220,8 @@ def test_a_run_measures_moved_photos_after_each_validation_and_at_its_end(smoke,
     from colorgan.checkpoint import read_header
     from colorgan.training.run import train
 
-    train(smoke("motion=panel", "motion.num_photos=1", "motion.num_frames=5"))
+    short = [f"schedule.stages.{stage}.steps=1" for stage in ("generator_pretrain", "critic_pretrain")]
+    train(smoke("motion=panel", "motion.num_photos=1", "motion.num_frames=5", "schedule.stages.gan.steps=4", *short))
     folder = tmp_path / "runs" / "run"
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     for line in lines:

@@ -85,7 +85,7 @@ def test_notes_warn_of_few_photos_of_those_left_out_and_of_teachers(make_table, 
         "photos left out: 3 too small",
     ]
     table.records[0]["judged_by_its_teacher"] = ["fd_tiny"]
-    assert table.notes()[-1].startswith("*: the judge is a network that the generator was trained through")
+    assert table.notes()[-1].startswith("*: the judge, or its kin, is what the generator was trained through")
     assert table.frame().loc["step=1", "fd_tiny ↓"] == "3.00* ±1.00"
 
 

@@ -33,7 +33,7 @@ def test_values_do_not_depend_on_the_batch_size(tiny_judge, crops, lpips_weights
     for name, metric in all_metrics(lpips_weights["alex"][0]).items():
         whole = measure(metric, *crops, batch_size=70)
         assert math.isfinite(whole)
-        for batch_size in (1, 7, 64):
+        for batch_size in (1, 64):
             assert measure(metric, *crops, batch_size=batch_size) == pytest.approx(whole, rel=1e-6), name
 
 

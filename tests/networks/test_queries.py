@@ -55,7 +55,7 @@ def test_planes_are_a_convolution_over_queries_times_pixels():
     generator.refine.register_forward_hook(lambda module, inputs, output: seen.update(pixels=output))
     generator.to_pixels.register_forward_hook(lambda module, inputs, output: seen.update(queries=output))
     with torch.no_grad():
-        planes = generator._decode(gray)
+        planes, _ = generator._decode(gray, {})
         expected = generator.to_color(torch.einsum("nqc,nchw->nqhw", seen["queries"], seen["pixels"]))
     torch.testing.assert_close(planes, expected, atol=1e-5, rtol=1e-5)
 

@@ -1,5 +1,6 @@
 """DeOldify's training rules on its own Deep generator, small steps."""
 
+import copy
 import itertools
 
 import pytest
@@ -19,9 +20,16 @@ def adamw(parameters, lr=1e-3, betas=(0.95, 0.99)):
     return torch.optim.AdamW(parameters, lr=lr, betas=betas, weight_decay=1e-3)
 
 
-def deep():
+@pytest.fixture(scope="module")
+def fresh_deep():
+    """To draw 64 million weights and find their singular vectors takes seconds, a copy none."""
     torch.manual_seed(0)
     return build(network_config("deep"))
+
+
+@pytest.fixture
+def deep(fresh_deep):
+    return copy.deepcopy(fresh_deep)
 
 
 def frozen_pretrain(generator, steps):
@@ -51,22 +59,21 @@ def test_frozen_stages_train_deoldifys_number_of_parameters(kind, number):
     assert [group["lr"] for group in groups] == pytest.approx([1e-4 / 25, 1e-4 / 25, 1e-3 / 25])
 
 
-def test_frozen_convolutions_stay_while_batch_norm_trains_and_its_statistics_move():
-    generator = deep()
-    before = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
-    fit(frozen_pretrain(generator, 3), batches(3, size=2))
-    convolutions = {f"{n}.weight" for n, m in generator.encoder.named_modules() if isinstance(m, nn.Conv2d)}
+def test_frozen_convolutions_stay_while_batch_norm_trains_and_its_statistics_move(deep, fresh_deep):
+    before = fresh_deep.state_dict()
+    fit(frozen_pretrain(deep, 3), batches(3, size=2))
+    convolutions = {f"{n}.weight" for n, m in deep.encoder.named_modules() if isinstance(m, nn.Conv2d)}
     assert len(convolutions) == 36
-    for name, tensor in generator.encoder.state_dict().items():
+    for name, tensor in deep.encoder.state_dict().items():
         same = torch.equal(tensor, before[f"encoder.{name}"])
         assert same == (name in convolutions), name
 
 
 @pytest.fixture
-def gan():
+def gan(deep):
     torch.manual_seed(0)
     return GANStage(
-        generator=deep(),
+        generator=deep,
         discriminator=DeOldifyCritic(width=8),
         losses=LOSSES,
         loss_weights={"pixel": 1.5, "adversarial": 1.0, "discriminator": 1.0},
@@ -78,7 +85,7 @@ def gan():
     )
 
 
-def test_a_generator_turn_leaks_no_gradient_into_frozen_convolutions(gan):
+def test_a_generator_turn_leaks_no_gradient_into_frozen_convolutions(gan, fresh_deep):
     """DeOldify computes these gradients and throws them away."""
     gan.turns = AdaptiveTurns(threshold=100.0, max_wait=None)
     batch = batches(1, size=2)[0]
@@ -95,7 +102,7 @@ def test_a_generator_turn_leaks_no_gradient_into_frozen_convolutions(gan):
         return loss
 
     gan.take_step = watched
-    before = {name: tensor.clone() for name, tensor in gan.generator.encoder.state_dict().items()}
+    before = fresh_deep.encoder.state_dict()
     fit(gan, [large] * 4)
     convolutions = [n for n, m in gan.named_modules() if isinstance(m, nn.Conv2d) and ".encoder." in f".{n}"]
     assert len(convolutions) == 36
@@ -164,9 +171,9 @@ def test_losses_and_critic_see_beyond_the_gamut_in_both_turns(gan):
     assert all(f.max() > 1 for f in fakes)
 
 
-def test_critic_pretraining_sees_pictures_as_people_do():
+def test_critic_pretraining_sees_pictures_as_people_do(deep):
     stage = CriticPretrainStage(
-        generator=deep(), discriminator=DeOldifyCritic(width=8), losses=LOSSES, loss_weights={"discriminator": 1.0},
+        generator=deep, discriminator=DeOldifyCritic(width=8), losses=LOSSES, loss_weights={"discriminator": 1.0},
         optimizer=adamw, num_steps=1,
     )  # fmt: skip
     stage.log = lambda *a, **k: None

@@ -3,21 +3,22 @@
 import numpy as np
 import pytest
 
+import colorgan
 from colorgan.checkpoint import read_header
 from colorgan.training.cost import most_bytes, schedule_costs
 from colorgan.training.schedule import Schedule
 
 
-def test_plan_prints_every_stage_and_writes_no_run(smoke, tmp_path, capsys, monkeypatch):
-    from colorgan.training.run import train
-
-    train(smoke("plan=true", name="planned"))
+def test_plan_prints_every_stage_and_writes_no_run(tmp_path, capsys):
+    words = ["experiment=smoke", f"runs_dir={tmp_path}/runs", f"data.cache_dir={tmp_path}/cache", "plan=5000"]
+    counted = ["schedule.stages.gan.steps=null", "+schedule.stages.gan.epochs=2"]
+    assert colorgan.train(*words, *counted) is None
     out = capsys.readouterr().out
     for word in ("generator_pretrain", "critic_pretrain", "gan", "TFLOP a step", "time here"):
         assert word in out
+    assert "5,000 training photos" in out
+    assert "2,500" in out
     assert not (tmp_path / "runs").exists()
-    train(smoke("plan=5000", "schedule.stages.gan.steps=null", "+schedule.stages.gan.epochs=2"))
-    assert "2,500" in capsys.readouterr().out
 
 
 def test_costs_grow_with_batch_and_area(smoke):
@@ -25,7 +26,8 @@ def test_costs_grow_with_batch_and_area(smoke):
     config = smoke(*sizes)
     schedule = Schedule(config)
     first, critic, gan = schedule_costs(config, schedule.plan)
-    plain = {cost.stage.name: cost for cost in schedule_costs(smoke(), Schedule(smoke()).plan)}
+    config = smoke()
+    plain = {cost.stage.name: cost for cost in schedule_costs(config, Schedule(config).plan)}
     assert gan.step_flop == pytest.approx(2 * plain["gan"].step_flop)
     assert critic.step_flop == pytest.approx(4 * plain["critic_pretrain"].step_flop, rel=0.1)
     assert first.trainable == {"generator": sum(first.trainable.values())}
@@ -35,7 +37,8 @@ def test_costs_grow_with_batch_and_area(smoke):
 
 def test_a_run_writes_what_its_plan_says(smoke):
     """Besides the networks, a folder holds tables and pictures; the files to go on from are gone."""
-    config = smoke("schedule.stages.gan.snapshots=2", "schedule.stages.gan.steps=13")
+    short = [f"schedule.stages.{name}.steps=1" for name in ("generator_pretrain", "critic_pretrain")]
+    config = smoke("schedule.stages.gan.snapshots=2", "schedule.stages.gan.steps=13", *short)
     schedule = Schedule(config)
     costs = schedule_costs(config, schedule.plan)
     schedule.run()

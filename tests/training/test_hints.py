@@ -5,7 +5,8 @@ import shutil
 from colorgan.checkpoint import load_generator
 
 TINY = [
-    "experiment=nogan_hints", "data=synthetic_tiny", "generator.encoder.weights=null", "discriminator.width=8",
+    "experiment=nogan_hints", "data=synthetic_tiny", "generator.encoder.weights=null", "discriminator=patch",
+    "discriminator.width=8",
     "generator.widths=[16,16,16,16,8]", "loss.feature.network.weights=null", "metrics=fast", "objective=psnr",
     "schedule.stages.gan.handover=psnr", "trainer.enable_progress_bar=false", "schedule.times=1",
     *(f"schedule.stages.{stage}.{key}" for stage in ("generator_pretrain", "critic_pretrain", "gan")

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from skimage.data import astronaut, chelsea, coffee
+from skimage.data import astronaut, chelsea
 
 from colorgan.errors import one_line_errors
 
@@ -15,24 +15,15 @@ def places(tmp_path):
     return [f"runs_dir={tmp_path}/runs", f"data.cache_dir={tmp_path}/cache", "trainer.enable_progress_bar=false"]
 
 
-@pytest.fixture
-def photos(tmp_path):
-    """Ten colour photos of 64 px and more."""
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for index in range(10):
-        photo = (astronaut(), chelsea(), coffee())[index % 3][20 * index :, 10 * index :]
-        Image.fromarray(photo).resize((90, 70)).save(folder / f"{index}.png")
-    return folder
-
-
-def test_train_and_evaluate_from_the_command_line(command, tmp_path, places, photos):
-    whole = (photos / "0.png").read_bytes()
+def test_train_and_evaluate_from_the_command_line(command, tmp_path, places, draw_photos):
+    photos = draw_photos(tmp_path / "photos", 10)
+    whole = (photos / "00.png").read_bytes()
     (photos / "cut.png").write_bytes(whole[: len(whole) // 2])
     Image.fromarray(astronaut()).resize((64, 64)).convert("L").save(photos / "gray.png")
     Image.fromarray(astronaut()).resize((16, 16)).save(photos / "small.png")
     data = ["data=folder", f"data.path={photos}"]
-    code, out, err = command("train", "experiment=smoke", *data, *places, "name=run", "seed=3")
+    short = [f"schedule.stages.{stage}.steps=2" for stage in ("generator_pretrain", "critic_pretrain")]
+    code, out, err = command("train", "experiment=smoke", *data, *places, *short, "name=run", "seed=3")
     assert code == 0, err
     assert "left out: 1 unreadable, 1 near-gray, 1 smaller than 32 px" in err
     assert "cut.png" in err
@@ -131,19 +122,20 @@ def test_mistakes_get_one_line_and_exit_code_2(command, tmp_path, places, overri
     assert not list((tmp_path / "runs").rglob("*.ckpt"))
 
 
-def test_other_networks_are_refused_when_a_run_goes_on(command, places):
-    words = ["experiment=smoke", *places, "name=run", "schedule.times=0"]
-    assert command("train", *words)[0] == 0
+def test_other_networks_are_refused_when_a_run_goes_on(command, finished):
+    words = ["experiment=smoke", f"runs_dir={finished.parent}", "name=run"]
     code, _, err = command("train", *words, "generator.widths=[16,16,16,16,16]")
     assert code == 2
     assert "generator.widths: [16, 16, 16, 16, 8] -> [16, 16, 16, 16, 16]" in err
 
 
-def test_photos_that_changed_since_a_run_began_are_refused(command, places, photos):
-    words = ["experiment=smoke", "data=folder", f"data.path={photos}", *places, "name=run", "schedule.times=0"]
-    assert command("train", *words)[0] == 0
-    Image.fromarray(chelsea()[:80, :80]).save(photos / "new.png")
-    code, _, err = command("train", *words)
+def test_photos_that_changed_since_a_run_began_are_refused(command, run, run_words, photos):
+    new = photos / "new.png"
+    Image.fromarray(chelsea()[:80, :80]).save(new)
+    try:
+        code, _, err = command("train", *run_words)
+    finally:
+        new.unlink()
     assert code == 2
     assert "1 were added, removed or changed" in err
     assert "new.png" in err
@@ -160,6 +152,7 @@ def test_the_advice_of_an_error_about_photos_can_be_followed(command, tmp_path, 
         Image.open(file).convert("L").save(file)
     words = ["experiment=smoke", "schedule.times=0", "data=folder", f"data.path={photos}", f"runs_dir={tmp_path}/runs"]
     words += [f"data.cache_dir={tmp_path}/cache", "trainer.enable_progress_bar=false", "name=run"]
+    words.append("schedule.stages.generator_pretrain.steps=1")
     code, _, err = command("train", *words)
     assert code == 2
     assert "12 near-gray (data.path; data.min_colorfulness=" in err
