@@ -28,15 +28,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from inflection_figures import built_in_photos, draw_choices, draw_regrets
 from inflection_runs import EVERY, GAN_STEPS, RUNS, GANRun
-from snapshot_measures import DRAWN, HALVINGS, JUDGES, colorized, measure, photos_of
+from snapshot_measures import DRAWN, HALVINGS, JUDGES, measure, photos_of
 
-from colorgan.checkpoint import load_generator
-from colorgan.color import rgb_to_gray
 from colorgan.evaluation.inflection import RULES, choose
 from colorgan.files import write_text
-from colorgan.media.photo import save_photo
-from colorgan.media.sheet import picture_sheet, to_image
 
 NEAR = 0.05
 TODAY = "best chroma distance on the panel"  # what a GAN stage hands on
@@ -214,22 +211,17 @@ def on_others(frame: pd.DataFrame, parts: Sequence[Sequence[str]], title: str) -
     return f"{title}: {'; '.join(lines)}. Together: {near}, {TODAY} {today['regret'].mean():.3f}.\n\n"
 
 
-def draw_worst(found: Sequence[Measured], frame: pd.DataFrame, rule: str, file: Path) -> None:
-    """Draw the three worst choices of a rule: gray, before the GAN, the choice, the oracle's, the last, the truth."""
-    worst = frame[frame["rule"] == rule].nlargest(3, "regret")
-    rows, labels = [], []
-    for _, row in worst.iterrows():
+def draw_worst(found: Sequence[Measured], frame: pd.DataFrame, rule: str, out: Path) -> None:
+    """Draw the three worst choices of a rule, on photos that it did not see and on photos that may be shown."""
+    for _, row in frame[frame["rule"] == rule].nlargest(3, "regret").iterrows():
         one = next(one for one in found if one.run.name == row["run"])
-        photos = photos_of(one.folder / "config.yaml").unseen[:4]
-        gray = rgb_to_gray(photos)
         steps = [int(row["step"]), int(one.series[oracles(one.judged())[0]]["step"]), GAN_STEPS]
         files = [one.start, *(one.folder / f"01-gan/snapshots/step={step:06d}.safetensors" for step in steps)]
-        columns = [gray.expand(-1, 3, -1, -1), *(colorized(load_generator(f), gray) for f in files), photos]
-        for index in range(len(photos)):
-            rows.append([to_image(images[index].repeat_interleave(2, 1).repeat_interleave(2, 2)) for images in columns])
-            labels.append(f"{row['run']}: step {steps[0]}, oracle {steps[1]}, regret {row['regret']:.2f}")
-    columns = ["gray", "before", "choice", "oracle", "last", "truth"]
-    save_photo(picture_sheet(rows, columns=columns, labels=labels), file)
+        label = f"{one.run.name}: step {steps[0]}, oracle {steps[1]}, regret {row['regret']:.2f}"
+        sets = {"unseen": photos_of(one.folder / "config.yaml").unseen[:8], "built_in": built_in_photos(128)}
+        for name, photos in sets.items():
+            columns = ["before", "choice", "oracle", "last"]
+            draw_choices([(label, files)], columns, photos, out / f"worst_{one.run.name}_{name}.jpg")
 
 
 def _markdown(frame: pd.DataFrame) -> str:
@@ -257,7 +249,9 @@ def main() -> None:
     by_seed = [[one.run.name for one in found if one.run.seed == seed] for seed in seeds]
     arguments.out.mkdir(parents=True, exist_ok=True)
     frame.to_csv(arguments.out / "regrets.csv", index=False)
-    curves(found).to_csv(arguments.out / "curves.csv", index=False)
+    judged = curves(found)
+    judged.to_csv(arguments.out / "curves.csv", index=False)
+    draw_regrets(frame, judged, [*table.index.drop("oracle")], NEAR, arguments.out / "regrets.png")
     text = f"{len(found)} runs\n\n{_markdown(table)}\n"
     text += on_others(frame, [names[0::2], names[1::2]], "Chosen on the other half (every second run)")
     text += on_others(frame, by_seed, "Chosen on the other seeds")
@@ -265,7 +259,7 @@ def main() -> None:
     text += f"Steps chosen:\n\n{_markdown(steps.dropna(axis=1, how='all'))}"
     write_text(arguments.out / "rules.md", text)
     best = next(name for name in table.index if name in CHOOSERS)
-    draw_worst(found, frame, best, arguments.out / "worst_choices.jpg")
+    draw_worst(found, frame, best, arguments.out)
     print(text)
 
 
