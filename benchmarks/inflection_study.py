@@ -16,7 +16,7 @@ better.
 Beside the rules stand the last snapshot, the best by kernel distance and by chroma distance on the panel, DeOldify's
 2.2 % of the data, the start itself, and a snapshot drawn at random (the mean over all). The rule with the smallest mean
 regret on some of the runs is reported on the others: on halves, and with the runs of one seed left out, as these share
-photos and the generator they began with. Stopped, it goes on; runs that are not finished are left out.
+photos and the generator they began with. *With stray* is the regret by four judges, stray colour too. Stopped, it goes on; runs that are not finished are left out.
 """
 
 import argparse
@@ -30,7 +30,7 @@ import pandas as pd
 import torch
 from inflection_figures import built_in_photos, draw_choices, draw_regrets
 from inflection_runs import EVERY, GAN_STEPS, RUNS, GANRun
-from snapshot_measures import DRAWN, HALVINGS, JUDGES, measure, photos_of
+from snapshot_measures import DRAWN, HALVINGS, JUDGES, STRAY, measure, photos_of
 
 from colorgan.evaluation.inflection import RULES, choose
 from colorgan.files import write_text
@@ -61,11 +61,11 @@ class Measured:
         """Find what was measured nearest to a step: its place in the series."""
         return min(range(len(self.series)), key=lambda index: abs(self.series[index]["step"] - step))
 
-    def judged(self, sets: slice | None = None) -> np.ndarray:
+    def judged(self, sets: slice | None = None, judges: Sequence[str] = JUDGES) -> np.ndarray:
         """Tabulate the judges' values, (judges, sets, series); on all photos, or on resampled ones."""
         if sets is None:
-            return np.array([[[values[f"unseen_{judge}"] for values in self.series]] for judge in JUDGES])
-        rows = [[values[f"unseen_{judge}_resampled"][sets] for values in self.series] for judge in JUDGES]
+            return np.array([[[values[f"unseen_{judge}"] for values in self.series]] for judge in judges])
+        rows = [[values[f"unseen_{judge}_resampled"][sets] for values in self.series] for judge in judges]
         return np.array(rows).transpose(0, 2, 1)
 
 
@@ -137,7 +137,7 @@ def regrets(found: Sequence[Measured]) -> pd.DataFrame:
 
 def _regrets_of(one: Measured) -> pd.DataFrame:
     judged, (split, others) = one.judged(), halves(one)
-    oracle = oracles(judged)
+    oracle, by_four = oracles(judged), one.judged(judges=(*JUDGES, STRAY))
 
     def row(name: str, place: int) -> dict[str, Any]:
         own = float(regret(judged, place, oracle)[0])
@@ -146,6 +146,8 @@ def _regrets_of(one: Measured) -> pd.DataFrame:
             "step": one.series[place]["step"],
             "regret": own,
             "cross": float(regret(split, place, others).mean()),
+            "by_four": float(regret(by_four, place, oracles(by_four))[0]),
+            "stray": one.series[place][f"unseen_{STRAY}"],
             "near": float(own <= NEAR),
             "colorfulness": _colorful(one.series[place]),
         }
@@ -154,7 +156,9 @@ def _regrets_of(one: Measured) -> pd.DataFrame:
     rows = [row(name, one.at(step)) for name, step in steps.items() if step is not None]
     rows.append(row("oracle", int(oracle[0])))
     every = pd.DataFrame([row("random", place) for place in range(1, len(one.series))])
-    rows.append({"rule": "random", **every[["regret", "cross", "near", "colorfulness"]].mean().to_dict()})
+    rows.append(
+        {"rule": "random", **every[["regret", "cross", "by_four", "stray", "near", "colorfulness"]].mean().to_dict()}
+    )
     other = regret(split, others, oracles(split))
     rows.append({"rule": "oracle of other photos", "regret": other.mean(), "near": (other <= NEAR).mean()})
     return pd.DataFrame(rows)
@@ -172,10 +176,21 @@ def curves(found: Sequence[Measured]) -> pd.DataFrame:
         for place, values in enumerate(one.series):
             rows.append({
                 "run": one.run.name, "step": values["step"], **dict(zip(JUDGES, judged[:, 0, place], strict=True)),
+                STRAY: values[f"unseen_{STRAY}"],
                 "regret": float(regret(judged, place, oracles(judged))[0]), "oracle_of": float((drawn == place).mean()),
                 "colorfulness": _colorful(values),
             })  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def oracle_steps(found: Sequence[Measured]) -> pd.DataFrame:
+    """Tabulate which step is the oracle by other judges, a run a row."""
+    sets = [JUDGES, (*JUDGES, STRAY), ("kernel", "error", STRAY), *((judge,) for judge in (*JUDGES, STRAY))]
+    rows = {}
+    for one in found:
+        places = {", ".join(judges): int(oracles(one.judged(judges=judges))[0]) for judges in sets}
+        rows[one.run.name] = {name: int(one.series[place]["step"]) for name, place in places.items()}
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
@@ -188,9 +203,11 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
             "by seed": ", ".join(f"{value:.3f}" for value in seeds),
             "largest": part["regret"].max(),
             "cross regret": part["cross"].mean(),
+            "with stray": part["by_four"].mean(),
             "within 5 %": f"{part['near'].sum():.3g} of {len(part)}",
             "colorfulness / truth": part["colorfulness"].mean(),
             "most colourful": part["colorfulness"].max(),
+            "stray colour": part["stray"].mean(),
         }
     return pd.DataFrame.from_dict(rows, orient="index").sort_values("mean regret")
 
@@ -257,6 +274,7 @@ def main() -> None:
     text += on_others(frame, by_seed, "Chosen on the other seeds")
     steps = frame.pivot(index="run", columns="rule", values="step").astype("Int64")
     text += f"Steps chosen:\n\n{_markdown(steps.dropna(axis=1, how='all'))}"
+    text += f"\nOracles by other judges:\n\n{_markdown(oracle_steps(found))}"
     write_text(arguments.out / "rules.md", text)
     best = next(name for name in table.index if name in CHOOSERS)
     draw_worst(found, frame, best, arguments.out)

@@ -8,7 +8,11 @@ The judges are three distances that no rule uses:
   normalized, as that would hide how saturated they are), which sees pale, garish and blotchy colour;
 - `error`: the root mean square error of a and b, which sees whether a picture still fits its photo.
 
-All three are also kept for resampled photos (see `resampled_photos`): a difference that these do not bear out is none.
+A fourth was added when pictures had been looked at, and stands beside the three: `stray`, how much of the local
+contrast of a and b follows no edge of gray, times the photos' share. It sees splats of colour, which please the first
+two.
+
+All are also kept for resampled photos (see `resampled_photos`): a difference that these do not bear out is none.
 The first two fall while adversarial training helps and rise when it has gone too far; the third grows from the first
 step, and alone would choose the first snapshot: the mean of ranks sets two that want colour against one that does not.
 """
@@ -38,9 +42,11 @@ from colorgan.metrics.judges import EfficientNetLiteFeatures
 from colorgan.metrics.observation import ObservedPhotos, observe
 
 JUDGES = ("kernel", "patches", "error")
+STRAY = "stray"
 DRAWN, HALVINGS = 40, 10  # resampled sets of the unseen photos; times that they are halved
 _PATCH, _PATCHES, _DIRECTIONS = 7, 64, 128  # pixels a side; a photo and size; projections
 _FEW_DIRECTIONS = 32  # of resampled sets: a quarter of the time
+_WINDOW, _FLAT = 9, 4.0  # pixels a side; variance of L below which it explains nothing
 
 
 @dataclass(frozen=True)
@@ -116,11 +122,13 @@ def judge(fake_rgb: Tensor, rgb: Tensor) -> dict[str, Any]:
     replicates = {
         "patches": patch_distances(fake, real, counts, _FEW_DIRECTIONS),
         "error": (counts @ squares / counts.sum(dim=1)).sqrt(),
+        STRAY: stray_colors(fake_rgb, rgb, counts),
     }
     values = {
         "kernel": kernel_distance(fake_rgb, rgb),
         "patches": float(patch_distances(fake, real, counts.new_ones(1, len(rgb)), _DIRECTIONS)),
         "error": float(squares.mean().sqrt()),
+        STRAY: float(stray_colors(fake_rgb, rgb, counts.new_ones(1, len(rgb)))),
         "colorfulness": float(colorful[0].compute()),
         "colorfulness_truth": float(colorful[1].compute()),
     }
@@ -175,3 +183,28 @@ def patch_distances(fake_ab: Tensor, real_ab: Tensor, counts: Tensor, directions
         # Between two neighbours the distribution functions differ by the sum of all signs below.
         distances.append([float((row[order].cumsum(dim=1)[:, :-1].abs() * gaps).sum(dim=1).mean()) for row in signs])
     return torch.tensor(distances).mean(dim=0)
+
+
+def stray_colors(fake_rgb: Tensor, rgb: Tensor, counts: Tensor) -> Tensor:
+    """Compute how much of the local contrast of a and b is stray, times the photos' share, (R,); at least 1.
+
+    In each window a and b are regressed on L, which colour of a surface follows (Levin et al. 2008, colour lines);
+    stray is the variance that remains. A share, so it does not ask how colourful a picture is.
+    """
+    shares = []
+    for images in (fake_rgb, rgb):
+        lab = rgb_to_lab(quantize(images))
+        lightness, planes = lab[:, :1], lab[:, 1:]
+        means = (_smooth(lightness), _smooth(planes))
+        variance = (_smooth(planes.square()) - means[1].square()).clamp_min(0)
+        covariance = _smooth(lightness * planes) - means[0] * means[1]
+        explained = covariance.square() / (_smooth(lightness.square()) - means[0].square() + _FLAT)
+        stray, total = (
+            (part.double().sum(dim=(1, 2, 3))) for part in (variance - explained.minimum(variance), variance)
+        )
+        shares.append((counts @ stray) / (counts @ total))
+    return (shares[0] / shares[1]).clamp_min(1)
+
+
+def _smooth(planes: Tensor) -> Tensor:
+    return F.avg_pool2d(planes, _WINDOW, 1)
