@@ -8,15 +8,15 @@ them), each rule chooses one, and
 - the *regret* of a choice is how much worse it is than the oracle's: the mean over the judges of value / oracle's
   value - 1. A choice is *within 5 %* if its regret is at most .05.
 
-An oracle is itself chosen on the photos that then judge it, so all regrets are too large. *Cross regret* names the
-oracle on one half of the 200 photos and compares on the other, over ten halvings, both ways; the row "oracle of other
-photos" is what the oracle of one half scores by the first definition on the other: no rule can be expected to do
-better.
+An oracle is itself chosen on the photos that then judge it, and flattered. *Cross regret* names the oracle on one half
+of the 200 photos and compares on the other, over ten halvings, both ways; the row "oracle of other photos" is what the
+oracle of one half scores by the first definition on the other: no rule can be expected to do better.
 
 Beside the rules stand the last snapshot, the best by kernel distance and by chroma distance on the panel, DeOldify's
 2.2 % of the data, the start itself, and a snapshot drawn at random (the mean over all). The rule with the smallest mean
 regret on some of the runs is reported on the others: on halves, and with the runs of one seed left out, as these share
-photos and the generator they began with. *With stray* is the regret by four judges, stray colour too. Stopped, it goes on; runs that are not finished are left out.
+photos and the generator they began with. *With stray* is the regret by four judges, stray colour too.
+Stopped, it goes on; runs that are not finished are left out.
 """
 
 import argparse
