@@ -138,7 +138,7 @@ def _known_steps(change: str, budget: str, runs: Path) -> int:
 
 def _measure(seed: int, runs: Path, out: Path) -> Table | None:
     finals = [run / "final.safetensors" for run in sorted(runs.glob(f"*-{seed}-*")) if (run / "final.png").exists()]
-    finals = [final for final in finals if not final.parent.name.startswith(("probe", "generator"))]
+    finals = [final for final in finals if not final.parent.name.startswith("probe")]
     if not finals:
         return None
     with TemporaryDirectory() as folder:

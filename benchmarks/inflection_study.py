@@ -1,37 +1,42 @@
 """Compare stopping rules on GAN runs: python benchmarks/inflection_study.py --runs RUNS --out TABLES.
 
-First `python benchmarks/inflection_runs.py --photos FOLDER --runs RUNS` trains the runs. Then every second snapshot is
-measured (benchmarks/snapshot_measures.py says what the rules see and what judges them), each rule chooses one, and
+First `python benchmarks/inflection_runs.py --photos FOLDER --runs RUNS` trains the runs. Then a snapshot every hundred
+steps, as often as a stage looks, is measured (benchmarks/snapshot_measures.py says what the rules see and what judges
+them), each rule chooses one, and
 
 - the *oracle* of a run is its snapshot with the best mean rank over the three judges, on 200 photos that no rule saw;
 - the *regret* of a choice is how much worse it is than the oracle's: the mean over the judges of value / oracle's
   value - 1. A choice is *within 5 %* if its regret is at most .05.
 
+An oracle is itself chosen on the photos that then judge it, and flattered. *Cross regret* names the oracle on one half
+of the 200 photos and compares on the other, over ten halvings, both ways; the row "oracle of other photos" is what the
+oracle of one half scores by the first definition on the other: no rule can be expected to do better.
+
 Beside the rules stand the last snapshot, the best by kernel distance and by chroma distance on the panel, DeOldify's
-2.2 % of the data, and one drawn at random (the mean over all). The rule with the smallest mean regret on one half of
-the runs is reported on the other half, both ways. Stopped, it goes on; runs that are not finished are left out.
+2.2 % of the data, the start itself, and a snapshot drawn at random (the mean over all). The rule with the smallest mean
+regret on some of the runs is reported on the others: on halves, and with the runs of one seed left out, as these share
+photos and the generator they began with. *With stray* is the regret by four judges, stray colour too.
+Stopped, it goes on; runs that are not finished are left out.
 """
 
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
+from inflection_figures import built_in_photos, draw_choices, draw_regrets
 from inflection_runs import EVERY, GAN_STEPS, RUNS, GANRun
-from snapshot_measures import JUDGES, colorized, measure, photos_of
+from snapshot_measures import DRAWN, HALVINGS, JUDGES, STRAY, measure, photos_of
 
-from colorgan.checkpoint import load_generator
-from colorgan.color import rgb_to_gray
 from colorgan.evaluation.inflection import RULES, choose
 from colorgan.files import write_text
-from colorgan.media.photo import save_photo
-from colorgan.media.sheet import picture_sheet, to_image
 
 NEAR = 0.05
+TODAY = "best chroma distance on the panel"  # what a GAN stage hands on
 DEOLDIFY_SHARE, PHOTOS, BATCH = 0.022, 1110, 16
 
 Series = Sequence[dict[str, Any]]
@@ -52,19 +57,34 @@ class Measured:
         """List what can be chosen."""
         return [values for values in self.series if values["step"]]
 
-    def at(self, step: int) -> dict[str, Any]:
-        """Find the snapshot of a step, or the one behind it."""
-        return next(values for values in self.snapshots if values["step"] >= step)
+    def at(self, step: int) -> int:
+        """Find what was measured nearest to a step: its place in the series."""
+        return min(range(len(self.series)), key=lambda index: abs(self.series[index]["step"] - step))
 
-    def oracle(self) -> dict[str, Any]:
-        """Find the snapshot with the best mean rank over the judges."""
-        ranks = pd.DataFrame(self.snapshots)[[f"unseen_{judge}" for judge in JUDGES]].rank()
-        return self.snapshots[int(ranks.mean(axis=1).argmin())]
+    def judged(self, sets: slice | None = None, judges: Sequence[str] = JUDGES) -> np.ndarray:
+        """Tabulate the judges' values, (judges, sets, series); on all photos, or on resampled ones."""
+        if sets is None:
+            return np.array([[[values[f"unseen_{judge}"] for values in self.series]] for judge in judges])
+        rows = [[values[f"unseen_{judge}_resampled"][sets] for values in self.series] for judge in judges]
+        return np.array(rows).transpose(0, 2, 1)
 
-    def regret(self, values: dict[str, Any]) -> float:
-        """Compute how much worse than the oracle's a snapshot is, in the mean over the judges."""
-        oracle = self.oracle()
-        return mean(values[f"unseen_{judge}"] / oracle[f"unseen_{judge}"] - 1 for judge in JUDGES)
+
+def oracles(judged: np.ndarray) -> np.ndarray:
+    """Find the place of the snapshot with the best mean rank in each set; the start is none."""
+    ranks = judged[:, :, 1:].argsort(axis=2).argsort(axis=2).mean(axis=0)
+    return np.asarray(1 + ranks.argmin(axis=1))
+
+
+def regret(judged: np.ndarray, chosen: np.ndarray | int, oracle: np.ndarray) -> np.ndarray:
+    """Compute in each set how much worse than the oracle's a choice is, in the mean over the judges."""
+    sets = np.arange(judged.shape[1])
+    return np.asarray((judged[:, sets, chosen] / judged[:, sets, oracle] - 1).mean(axis=0))
+
+
+def halves(one: Measured) -> tuple[np.ndarray, np.ndarray]:
+    """Tabulate what the halves say, and the oracle that the other half names."""
+    judged = one.judged(slice(DRAWN, DRAWN + 2 * HALVINGS))
+    return judged, oracles(judged).reshape(-1, 2)[:, ::-1].reshape(-1)
 
 
 def _by_rule(name: str) -> Chooser:
@@ -83,8 +103,9 @@ CHOOSERS: dict[str, Chooser] = {name: _by_rule(name) for name in RULES}
 OTHERS: dict[str, Chooser] = {
     "last": lambda series: int(series[-1]["step"]),
     "best kernel distance on the panel": _least("panel_kernel"),
-    "best chroma distance on the panel": _least("chroma_distance"),
+    TODAY: _least("chroma_distance"),
     "2.2 % of the data": lambda series: max(1, round(DEOLDIFY_SHARE * PHOTOS / BATCH)),
+    "start": lambda series: 0,
 }
 
 
@@ -111,80 +132,113 @@ def _steps(every: int) -> range:
 
 def regrets(found: Sequence[Measured]) -> pd.DataFrame:
     """Tabulate what each way to choose chooses in each run, and its regret."""
-    rows = []
-    for one in found:
-        oracle = one.oracle()
-        for name, chooser in {**CHOOSERS, **OTHERS}.items():
-            step = chooser(one.series)
-            if step is not None:
-                values = one.at(step)
-                ranks = _ranks_behind(one, values)
-                rows.append([name, one.run.name, int(values["step"]), one.regret(values), ranks, _colorful(values)])
-        rows.append(["oracle", one.run.name, int(oracle["step"]), 0.0, 0.0, _colorful(oracle)])
-        random = [one.regret(values) for values in one.snapshots]
-        near = mean(value <= NEAR for value in random)
-        rows.append(["random", one.run.name, None, mean(random), None, None, near])
-    columns = ["rule", "run", "step", "regret", "ranks_behind", "colorfulness", "near"]
-    frame = pd.DataFrame(rows, columns=columns)
-    frame["near"] = frame["near"].fillna((frame["regret"] <= NEAR).astype(float))
-    return frame
+    return pd.concat([_regrets_of(one).assign(run=one.run.name, seed=one.run.seed) for one in found])
+
+
+def _regrets_of(one: Measured) -> pd.DataFrame:
+    judged, (split, others) = one.judged(), halves(one)
+    oracle, by_four = oracles(judged), one.judged(judges=(*JUDGES, STRAY))
+
+    def row(name: str, place: int) -> dict[str, Any]:
+        own = float(regret(judged, place, oracle)[0])
+        return {
+            "rule": name,
+            "step": one.series[place]["step"],
+            "regret": own,
+            "cross": float(regret(split, place, others).mean()),
+            "by_four": float(regret(by_four, place, oracles(by_four))[0]),
+            "stray": one.series[place][f"unseen_{STRAY}"],
+            "near": float(own <= NEAR),
+            "colorfulness": _colorful(one.series[place]),
+        }
+
+    steps = {name: chooser(one.series) for name, chooser in {**CHOOSERS, **OTHERS}.items()}
+    rows = [row(name, one.at(step)) for name, step in steps.items() if step is not None]
+    rows.append(row("oracle", int(oracle[0])))
+    every = pd.DataFrame([row("random", place) for place in range(1, len(one.series))])
+    rows.append(
+        {"rule": "random", **every[["regret", "cross", "by_four", "stray", "near", "colorfulness"]].mean().to_dict()}
+    )
+    other = regret(split, others, oracles(split))
+    rows.append({"rule": "oracle of other photos", "regret": other.mean(), "near": (other <= NEAR).mean()})
+    return pd.DataFrame(rows)
 
 
 def _colorful(values: dict[str, Any]) -> float:
-    return values["unseen_colorfulness"] / values["unseen_colorfulness_truth"]
+    return float(values["unseen_colorfulness"] / values["unseen_colorfulness_truth"])
 
 
-def _ranks_behind(one: Measured, values: dict[str, Any]) -> float:
-    """Count by how many places of mean rank a snapshot is behind the oracle's, as a share of the snapshots."""
-    frame = pd.DataFrame(one.snapshots)
-    ranks = frame[[f"unseen_{judge}" for judge in JUDGES]].rank().mean(axis=1)
-    return float((ranks[frame["step"] == values["step"]].iloc[0] - ranks.min()) / len(frame))
+def curves(found: Sequence[Measured]) -> pd.DataFrame:
+    """Tabulate what judges every snapshot, its regret, and how often resampled photos name it the oracle."""
+    rows = []
+    for one in found:
+        judged, drawn = one.judged(), oracles(one.judged(slice(0, DRAWN)))
+        for place, values in enumerate(one.series):
+            rows.append({
+                "run": one.run.name, "step": values["step"], **dict(zip(JUDGES, judged[:, 0, place], strict=True)),
+                STRAY: values[f"unseen_{STRAY}"],
+                "regret": float(regret(judged, place, oracles(judged))[0]), "oracle_of": float((drawn == place).mean()),
+                "colorfulness": _colorful(values),
+            })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def oracle_steps(found: Sequence[Measured]) -> pd.DataFrame:
+    """Tabulate which step is the oracle by other judges, a run a row."""
+    sets = [JUDGES, (*JUDGES, STRAY), ("kernel", "error", STRAY), *((judge,) for judge in (*JUDGES, STRAY))]
+    rows = {}
+    for one in found:
+        places = {", ".join(judges): int(oracles(one.judged(judges=judges))[0]) for judges in sets}
+        rows[one.run.name] = {name: int(one.series[place]["step"]) for name, place in places.items()}
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
     """Summarize the regrets of each way to choose over runs."""
     rows = {}
     for name, part in frame.groupby("rule", sort=False):
+        seeds = part.groupby("seed")["regret"].mean()
         rows[name] = {
-            "runs": len(part),
             "mean regret": part["regret"].mean(),
+            "by seed": ", ".join(f"{value:.3f}" for value in seeds),
             "largest": part["regret"].max(),
+            "cross regret": part["cross"].mean(),
+            "with stray": part["by_four"].mean(),
             "within 5 %": f"{part['near'].sum():.3g} of {len(part)}",
-            "ranks behind": part["ranks_behind"].mean(),
             "colorfulness / truth": part["colorfulness"].mean(),
             "most colourful": part["colorfulness"].max(),
+            "stray colour": part["stray"].mean(),
         }
     return pd.DataFrame.from_dict(rows, orient="index").sort_values("mean regret")
 
 
-def chosen_on_halves(frame: pd.DataFrame, names: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
-    """Choose the rule on one half of the runs, report it on the other, both ways; returns also the chosen rules."""
-    rules = frame[frame["rule"].isin(list(CHOOSERS))]
-    halves = [list(names[0::2]), list(names[1::2])]
-    reports, chosen = [], []
-    for used, left in (halves, halves[::-1]):
-        best = str(rules[rules["run"].isin(used)].groupby("rule")["regret"].mean().idxmin())
-        chosen.append(best)
-        reports.append(frame[(frame["rule"] == best) & frame["run"].isin(left)])
-    return pd.concat(reports), chosen
+def on_others(frame: pd.DataFrame, parts: Sequence[Sequence[str]], title: str) -> str:
+    """For each part of the runs choose a rule on the others, and report it on the part beside today's hand-over."""
+    rules, lines, reports = frame[frame["rule"].isin(list(CHOOSERS))], [], []
+    today = frame[frame["rule"] == TODAY]
+    for left in parts:
+        used = rules[~rules["run"].isin(left)]
+        best = str(used.groupby("rule")["regret"].mean().idxmin())
+        report = rules[(rules["rule"] == best) & rules["run"].isin(left)]
+        beside = today[today["run"].isin(left)]["regret"].mean()
+        lines.append(f"{best} ({report['regret'].mean():.3f}; {TODAY} {beside:.3f})")
+        reports.append(report)
+    every = pd.concat(reports)
+    near = f"{int(every['near'].sum())} of {len(every)} within 5 %, mean regret {every['regret'].mean():.3f}"
+    return f"{title}: {'; '.join(lines)}. Together: {near}, {TODAY} {today['regret'].mean():.3f}.\n\n"
 
 
-def draw_worst(found: Sequence[Measured], frame: pd.DataFrame, rule: str, file: Path) -> None:
-    """Draw the three worst choices of a rule: gray, before the GAN, the choice, the oracle's, the last, the truth."""
-    worst = frame[frame["rule"] == rule].nlargest(3, "regret")
-    rows, labels = [], []
-    for _, row in worst.iterrows():
+def draw_worst(found: Sequence[Measured], frame: pd.DataFrame, rule: str, out: Path) -> None:
+    """Draw the three worst choices of a rule, on photos that it did not see and on photos that may be shown."""
+    for _, row in frame[frame["rule"] == rule].nlargest(3, "regret").iterrows():
         one = next(one for one in found if one.run.name == row["run"])
-        photos = photos_of(one.folder / "config.yaml").unseen[:4]
-        gray = rgb_to_gray(photos)
-        steps = [int(row["step"]), int(one.oracle()["step"]), GAN_STEPS]
+        steps = [int(row["step"]), int(one.series[oracles(one.judged())[0]]["step"]), GAN_STEPS]
         files = [one.start, *(one.folder / f"01-gan/snapshots/step={step:06d}.safetensors" for step in steps)]
-        columns = [gray.expand(-1, 3, -1, -1), *(colorized(load_generator(f), gray) for f in files), photos]
-        for index in range(len(photos)):
-            rows.append([to_image(images[index].repeat_interleave(2, 1).repeat_interleave(2, 2)) for images in columns])
-            labels.append(f"{row['run']}: step {steps[0]}, oracle {steps[1]}, regret {row['regret']:.2f}")
-    columns = ["gray", "before", "choice", "oracle", "last", "truth"]
-    save_photo(picture_sheet(rows, columns=columns, labels=labels), file)
+        label = f"{one.run.name}: step {steps[0]}, oracle {steps[1]}, regret {row['regret']:.2f}"
+        sets = {"unseen": photos_of(one.folder / "config.yaml").unseen[:8], "built_in": built_in_photos(128)}
+        for name, photos in sets.items():
+            columns = ["before", "choice", "oracle", "last"]
+            draw_choices([(label, files)], columns, photos, out / f"worst_{one.run.name}_{name}.jpg")
 
 
 def _markdown(frame: pd.DataFrame) -> str:
@@ -199,7 +253,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, default=Path("runs/inflection"))
     parser.add_argument("--out", type=Path, default=Path("evaluation/inflection"))
-    parser.add_argument("--every", type=int, default=2 * EVERY, help="steps between the snapshots that are measured")
+    parser.add_argument("--every", type=int, default=5 * EVERY, help="steps between the snapshots that are measured")
     arguments = parser.parse_args()
     torch.set_grad_enabled(False)
     found = measured(arguments.runs.resolve(), arguments.every)
@@ -207,17 +261,23 @@ def main() -> None:
         raise SystemExit(f"{len(found)} finished runs in {arguments.runs}; train them with inflection_runs.py first")
     frame = regrets(found)
     table = summary(frame)
-    held_out, chosen = chosen_on_halves(frame, [one.run.name for one in found])
+    names = [one.run.name for one in found]
+    seeds = sorted({one.run.seed for one in found})
+    by_seed = [[one.run.name for one in found if one.run.seed == seed] for seed in seeds]
     arguments.out.mkdir(parents=True, exist_ok=True)
     frame.to_csv(arguments.out / "regrets.csv", index=False)
-    near = f"{int(held_out['near'].sum())} of {len(held_out)} runs that did not choose it are within 5 %"
-    halves = f"Chosen on half of the runs: {' and '.join(chosen)}; {near}, mean regret {held_out['regret'].mean():.3f}."
+    judged = curves(found)
+    judged.to_csv(arguments.out / "curves.csv", index=False)
+    draw_regrets(frame, judged, [*table.index.drop("oracle")], NEAR, arguments.out / "regrets.png")
+    text = f"{len(found)} runs\n\n{_markdown(table)}\n"
+    text += on_others(frame, [names[0::2], names[1::2]], "Chosen on the other half (every second run)")
+    text += on_others(frame, by_seed, "Chosen on the other seeds")
     steps = frame.pivot(index="run", columns="rule", values="step").astype("Int64")
-    columns = [*table.index.drop("random")]
-    text = f"{len(found)} runs\n\n{_markdown(table)}\n{halves}\n\nSteps chosen:\n\n{_markdown(steps[columns])}"
+    text += f"Steps chosen:\n\n{_markdown(steps.dropna(axis=1, how='all'))}"
+    text += f"\nOracles by other judges:\n\n{_markdown(oracle_steps(found))}"
     write_text(arguments.out / "rules.md", text)
     best = next(name for name in table.index if name in CHOOSERS)
-    draw_worst(found, frame, best, arguments.out / "worst_choices.jpg")
+    draw_worst(found, frame, best, arguments.out)
     print(text)
 
 

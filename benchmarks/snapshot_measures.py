@@ -8,6 +8,11 @@ The judges are three distances that no rule uses:
   normalized, as that would hide how saturated they are), which sees pale, garish and blotchy colour;
 - `error`: the root mean square error of a and b, which sees whether a picture still fits its photo.
 
+A fourth was added when pictures had been looked at, and stands beside the three: `stray`, how much of the local
+contrast of a and b follows no edge of gray, times the photos' share. It sees splats of colour, which please the first
+two.
+
+All are also kept for resampled photos (see `resampled_photos`): a difference that these do not bear out is none.
 The first two fall while adversarial training helps and rise when it has gone too far; the third grows from the first
 step, and alone would choose the first snapshot: the mean of ranks sets two that want colour against one that does not.
 """
@@ -32,11 +37,16 @@ from colorgan.evaluation.duality import duality_gap
 from colorgan.files import write_json
 from colorgan.metrics import Colorfulness, KernelDistance
 from colorgan.metrics.artefacts import artefact_areas
+from colorgan.metrics.base import resampling_counts
 from colorgan.metrics.judges import EfficientNetLiteFeatures
 from colorgan.metrics.observation import ObservedPhotos, observe
 
 JUDGES = ("kernel", "patches", "error")
+STRAY = "stray"
+DRAWN, HALVINGS = 40, 10  # resampled sets of the unseen photos; times that they are halved
 _PATCH, _PATCHES, _DIRECTIONS = 7, 64, 128  # pixels a side; a photo and size; projections
+_FEW_DIRECTIONS = 32  # of resampled sets: a quarter of the time
+_WINDOW, _FLAT = 9, 4.0  # pixels a side; variance of L below which it explains nothing
 
 
 @dataclass(frozen=True)
@@ -101,19 +111,37 @@ def measure(run: Path, start: Path, snapshot: Path, out: Path) -> dict[str, Any]
     return values
 
 
-def judge(fake_rgb: Tensor, rgb: Tensor) -> dict[str, float]:
-    """Compute the judges' distances, and colorfulness beside the photos'."""
+def judge(fake_rgb: Tensor, rgb: Tensor) -> dict[str, Any]:
+    """Compute the judges' distances, also for resampled photos, and colorfulness beside the photos'."""
     fake, real = (rgb_to_lab(quantize(images))[:, 1:] for images in (fake_rgb, rgb))
+    counts = resampled_photos(len(rgb))
     colorful = [Colorfulness(), Colorfulness()]
     for metric, images in zip(colorful, (fake_rgb, rgb), strict=True):
         metric.update(images, rgb)
-    return {
+    squares = (fake - real).square().sum(dim=1).mean(dim=(1, 2)).double()
+    replicates = {
+        "patches": patch_distances(fake, real, counts, _FEW_DIRECTIONS),
+        "error": (counts @ squares / counts.sum(dim=1)).sqrt(),
+        STRAY: stray_colors(fake_rgb, rgb, counts),
+    }
+    values = {
         "kernel": kernel_distance(fake_rgb, rgb),
-        "patches": patch_distance(fake, real),
-        "error": float((fake - real).square().sum(dim=1).mean().sqrt()),
+        "patches": float(patch_distances(fake, real, counts.new_ones(1, len(rgb)), _DIRECTIONS)),
+        "error": float(squares.mean().sqrt()),
+        STRAY: float(stray_colors(fake_rgb, rgb, counts.new_ones(1, len(rgb)))),
         "colorfulness": float(colorful[0].compute()),
         "colorfulness_truth": float(colorful[1].compute()),
     }
+    replicates["kernel"] = _kernel_metric().replicates(counts)  # of what was just measured
+    return values | {f"{name}_resampled": [round(x, 4) for x in row.tolist()] for name, row in replicates.items()}
+
+
+def resampled_photos(count: int) -> Tensor:
+    """Count how often each photo is in each set: `DRAWN` bootstrap sets, then both halves of `HALVINGS` halvings."""
+    draw = torch.Generator().manual_seed(0)
+    first = [(torch.randperm(count, generator=draw) < count // 2).double() for _ in range(HALVINGS)]
+    halves = [half for one in first for half in (one, 1 - one)]
+    return torch.cat([resampling_counts(count, DRAWN), torch.stack(halves)])
 
 
 @lru_cache(maxsize=1)
@@ -132,17 +160,51 @@ def kernel_distance(fake_rgb: Tensor, rgb: Tensor) -> float:
     return float(metric.compute())
 
 
-def patch_distance(fake_ab: Tensor, real_ab: Tensor) -> float:
-    """Compute the mean over two sizes of the sliced Wasserstein distance between patches, in units of CIE Lab."""
+def patch_distances(fake_ab: Tensor, real_ab: Tensor, counts: Tensor, directions: int) -> Tensor:
+    """Compute the mean over two sizes of the sliced Wasserstein distance between patches, in units of CIE Lab.
+
+    Args:
+        fake_ab: (N, 2, H, W), of pictures.
+        real_ab: of photos.
+        counts: (R, N), how often each photo and its picture count in each of R sets.
+        directions: that patches are projected on.
+    """
     draw = torch.Generator().manual_seed(0)
+    signs = torch.cat([counts, -counts], dim=1).repeat_interleave(_PATCHES, 1).float()  # (R, 2 N patches)
+    signs /= counts.sum(dim=1, keepdim=True) * _PATCHES
     distances = []
     for size in (64, 32):
-        fake, real = (F.adaptive_avg_pool2d(planes, size) for planes in (fake_ab, real_ab))
+        planes = F.adaptive_avg_pool2d(torch.cat([fake_ab, real_ab]), size)
         places = torch.randint((size - _PATCH + 1) ** 2, (_PATCHES,), generator=draw)
-        directions = F.normalize(torch.randn(2 * _PATCH**2, _DIRECTIONS, generator=draw), dim=0)
-        sets = []
-        for planes in (fake, real):
-            patches = F.unfold(planes, _PATCH)[:, :, places].transpose(1, 2).flatten(0, 1)
-            sets.append((patches @ directions).sort(dim=0).values)
-        distances.append(float((sets[0] - sets[1]).abs().mean()))
-    return sum(distances) / len(distances)
+        axes = F.normalize(torch.randn(2 * _PATCH**2, _DIRECTIONS, generator=draw), dim=0)[:, :directions]
+        patches = F.unfold(planes, _PATCH)[:, :, places].transpose(1, 2).flatten(0, 1)
+        ordered, order = (patches @ axes).T.contiguous().sort(dim=1)
+        gaps = ordered.diff(dim=1)
+        # Between two neighbours the distribution functions differ by the sum of all signs below.
+        distances.append([float((row[order].cumsum(dim=1)[:, :-1].abs() * gaps).sum(dim=1).mean()) for row in signs])
+    return torch.tensor(distances).mean(dim=0)
+
+
+def stray_colors(fake_rgb: Tensor, rgb: Tensor, counts: Tensor) -> Tensor:
+    """Compute how much of the local contrast of a and b is stray, times the photos' share, (R,); at least 1.
+
+    In each window a and b are regressed on L, which colour of a surface follows (Levin et al. 2008, colour lines);
+    stray is the variance that remains. A share, so it does not ask how colourful a picture is.
+    """
+    shares = []
+    for images in (fake_rgb, rgb):
+        lab = rgb_to_lab(quantize(images))
+        lightness, planes = lab[:, :1], lab[:, 1:]
+        means = (_smooth(lightness), _smooth(planes))
+        variance = (_smooth(planes.square()) - means[1].square()).clamp_min(0)
+        covariance = _smooth(lightness * planes) - means[0] * means[1]
+        explained = covariance.square() / (_smooth(lightness.square()) - means[0].square() + _FLAT)
+        stray, total = (
+            (part.double().sum(dim=(1, 2, 3))) for part in (variance - explained.minimum(variance), variance)
+        )
+        shares.append((counts @ stray) / (counts @ total))
+    return (shares[0] / shares[1]).clamp_min(1)
+
+
+def _smooth(planes: Tensor) -> Tensor:
+    return F.avg_pool2d(planes, _WINDOW, 1)
