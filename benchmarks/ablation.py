@@ -1,6 +1,6 @@
 """Change one thing at a time in NoGAN: python benchmarks/ablation.py --photos FOLDER --runs RUNS --out TABLES.
 
-The base is `experiment=nogan_image` with DeOldify's losses and rates; each change is a list of overrides. Three seeds,
+The base is `experiment=nogan_patch` with DeOldify's losses and rates; each change is a list of overrides. Three seeds,
 at equal steps of the generator and at equal seconds: short runs of each change say how many CPU seconds a step of the
 GAN takes and how many steps are the generator's, and the GAN's steps are scaled by these. Runs of a seed share the
 generator of stage 1, but those that change it. All are ordinary commands of `train.py`, resumed and skipped when done.
