@@ -3,7 +3,7 @@
 import csv
 import io
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -118,6 +118,11 @@ def read_shots(path: Path) -> ShotList:
     _check_names(path, names)
     shots: list[Shot] = []
     for number, cells in rows:
+        if len(cells) > len(header):  # else the cells behind it would be read as those of other columns
+            raise ValueError(
+                f"{path}, row {number}: got {len(cells)} cells; allowed: {len(header)}, as in row 1; put a cell that "
+                "holds the separator in double quotes"
+            )
         if any(cell.strip() for cell in cells):
             row = _Row(path, number, dict(zip(names, [*cells, *[""] * len(names)], strict=False)))
             shots.append(row.shot(shots[-1] if shots else None))
@@ -131,17 +136,20 @@ def read_shots(path: Path) -> ShotList:
     return ShotList(shots)
 
 
-def _rows(path: Path) -> "enumerate[list[str]]":
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     if not path.is_file():
         raise FileNotFoundError(f"no list of shots {path}; `colorgan shots FILM -o {path.name}` makes one")
     data = path.read_bytes()
     try:
         text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no CSV in UTF-8 or UTF-16; save it as CSV, not as a workbook") from error
+        raise ValueError(f"{path} is no CSV in UTF-8 or UTF-16; save it as CSV in UTF-8, not as a workbook") from error
     head = text.partition("\n")[0]
     separator = max(",;\t", key=head.count)
-    return enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=separator), start=1)
+    try:
+        yield from enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=separator), start=1)
+    except csv.Error as error:
+        raise ValueError(f"{path} is no CSV: {error}; a double quote that is not closed, perhaps") from error
 
 
 def _check_names(path: Path, names: Sequence[str]) -> None:
@@ -149,6 +157,8 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
     for place, name in enumerate(names, start=1):
         if name not in allowed:
             raise ValueError(f"{path}, row 1, column {place}: {name!r} is unknown; allowed: {', '.join(allowed)}")
+        if name in names[: place - 1]:
+            raise ValueError(f"{path}, row 1, column {place}: {name} is there more than once")
     missing = [name for name in _NEEDED if name not in names]
     if missing:
         raise ValueError(f"{path}, row 1: column {', '.join(missing)} is missing")
@@ -209,7 +219,8 @@ def _references(text: str) -> tuple[tuple[int, ...], str | None]:
     photos = [photo for photo in photos if not photo.replace(".", "").isdigit()]
     if len(photos) > 1:
         raise ValueError(f"got {text!r}; allowed: frames, and one photo")
-    return tuple(sorted(_frame(word) for word in words if word not in photos)), photos[0] if photos else None
+    frames = {_frame(word) for word in words if word not in photos}
+    return tuple(sorted(frames)), photos[0] if photos else None
 
 
 def _dissolve(text: str) -> int:

@@ -65,6 +65,8 @@ def test_a_cell_counts_more_than_its_preset(listed):
         ("1,1,9,,,,color,,,,,,10:500 x 1", "row 2, column hues: got '10:500 x 1'; a hue is from 0 to 360"),
         ("1,1,9,,wipe,,color", "row 2, column begins: got 'wipe'; allowed: cut, or dissolve"),
         ("1,1,9,,,,color\n1,10,12,,,,color", "column shot: 1 is there more than once"),
+        ("1,1,9,,,,color,,,0,2,,,", "row 2: got 14 cells; allowed: 13, as in row 1; put a cell that holds the separator"),
+        ("1,1,9,,,,color,,,,,,0:9 x 0,5", "row 2: got 14 cells; allowed: 13"),
         ("", "lists no shots"),
     ],
 )  # fmt: skip
@@ -79,6 +81,12 @@ def test_other_headers_and_files_are_refused(listed, tmp_path):
         listed("start,ending,do\n")
     with pytest.raises(ValueError, match="row 1: column do is missing"):
         listed("start,end\n")
+    with pytest.raises(ValueError, match="row 1, column 4: start is there more than once"):
+        listed("start,end,do,start\n1,9,color,2\n")
+    with pytest.raises(ValueError, match="is no CSV: field larger than field limit"):
+        listed(HEADER + '1,1,9,"' + 200_000 * "x")
+    with pytest.raises(ValueError, match="save it as CSV in UTF-8"):
+        listed("start,end,do,shot\n1,9,color,Küche\n", "cp1252")
     (tmp_path / "book.csv").write_bytes(b"PK\x03\x04\xff\xfe\x80")
     with pytest.raises(ValueError, match="save it as CSV"):
         read_shots(tmp_path / "book.csv")
