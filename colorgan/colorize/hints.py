@@ -212,6 +212,8 @@ def _mark(entry: Any, relative: bool, name: str) -> Mark:
 def _rgb(color: Any, name: str) -> tuple[float, float, float]:
     try:
         red, green, blue, *_ = ImageColor.getrgb(color)
+        if not all(0 <= level <= 255 for level in (red, green, blue)):  # Pillow reads rgb(300, 0, 0)
+            raise ValueError
     except (ValueError, AttributeError, TypeError) as error:
         raise ValueError(
             f"{name}: color {_shown(color)} is none; allowed: #rrggbb and the names of CSS, such as navy"

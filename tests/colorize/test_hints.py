@@ -83,6 +83,7 @@ def test_a_copy_of_another_shape_or_without_paint_is_refused(colorizer, photo, t
         ('{"units": "cm", "hints": []}', "units='cm' must be pixels or relative"),
         ('[{"color": "red"}]', "hint 1 must have one of point and stroke"),
         ('[{"point": [1, 2], "color": "reddish"}]', "hint 1: color 'reddish' is none; allowed: #rrggbb"),
+        ('[{"point": [1, 2], "color": "rgb(300, 0, 0)"}]', r"hint 1: color 'rgb\(300, 0, 0\)' is none"),
         ('[{"point": [1, NaN], "color": "red"}]', r"hint 1: a point is \[x, y\]"),
         ('[{"point": [1, 2], "color": "red"}, {"point": 3}]', r"hint 2: a point is \[x, y\]"),
         ('[{"point": [1, 2], "color": "red", "size": 3}]', "hint 1: 'size' is unknown; allowed: point"),
