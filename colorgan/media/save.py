@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import imagecodecs
-import numpy as np
 import tifffile
 from PIL import Image, ImageCms, TiffImagePlugin
 from PIL.PngImagePlugin import PngInfo
@@ -95,7 +94,8 @@ def _check_fits(scan: Scan, path: Path) -> None:
 
 
 def _write_png(scan: Scan, file: BinaryIO) -> None:
-    encoded = imagecodecs.png_encode(np.ascontiguousarray(scan.to_array()))
+    pixels = scan.to_array()
+    encoded = imagecodecs.png_encode(pixels.ravel().reshape(pixels.shape))  # of one pixel numpy takes any strides
     header = 33  # signature and IHDR
     file.write(encoded[:header])
     for kind, content in _png_chunks(scan.metadata):

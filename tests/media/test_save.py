@@ -39,6 +39,11 @@ def photo():
     return read_scan(buffer.getvalue())
 
 
+def test_a_photo_of_one_pixel_is_written(tmp_path):
+    write_scans([Scan(np.array([[[7]], [[8]], [[9]]], np.uint8).transpose(1, 2, 0))], tmp_path / "one.png")
+    assert read_scan(tmp_path / "one.png").pixels.tolist() == [[[7, 8, 9]]]
+
+
 @pytest.mark.parametrize("ending", [".png", ".tif", ".jpg", ".webp", ".avif"])
 def test_metadata_stay_and_say_that_the_photo_is_upright(photo, tmp_path, ending):
     write_scans([photo], tmp_path / f"out{ending}")
