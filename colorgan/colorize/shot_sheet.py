@@ -16,7 +16,9 @@ from colorgan.media.frame_folder import FolderReader
 from colorgan.media.sheet import fitted, picture_sheet
 
 SIDE = 160  # pixels of the longer side of a picture
-_BLOCKS = 4  # shots side by side
+_BLOCKS = 4  # shots side by side, or more where the sheet would be too high
+_HIGHEST = 60_000  # pixels of a sheet: JPEG holds 65,500
+_GAP = 4
 
 
 def list_shots(source: Path, out: Path, preset: str, *, overwrite: bool) -> None:
@@ -29,8 +31,9 @@ def list_shots(source: Path, out: Path, preset: str, *, overwrite: bool) -> None
         raise ValueError(f"--out must end in .csv, got {out}")
     if preset not in PRESETS:
         raise ValueError(f"--preset {preset} is unknown; allowed: {', '.join(PRESETS)}")
-    if out.exists() and not overwrite:
-        raise ValueError(f"{out} exists; use --overwrite or another --out")
+    for file in (out, out.with_suffix(".jpg")):
+        if file.exists() and not overwrite:
+            raise ValueError(f"{file} exists; use --overwrite or another --out")
     reader = open_source(source, keep_color=True)
     found = find_shots(reader.frames(), reader.facts)
     write_shots(out, found, preset)
@@ -51,7 +54,9 @@ def save_sheet(path: Path, shots: Sequence[Shot], pictures: Mapping[int, Image.I
         return
     labels = [f"{shot.name}: {shot.start}-{shot.end} {shot.do}" for shot in shown]
     rows = [[pictures[shot.middle]] for shot in shown]
-    sheet = picture_sheet(rows, labels=labels, num_blocks=min(_BLOCKS, len(rows)))
+    height = len(rows) * (max(row[0].height for row in rows) + _GAP)
+    blocks = max(min(_BLOCKS, len(rows)), -(-height // _HIGHEST))
+    sheet = picture_sheet(rows, labels=labels, gap=_GAP, num_blocks=blocks)
     with atomic(path) as temporary:
         sheet.save(temporary, format="JPEG", quality=90)
 

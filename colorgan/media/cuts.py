@@ -70,12 +70,13 @@ def find_shots(frames: Iterable[Frame], facts: FilmFacts) -> list[FoundShot]:
         details = plane - cv2.GaussianBlur(plane, (0, 0), 3)
         centered = (plane - plane.mean()).ravel()
         planes.appendleft(centered)
-        products.append([float(centered @ other) for other in planes] + [0.0] * (_REACH - len(planes)))
+        products.append(np.zeros(_REACH, np.float32))
+        products[-1][: len(planes)] = [centered @ other for other in planes]
         fit = 1.0 if before is None else _best_fit(before, details)
         seconds = float(frame.time * facts.time_base)
         notes.append(_Facts(seconds, float(plane.std()), frame.rgb is not None, _is_lettered(fine), fit))
         before = details
-    return _shots(notes, np.array(products, np.float32)) if notes else []
+    return _shots(notes, np.stack(products)) if notes else []
 
 
 def _shots(notes: list[_Facts], products: np.ndarray) -> list[FoundShot]:

@@ -55,7 +55,8 @@ def picture_sheet(
 def fitted(picture: Image.Image, size: int) -> Image.Image:
     """Resize a picture so that its longer side has a size."""
     scale = size / max(picture.size)
-    return picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.LANCZOS)
+    width, height = (max(1, round(side * scale)) for side in picture.size)
+    return picture.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def to_image(rgb: Tensor) -> Image.Image:

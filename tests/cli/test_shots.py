@@ -36,12 +36,14 @@ def test_the_shots_of_a_film_are_listed_with_a_picture_of_each(command, film, tm
     [
         (["-o", "shots.txt"], "--out must end in .csv"),
         (["-o", "taken.csv"], "exists; use --overwrite"),
+        (["-o", "poster.csv"], "poster.jpg exists; use --overwrite"),
         (["-o", "a.csv", "--preset", "sepia"], "--preset sepia is unknown; allowed: natural, muted, vivid, night"),
     ],
 )
 def test_what_cannot_be_written_is_refused(command, film, tmp_path, monkeypatch, words, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "taken.csv").touch()
+    (tmp_path / "poster.jpg").touch()
     code, _, err = command("shots", film, *words)
     assert (code, err.count("\n")) == (2, 1)
     assert message in err
