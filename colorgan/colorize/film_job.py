@@ -56,8 +56,16 @@ class FilmJob:
         self.in_color: list[tuple[int, int]] = []  # after `run`: from, to, in the source's units
 
     def is_finished(self) -> bool:
-        """Whether the film is there, with all that its parts hold."""
-        return self.writer.is_finished() and (not self.folder.exists() or self._joined.exists())
+        """Whether the film is there, with all that its parts hold.
+
+        Raises:
+            ValueError: its parts were made otherwise.
+        """
+        if not self.writer.is_finished() or (self.folder.exists() and not self._joined.exists()):
+            return False
+        if self._log.exists():
+            self._compare(list(self.identity), "without --resume, --shot and --frames do a part again, --overwrite all")
+        return True
 
     def prepare(self, *, resume: bool, overwrite: bool) -> None:
         """Make the folder of parts, or check that the one which is there can be gone on with.
@@ -96,9 +104,10 @@ class FilmJob:
         if not 1 <= first <= last <= frames:
             raise ValueError(f"frames {first} to {last} cannot be done again; the film has frames 1 to {frames}")
         self._joined.unlink(missing_ok=True)
-        write_json(self._log, self.identity)
         for number in range((first - 1) // pipeline.SEGMENT_FRAMES, (last - 1) // pipeline.SEGMENT_FRAMES + 1):
             self._path(number, ".json").unlink(missing_ok=True)
+            self._path(number, ".npz").unlink(missing_ok=True)  # what follows must not go on from it
+        write_json(self._log, self.identity)  # last: what is resumed as this run has none of these segments
 
     def _compare(self, keys: Sequence[str], hint: str) -> None:
         before = _read(self._log)
