@@ -99,7 +99,7 @@ def colorize(
     What is photo and what is film is found by looking inside; a folder tells at its end what was skipped and why, with
     exit code 1. A film keeps sound, subtitles, chapters, time stamps, rotation, aspect, fields, depth and colour tags;
     its shots in colour are left so. What is missing of a damaged one is told, with exit code 2. A folder of frames is
-    taken as a film if --out is one, or with --smooth or --fps.
+    taken as a film if --out is one, or with --smooth, --fps or --shots.
 
     On a CPU, --engine auto converts a checkpoint once for the fastest engine that is installed, if 1000 pictures or
     more are due; fewer take what was converted before, or torch. The last line says which engine it was.
@@ -122,7 +122,8 @@ def colorize(
     film_flags |= {"--deinterlace": deinterlace, "--recolor": recolor, "--shots": shots is not None}
     film_flags |= {"--blend": blend is not None, "--frames": frames is not None, "--shot": shot is not None}
     film_flags |= {"--references": references is not None}
-    if _is_film(source, out, as_frames=smooth is not None or fps is not None):
+    as_frames = any(option is not None for option in (smooth, fps, shots))
+    if _is_film(source, out, as_frames=as_frames):
         from colorgan.colorize.film import FilmOptions, Network, colorize_film
 
         if hints is not None:

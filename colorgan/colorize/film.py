@@ -91,6 +91,8 @@ class FilmOptions:
             raise ValueError("--references needs --shots, whose column reference says which frames it is to hold")
         if self.shot is not None and (self.shots is None or self.frames is not None):
             raise ValueError("--shot is of a list, which --shots names; it does not go with --frames")
+        if self.frames is not None and self.shots is None:
+            raise ValueError("--frames needs --shots: only a film that was colorized by a list has parts to do again")
         if self.part is not None and self.overwrite:
             raise ValueError("--overwrite does all anew; --frames and --shot do a part again")
 
@@ -137,22 +139,25 @@ def colorize_film(
         SystemExit: stopped by a signal: 130 or 143.
     """
     shots = None if options.shots is None else read_shots(options.shots)
-    _check_strengths(shots, options, blend)
+    _check_list(shots, options, blend)
     keep = not options.recolor if shots is None else shots.keeps
     reader = open_source(source, keep_color=keep, fps=options.fps, deinterlace=options.deinterlace)
     if out.resolve() == source.resolve():
         raise ValueError(f"--out {out} would replace the original")
+    folder = options.references
+    if folder is not None and (folder.is_file() or folder.resolve() in (source.resolve(), out.resolve())):
+        raise ValueError(f"--references {folder} must be a folder of its own, neither the film's nor --out")
     part = None if options.part is None else _part(options, shots)
     pictures = reader.facts.frames or 1
     colorizer, other = load(pictures), blend.load(pictures) if blend else None
     coloring = Coloring(colorizer, options.batch, options.smooth, shots, other)
-    if options.references is not None and shots is not None:
-        if missing := missing_references(options.references, shots):
-            export_references(options.references, missing, reader, coloring.choose)
-            sys.stdout.write(_EXPORTED.format(count=len(missing), folder=options.references))
+    if folder is not None and shots is not None:
+        if missing := missing_references(folder, shots):
+            export_references(folder, missing, reader, coloring.choose)
+            sys.stdout.write(_EXPORTED.format(count=len(missing), folder=folder))
             return
-        palettes = palettes_of(options.references, shots, reader, coloring.choose)
-        references = read_references(options.references, shots, reader)
+        palettes = palettes_of(folder, shots, reader, coloring.choose)
+        references = read_references(folder, shots, reader, last=part and part[1])
         coloring = replace(coloring, references=references, palettes=palettes)
     identity = _identity(checkpoint, coloring, options, blend)
     job = FilmJob(reader, out, {**identity, "--smooth": coloring.smoothing(reader.facts)}, keep_parts=shots is not None)
@@ -160,7 +165,7 @@ def colorize_film(
         sys.stdout.write(f"{out} is finished already\n")
         return
     if part is not None and not options.resume:
-        job.prepare_part(*part, same=["--compare", "--deinterlace"])
+        job.prepare_part(*part, same=["--compare", "--deinterlace", "--fps"])
     else:
         job.prepare(resume=options.resume, overwrite=options.overwrite)
     _say_before(reader, job)
@@ -191,6 +196,7 @@ def _identity(checkpoint: Path, coloring: Coloring, options: FilmOptions, blend:
         "--squash": type(colorizer) is not Colorizer,
         "--batch": options.batch,
         "--compare": options.compare,
+        "--fps": options.fps,
         "--deinterlace": options.deinterlace,
         "--recolor": options.recolor,
         "--shots": None if options.shots is None else file_hash(options.shots),
@@ -201,11 +207,17 @@ def _identity(checkpoint: Path, coloring: Coloring, options: FilmOptions, blend:
     }
 
 
-def _check_strengths(shots: ShotList | None, options: FilmOptions, blend: Network | None) -> None:
+def _check_list(shots: ShotList | None, options: FilmOptions, blend: Network | None) -> None:
+    """Refuse a list that needs another option, and an option that needs a list."""
     if blend is not None and shots is None:
         raise ValueError("--blend needs --shots, whose column strength says how much each shot has of which checkpoint")
-    for shot in shots.shots if shots and blend is None else ():
-        if shot.look.strength < 1:
+    for shot in shots.shots if shots else ():
+        if shot.palette is not None and options.references is None:
+            raise ValueError(
+                f"{options.shots}, row {shot.row}, column reference: got {shot.palette}, a photo, which is looked for "
+                "in a folder that --references names"
+            )
+        if shot.look.strength < 1 and blend is None:
             raise ValueError(
                 f"{options.shots}, row {shot.row}, column strength: got {shot.look.strength:g}; a value below 1 mixes "
                 "in another checkpoint, which --blend names"
@@ -217,10 +229,11 @@ def _part(options: FilmOptions, shots: ShotList | None) -> tuple[int, int]:
     if options.shot is not None and shots is not None:
         shot = shots.named(options.shot)
         return shot.start, shot.end
-    first, _, last = (options.frames or "").partition("..")
-    if not (first.isdecimal() and (last or first).isdecimal()):
+    first, dots, last = (options.frames or "").partition("..")
+    last = last if dots else first
+    if not (first.isdecimal() and last.isdecimal()):
         raise ValueError(f"--frames must be a frame or FROM..TO, from 1 on, got {options.frames!r}")
-    return int(first), int(last or first)
+    return int(first), int(last)
 
 
 def _say_before(reader: FilmReader | FolderReader, job: FilmJob) -> None:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 SIZE = 160  # shorter side at which motion is looked for; colours are coarse
-_CUT_CORRELATION = 0.45  # of luma: on 11 clips, 341 of 341 pairs within a clip lie above, 108 of 110 across clips below
+CUT_LIKENESS = 0.45  # of luma: on 11 clips, 341 of 341 pairs within a clip lie above, 108 of 110 across clips below
 _LUMA_TOLERANCE = 0.06  # difference of luma at which two points count half as the same
 _LEAST = 16  # pixels a side that the flow needs
 
@@ -42,7 +42,7 @@ class Tracker:
             None for the first frame of a shot.
         """
         before, self.luma = self.luma, luma
-        if anew or before is None or before.shape != luma.shape or _correlation(before, luma) < _CUT_CORRELATION:
+        if anew or before is None or before.shape != luma.shape or likeness(before, luma) < CUT_LIKENESS:
             return None
         back, forth = self._flow(luma, before), self._flow(before, luma)
         return Link(back, forth, _trust(luma, before, back, forth), _trust(before, luma, forth, back))
@@ -88,7 +88,7 @@ def _trust(luma: np.ndarray, other: np.ndarray, flow: np.ndarray, opposite: np.n
     return np.asarray(fits * np.exp2(-np.square(difference / _LUMA_TOLERANCE)), np.float32)
 
 
-def _correlation(first: np.ndarray, second: np.ndarray) -> float:
+def likeness(first: np.ndarray, second: np.ndarray) -> float:
     """Correlate two planes at 32 px (Pearson): high within a shot, whatever the exposure; 1 for flat ones."""
     a, b = (cv2.resize(plane, (32, 32), interpolation=cv2.INTER_AREA).ravel() for plane in (first, second))
     a, b = a - a.mean(), b - b.mean()

@@ -10,11 +10,11 @@ import numpy as np
 from PIL import Image
 
 from colorgan.colorize.colorizer import to_array
-from colorgan.colorize.motion import Link, Tracker, moved, small
+from colorgan.colorize.motion import CUT_LIKENESS, Link, Tracker, likeness, moved, small
 from colorgan.colorize.palette import Tones, tones
 from colorgan.colorize.pipeline import Colored, FrameColorizer, SegmentEnd, colorize_segments
 from colorgan.colorize.shot_list import ShotList
-from colorgan.colorize.smoothing import change_chroma, chroma
+from colorgan.colorize.smoothing import change_chroma, chroma, luma
 from colorgan.files import file_hash
 from colorgan.media.film_facts import FilmFacts, Frame
 from colorgan.media.film_reader import FilmReader
@@ -44,14 +44,11 @@ class References:
 
     Args:
         shots: which frames are references.
-        pictures: by frame, (h, w, 2) chroma at the size of `motion.small`.
+        pictures: by frame, (h, w, 3) at the size of `motion.small`: two planes of chroma and the confidence.
     """
 
     def __init__(self, shots: ShotList, pictures: Mapping[int, np.ndarray]) -> None:
-        self.shots = shots
-        self._pictures = {
-            number: np.concatenate([plane, np.ones_like(plane[..., :1])], axis=2) for number, plane in pictures.items()
-        }
+        self.shots, self._pictures = shots, pictures
 
     def first_frame(self, frame: int) -> int:
         """Find where to begin for what is known of a frame: where its shot does."""
@@ -68,9 +65,9 @@ class References:
         """
         tracker, past, since = Tracker(), None, 0
         waiting: list[_Waiting] = []
-        for number, luma in lumas:
+        for number, gray in lumas:
             shot = self.shots.at(number)
-            link = tracker.follow(luma, anew=number == shot.start)
+            link = tracker.follow(gray, anew=number == shot.start)
             past, since = None if past is None or link is None else _carried(past, link.back, link.kept), since + 1
             if number in self._pictures:
                 yield from self._filled(waiting, self._pictures[number], _forth(link), number)
@@ -176,7 +173,7 @@ def palettes_of(
             file = folder / shot.palette
             if not file.is_file():
                 raise FileNotFoundError(f"row {shot.row} of the list, column reference: no photo {file}")
-            wanted[shot.middle] = (shot.start, tones(np.asarray(read_photo(file))))
+            wanted[shot.middle] = (shot.start, tones(np.asarray(read_photo(file).convert("RGB"))))
     colored = color_some([*wanted], reader, choose)
     return {
         wanted[item.frame.number][0]: (tones(item.rgb), wanted[item.frame.number][1])
@@ -211,32 +208,48 @@ def export_references(
 def color_some(
     numbers: Sequence[int], reader: FilmReader | FolderReader, choose: Callable[[Frame], FrameColorizer]
 ) -> Iterator[Colored]:
-    """Colorize some frames of a film."""
+    """Colorize some frames of a film.
 
-    def chosen() -> Iterator[Frame]:
-        left = set(numbers)
-        for frame in reader.frames():
-            if frame.number in left:
-                left.remove(frame.number)
-                yield frame
-            if not left:
-                return
-
-    for item in colorize_segments(chosen(), choose, reader.facts, batch_size=1):
+    Raises:
+        ValueError: the film has no such frame.
+    """
+    for item in colorize_segments(_picked(numbers, reader), choose, reader.facts, batch_size=1):
         if isinstance(item, Colored):
             yield item
 
 
-def read_references(folder: Path, shots: ShotList, reader: FilmReader | FolderReader) -> References:
-    """Read repaired frames.
+def _picked(numbers: Iterable[int], reader: FilmReader | FolderReader) -> Iterator[Frame]:
+    """Read the film as far as its last wanted frame."""
+    left, count = set(numbers), 0
+    for frame in reader.frames() if left else ():
+        count = frame.number
+        if count in left:
+            left.remove(count)
+            yield frame
+        if not left:
+            return
+    if left:
+        raise ValueError(f"the list of shots needs frame {min(left)} of the film, which has {count}")
+
+
+def read_references(
+    folder: Path, shots: ShotList, reader: FilmReader | FolderReader, *, last: int | None = None
+) -> References:
+    """Read repaired frames; what is transparent in them is not known.
+
+    Args:
+        folder: where they are.
+        shots: the list.
+        reader: of the film.
+        last: frame up to which is looked whether the film shows the same; None for all.
 
     Raises:
-        ValueError: one has another size than the film.
+        ValueError: one has another size than the film, or shows something else.
     """
     turned = reader.facts.quarter_turns % 2
     width, height = reader.facts.width, reader.facts.height
     size = (height, width) if turned else (width, height)
-    pictures = {}
+    pictures, lumas = {}, {}
     for number in _wanted(shots):
         file = _find(folder, number)
         assert file is not None, "exported before"
@@ -245,7 +258,18 @@ def read_references(folder: Path, shots: ShotList, reader: FilmReader | FolderRe
             raise ValueError(
                 f"{file} has {photo.width}x{photo.height}, the film {size[0]}x{size[1]}: repair a reference in its size"
             )
-        pictures[number] = chroma(small(np.asarray(photo, np.float32) / 255))
+        levels = np.asarray(photo.convert("RGBA"), np.float32) / 255
+        rgb, alpha = levels[..., :3], levels[..., 3:]
+        planes = small(np.concatenate([alpha * chroma(rgb), alpha], axis=2))
+        pictures[number] = np.concatenate([planes[..., :2] / np.maximum(planes[..., 2:], 1e-6), planes[..., 2:]], 2)
+        lumas[number] = small(alpha[..., 0] * luma(rgb))
+    looked_at = [number for number in lumas if last is None or number <= last]
+    for number, shown in small_lumas(_picked(looked_at, reader), reader.facts):
+        if likeness(lumas[number] + (1 - pictures[number][..., 2]) * shown, shown) < CUT_LIKENESS:
+            raise ValueError(
+                f"{_find(folder, number)} does not show frame {number} of the film; repair what was exported, or "
+                "move the file away to have the frame exported again"
+            )
     return References(shots, pictures)
 
 

@@ -6,6 +6,7 @@ from film_fixture import pictures
 from PIL import Image
 
 from colorgan.colorize import pipeline
+from colorgan.colorize.film import FilmOptions
 from colorgan.media.film_writer import FilmWriter
 
 HEADER = "shot,start,end,begins,do,reference,preset,strength,saturation,dark,hues\n"
@@ -83,6 +84,9 @@ def test_a_shot_is_done_again_and_the_rest_stays(colorize, tmp_path, monkeypatch
     again = {path.name for path in parts.glob("[0-9]*") if path.stat().st_mtime_ns != files[path.name]}
     assert {name[:5] for name in again} == {"00002", "00003", "00004"}
     assert "finished already" in colorize(other, "--resume")[1]
+    code, _, err = colorize(PLAIN, "--resume")
+    assert code == 2
+    assert "without --resume, --shot and --frames do a part again" in err
     written, original = [], FilmWriter.write
     monkeypatch.setattr(FilmWriter, "write", lambda *item: written.append(1) or original(*item))
     assert colorize(PLAIN, "--frames", "9..10")[0] == 0
@@ -109,11 +113,32 @@ def test_a_part_that_is_interrupted_goes_on_to_the_same_frames(colorize, tmp_pat
     assert np.array_equal(chroma(tmp_path / "whole.mkv"), chroma(tmp_path / "out.mkv"))
 
 
+def test_a_part_is_gone_before_another_run_can_go_on(colorize, tmp_path, monkeypatch):
+    assert colorize(PLAIN, "--smooth", "0.5")[0] == 0
+
+    def die(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("colorgan.colorize.film_job.write_json", die)
+    assert colorize(PLAIN, "--shot", "3")[0] == 130
+    left = {file.name for file in (tmp_path / "out.mkv.parts").glob("0*") if file.suffix in (".json", ".npz")}
+    assert left == {"00000.json", "00001.json", "00001.npz"}
+
+
+def test_options_that_need_another_are_refused(colorize):
+    with pytest.raises(ValueError, match="--frames needs --shots"):
+        FilmOptions(frames="1..4")
+    code, _, err = colorize("1,1,36,,color,rust.png\n")
+    assert code == 2
+    assert "shots.csv, row 2, column reference: got rust.png, a photo, which is looked for in a folder that" in err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--frames", "1..4"], "no parts of a whole film"),
         (["--frames", "4-9"], "--frames must be a frame or FROM..TO"),
+        (["--frames", "4.."], "--frames must be a frame or FROM..TO"),
         (["--shot", "9"], "--shot 9: the list has no such shot; its column shot has 1 to 3"),
         (["--shot", "1", "--frames", "1"], "it does not go with --frames"),
         (["--frames", "1", "--overwrite"], "--overwrite does all anew"),

@@ -1,5 +1,7 @@
 """References: carried along the motion both ways, mixed by distance, sure only where they can be."""
 
+import re
+
 import numpy as np
 import pytest
 from film_fixture import pictures
@@ -8,9 +10,10 @@ from spliced import SIZE, gray, view
 
 from colorgan.colorize import pipeline
 from colorgan.colorize.palette import tone_change, tones
-from colorgan.colorize.references import REACH, References
+from colorgan.colorize.references import REACH, References, read_references, small_lumas
 from colorgan.colorize.shot_list import Shot, ShotList
 from colorgan.colorize.smoothing import chroma
+from colorgan.media.film_reader import FilmReader
 
 HEADER = "start,end,do,reference,saturation\n"
 
@@ -21,7 +24,8 @@ def luma_of(film):
 
 def known(film, shots, references):
     numbered = enumerate(luma_of(film), start=1)
-    return dict(References(ShotList(shots), references).known(numbered))
+    sure = {number: np.dstack([planes, np.ones(SIZE, np.float32)]) for number, planes in references.items()}
+    return dict(References(ShotList(shots), sure).known(numbered))
 
 
 def stripe(left, width=20):
@@ -110,6 +114,40 @@ def test_references_are_exported_repaired_and_read_back(colorize, tmp_path):
     code, _, err = colorize(ROWS)
     assert code == 2
     assert "00015.jpg has 96x62, the film 96x64" in err
+    Image.fromarray(repaired[:, ::-1]).save(tmp_path / "references" / "00015.jpg")
+    code, _, err = colorize(ROWS)
+    assert code == 2
+    assert "00015.jpg does not show frame 15 of the film" in err
+
+
+def test_references_lie_in_a_folder_of_their_own(colorize, tmp_path):
+    (tmp_path / "references").mkdir()
+    code, _, err = colorize(ROWS, out="references")
+    assert code == 2
+    assert "must be a folder of its own" in err
+
+
+def test_what_is_transparent_in_a_reference_is_not_known(shown, tmp_path):
+    frame = [rgb for *_, rgb in pictures(shown)][14]
+    repaired = Image.fromarray((frame + np.array([0, 0, 40])).clip(0, 255).astype(np.uint8))
+    repaired.putalpha(Image.fromarray(np.repeat([[255] * 60 + [0] * 36], SIZE[0], axis=0).astype(np.uint8)))
+    repaired.save(tmp_path / "00015.png")
+    reader = FilmReader(shown)
+    found = read_references(tmp_path, ShotList([Shot("1", 1, 36, references=(15,))]), reader)
+    told = dict(found.known(small_lumas(reader.frames(), reader.facts)))[15]
+    assert (told[:, :60, 2] == 1).all()
+    assert told[:, :60, 0].mean() > 0.1
+    assert not told[:, 60:].any()
+
+
+def test_frames_that_the_film_lacks_are_refused(colorize, tmp_path):
+    for rows in (ROWS.replace("36,color,", "99,color,80"), "1,8,skip,\n9,99,color,rust.png\n"):
+        (tmp_path / "references").mkdir(exist_ok=True)
+        Image.new("RGB", (9, 9), "red").save(tmp_path / "references" / "rust.png")
+        code, _, err = colorize(rows)
+        assert code == 2
+        assert re.search(r"the list of shots needs frame (80|54) of the film, which has 36", err)
+    assert not (tmp_path / "out.mkv.parts").exists()
 
 
 def test_a_photo_lends_its_palette_to_a_shot(colorize, tmp_path):

@@ -65,7 +65,7 @@ def test_a_cell_counts_more_than_its_preset(listed):
         ("1,1,9,,,,color,,,,,,10:500 x 1", "row 2, column hues: got '10:500 x 1'; a hue is from 0 to 360"),
         ("1,1,9,,wipe,,color", "row 2, column begins: got 'wipe'; allowed: cut, or dissolve"),
         ("1,1,9,,,,color\n1,10,12,,,,color", "column shot: 1 is there more than once"),
-        ("1,1,9,,,,color,,,0,2,,,", "row 2: got 14 cells; allowed: 13, as in row 1; put a cell that holds the separator"),
+        ("1,1,9,,,,color,,,0,2,,,", "row 2: got 14 cells; allowed: 13, as in row 1; put a cell that holds the"),
         ("1,1,9,,,,color,,,,,,0:9 x 0,5", "row 2: got 14 cells; allowed: 13"),
         ("", "lists no shots"),
     ],
