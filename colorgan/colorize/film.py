@@ -19,7 +19,7 @@ from colorgan.colorize.colorizer import Colorizer
 from colorgan.colorize.film_job import FilmJob
 from colorgan.colorize.film_source import open_source
 from colorgan.colorize.pipeline import leave_cores
-from colorgan.colorize.references import (
+from colorgan.colorize.reference_files import (
     export_references,
     missing_references,
     palettes_of,
@@ -262,7 +262,8 @@ def _say_of_shots(reader: FilmReader | FolderReader, job: FilmJob) -> None:
 def _save_looks(job: FilmJob, shots: ShotList, out: Path, count: int) -> None:
     """Lay out gray and colour of each shot beside the film, and say where the list and the film do not end together."""
     sheet = out.with_name(f"{out.stem}.shots.jpg")
-    save_sheet(sheet, shots.shots, job.looks())
+    if save_sheet(sheet, shots.shots, job.looks()):
+        sys.stdout.write(f"each shot before and after: {sheet}\n")
     if shots.shots[-1].end != count:
         more = (
             "what is behind counts to the last shot"
@@ -270,7 +271,6 @@ def _save_looks(job: FilmJob, shots: ShotList, out: Path, count: int) -> None:
             else "the rest of the list is unused"
         )
         sys.stderr.write(f"the list ends at frame {shots.shots[-1].end}, the film at {count}: {more}\n")
-    sys.stdout.write(f"each shot before and after: {sheet}\n")
 
 
 class Terminated(KeyboardInterrupt):

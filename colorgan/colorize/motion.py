@@ -74,6 +74,13 @@ def moved(planes: np.ndarray, flow: np.ndarray) -> np.ndarray:
     )
 
 
+def carried(planes: np.ndarray, flow: np.ndarray, trust: np.ndarray) -> np.ndarray:
+    """Bring chroma and its confidence (h, w, 3) along a flow, with less confidence where that is not to be trusted."""
+    brought = moved(planes, flow.astype(np.float32, copy=False))
+    brought[..., 2] *= trust
+    return brought
+
+
 def _trust(luma: np.ndarray, other: np.ndarray, flow: np.ndarray, opposite: np.ndarray) -> np.ndarray:
     """Say how surely `other` shows each pixel: flows cancel (`colorgan.flow.inconsistent`), the luma is the same."""
     height, width = luma.shape

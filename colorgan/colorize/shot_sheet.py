@@ -47,11 +47,11 @@ def list_shots(source: Path, out: Path, preset: str, *, overwrite: bool) -> None
         raise ValueError(f"{source} is damaged: {reader.damage}; the list is of what can be decoded")
 
 
-def save_sheet(path: Path, shots: Sequence[Shot], pictures: Mapping[int, Image.Image]) -> None:
-    """Lay out the pictures of shots, by their middle frames; shots without one are left out."""
+def save_sheet(path: Path, shots: Sequence[Shot], pictures: Mapping[int, Image.Image]) -> bool:
+    """Lay out the pictures of shots, by their middle frames; returns whether one of them has any."""
     shown = [shot for shot in shots if shot.middle in pictures]
     if not shown:
-        return
+        return False
     labels = [f"{shot.name}: {shot.start}-{shot.end} {shot.do}" for shot in shown]
     rows = [[pictures[shot.middle]] for shot in shown]
     height = len(rows) * (max(row[0].height for row in rows) + _GAP)
@@ -59,6 +59,7 @@ def save_sheet(path: Path, shots: Sequence[Shot], pictures: Mapping[int, Image.I
     sheet = picture_sheet(rows, labels=labels, gap=_GAP, num_blocks=blocks)
     with atomic(path) as temporary:
         sheet.save(temporary, format="JPEG", quality=90)
+    return True
 
 
 def _first_looks(reader: FilmReader | FolderReader, shots: ShotList) -> dict[int, Image.Image]:

@@ -12,9 +12,9 @@ from torch import Tensor
 from colorgan.color import chroma_to_rgb, color_planes, recombine
 from colorgan.colorize import pipeline
 from colorgan.colorize.colorizer import Colorizer
-from colorgan.colorize.motion import Link, Tracker, moved, small
+from colorgan.colorize.motion import Link, Tracker, carried, small
 from colorgan.colorize.pipeline import Colored, SegmentEnd
-from colorgan.colorize.references import Known
+from colorgan.colorize.references import Known, with_confidence
 from colorgan.colorize.smoothing import chroma
 from colorgan.media.film_facts import FilmFacts, Frame
 from colorgan.networks.hints import MOVED
@@ -107,27 +107,28 @@ class SteadyColorizer:
         """Colour the frames since the last key frame; the last of them is the next."""
         if not interval:
             return
-        carried, behind = self._key, []
+        told, behind = self._key, []
         for entry in interval:
-            carried = _carried(carried, entry.link and (entry.link.back, entry.link.kept))
-            behind.append(carried)
-        key = self._color(interval[-1], self._pulled(interval[-1], carried))
-        self._key = carried = _with_confidence(chroma(small(key.astype(np.float32) / 255)))
+            told = _carried(told, entry.link and (entry.link.back, entry.link.kept))
+            behind.append(told)
+        key = self._color(interval[-1], self._pulled(interval[-1], told))
+        after: np.ndarray | None = with_confidence(chroma(small(key.astype(np.float32) / 255)))
+        self._key = after
         done = [Colored(interval[-1].frame, key)]
         for place in range(len(interval) - 2, -1, -1):
             link = interval[place + 1].link
-            carried = _carried(carried, link and (link.forth, link.goes_on))
-            told = _between(behind[place], carried, (place + 1) / len(interval))
+            after = _carried(after, link and (link.forth, link.goes_on))
+            told = _between(behind[place], after, (place + 1) / len(interval))
             done.append(Colored(interval[place].frame, self._color(interval[place], told)))
         yield from reversed(done)
 
-    def _pulled(self, entry: _Entry, carried: np.ndarray | None) -> np.ndarray | None:
+    def _pulled(self, entry: _Entry, told: np.ndarray | None) -> np.ndarray | None:
         """Draw the colours that are carried to a key frame to its own."""
-        if carried is None:
+        if told is None:
             return None
         own = chroma(small(self.colorizer.colorize_frame(entry.gray).astype(np.float32) / 255))
-        colors = carried[..., :2] + _PULL * (own - carried[..., :2])
-        return np.concatenate([colors, carried[..., 2:]], axis=2)
+        colors = told[..., :2] + _PULL * (own - told[..., :2])
+        return np.concatenate([colors, told[..., 2:]], axis=2)
 
     def _color(self, entry: _Entry, told: np.ndarray | None) -> np.ndarray:
         """Colour a frame by what other frames tell of it, and what references do, which counts for more."""
@@ -152,18 +153,9 @@ class SteadyColorizer:
         return (hints * (hints[:, 2:] > 0)).to(self.colorizer.device)
 
 
-def _with_confidence(planes: np.ndarray) -> np.ndarray:
-    return np.concatenate([planes, np.ones_like(planes[..., :1])], axis=2)
-
-
 def _carried(planes: np.ndarray | None, way: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray | None:
     """Bring colours and their confidence to the next frame, where flow and luma say that it shows the same."""
-    if planes is None or way is None:
-        return None
-    flow, trust = way
-    carried = moved(planes, flow)
-    carried[..., 2] *= trust
-    return carried
+    return None if planes is None or way is None else carried(planes, *way)
 
 
 def _between(first: np.ndarray | None, second: np.ndarray | None, place: float) -> np.ndarray | None:

@@ -10,7 +10,8 @@ from spliced import SIZE, gray, view
 
 from colorgan.colorize import pipeline
 from colorgan.colorize.palette import tone_change, tones
-from colorgan.colorize.references import REACH, References, read_references, small_lumas
+from colorgan.colorize.reference_files import read_references
+from colorgan.colorize.references import REACH, References, small_lumas
 from colorgan.colorize.shot_list import Shot, ShotList
 from colorgan.colorize.smoothing import chroma
 from colorgan.media.film_reader import FilmReader
@@ -24,8 +25,7 @@ def luma_of(film):
 
 def known(film, shots, references):
     numbered = enumerate(luma_of(film), start=1)
-    sure = {number: np.dstack([planes, np.ones(SIZE, np.float32)]) for number, planes in references.items()}
-    return dict(References(ShotList(shots), sure).known(numbered))
+    return dict(References(ShotList(shots), references).known(numbered))
 
 
 def stripe(left, width=20):
