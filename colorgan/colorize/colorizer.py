@@ -53,6 +53,7 @@ class Colorizer:
         self.gray_rule = str(generator.gray_rule) if gray_rule is None else gray_rule
         self.working_size, self.device = working_size, device
         self.engine = str(getattr(generator, "name", "torch fp32"))
+        self.hint_engine = str(getattr(generator, "hint_name", self.engine))  # what runs pictures with hints
 
     @classmethod
     def load(

@@ -90,7 +90,7 @@ class HintedEngine(nn.Module):
     def __init__(self, fast: nn.Module, exact: TorchEngine) -> None:
         super().__init__()
         self.fast, self.exact = fast, exact
-        self.gray_rule, self.name = exact.gray_rule, str(fast.name)
+        self.gray_rule, self.name, self.hint_name = exact.gray_rule, str(fast.name), exact.name
 
     def forward(self, gray: Tensor, hints: Tensor | None = None) -> Tensor:
         """Colorize (N, 1, H, W) in [0, 1]."""

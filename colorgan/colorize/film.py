@@ -170,8 +170,7 @@ def colorize_film(
         job.prepare(resume=options.resume, overwrite=options.overwrite)
     _say_before(reader, job)
     started, before = time.monotonic(), job.frames_done()
-    # Hints go through torch, whatever runs the network without them.
-    engine = "torch" if coloring.steady(reader.facts) else colorizer.engine
+    engine = colorizer.hint_engine if coloring.steady(reader.facts) else colorizer.engine
     with leave_cores(engine), _stoppable(job), _progress(reader.facts.frames, before) as track:
         try:
             count = job.run(coloring, compare=options.compare, track=track)
@@ -184,7 +183,7 @@ def colorize_film(
     if reader.damage:
         raise ValueError(f"{source} is damaged: {reader.damage}; {count} frames could be decoded and are in {out}")
     speed = f"{(count - before) / seconds:.1f} frames/s" if count > before else "only joined"
-    sys.stdout.write(f"{count} frames colorized ({speed}, {colorizer.engine}): {out}\n")
+    sys.stdout.write(f"{count} frames colorized ({speed}, {engine}): {out}\n")
 
 
 def _identity(checkpoint: Path, coloring: Coloring, options: FilmOptions, blend: Network | None) -> dict[str, object]:
@@ -224,11 +223,11 @@ def _check_list(shots: ShotList | None, options: FilmOptions, blend: Network | N
             )
 
 
-def _part(options: FilmOptions, shots: ShotList | None) -> tuple[int, int]:
-    """Read which frames are to be done again."""
+def _part(options: FilmOptions, shots: ShotList | None) -> tuple[int, int | None]:
+    """Read which frames are to be done again; the last is None for the end of the film, which the last shot reaches."""
     if options.shot is not None and shots is not None:
         shot = shots.named(options.shot)
-        return shot.start, shot.end
+        return shot.start, None if shot is shots.shots[-1] else shot.end
     first, dots, last = (options.frames or "").partition("..")
     last = last if dots else first
     if not (first.isdecimal() and last.isdecimal()):

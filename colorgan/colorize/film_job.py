@@ -84,12 +84,12 @@ class FilmJob:
         shutil.rmtree(self.folder, ignore_errors=True)
         write_json(self._log, self.identity)
 
-    def prepare_part(self, first: int, last: int, *, same: Sequence[str]) -> None:
+    def prepare_part(self, first: int, last: int | None, *, same: Sequence[str]) -> None:
         """Drop the segments of some frames of a finished film, so that `run` does them again.
 
         Args:
             first: frame, from 1 on.
-            last: frame.
+            last: frame; None for the last of the film.
             same: keys of the identity that must be as before.
 
         Raises:
@@ -101,6 +101,7 @@ class FilmJob:
             )
         self._compare(["source", *same], "it must be the same in all parts")
         frames = _read(self._whole)["frames"]
+        last = frames if last is None else last
         if not 1 <= first <= last <= frames:
             raise ValueError(f"frames {first} to {last} cannot be done again; the film has frames 1 to {frames}")
         self._joined.unlink(missing_ok=True)

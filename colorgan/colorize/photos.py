@@ -98,7 +98,7 @@ def colorize_photos(
     if not done:
         raise ValueError(f"none of the {len(skipped)} photos in {source} could be colorized")
     place = plan.jobs.get(source, out)
-    by = f" ({colorizer.engine})" if colorizer is not None else ""
+    by = f" ({_engine(colorizer, hints)})" if colorizer is not None else ""
     others = f", {plan.others} files that are neither photo nor film left alone" if plan.others else ""
     sys.stdout.write(f"{done} colorized, {len(skipped)} skipped{others}: {place}{by}\n")
     return not skipped
@@ -223,12 +223,16 @@ def _colorized(
     photo: Path, colorizer: Colorizer, checkpoint: Path, options: PhotoOptions, hints: Hints | None
 ) -> Iterator[Scan]:
     """Colorize the pages of a photo one by one."""
-    maker = describe_maker(checkpoint, colorizer.engine)
+    maker = describe_maker(checkpoint, _engine(colorizer, hints))
     for scan in read_pages(photo, max_megapixels=options.max_megapixels):
         colored = colorizer.colorize_scan(scan, hints)
         if options.compare:
             colored = _side_by_side(colorizer.gray_scan(scan), colored, scan)
         yield mark(colored, maker)
+
+
+def _engine(colorizer: Colorizer, hints: Hints | None) -> str:
+    return colorizer.engine if hints is None else colorizer.hint_engine
 
 
 def describe_maker(checkpoint: Path, engine: str) -> str:

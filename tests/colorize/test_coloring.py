@@ -154,6 +154,10 @@ def test_what_cannot_be_done_is_told(colorize, words, message):
 def test_frames_beyond_the_film_and_other_sources_are_refused(colorize, command, tiny, shown, tmp_path):
     code, _, err = colorize("1,1,20,,color\n")
     assert (code, err) == (0, "the list ends at frame 20, the film at 36: what is behind counts to the last shot\n")
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "out.mkv.parts").glob("0*.json")}
+    assert colorize("1,1,20,,color\n", "--shot", "1")[0] == 0  # up to the end of the film
+    assert len(files) == 5
+    assert all(path.stat().st_mtime_ns != before for path, before in files.items())
     code, _, err = colorize("1,1,20,,color\n", "--frames", "30..37")
     assert code == 2
     assert "frames 30 to 37 cannot be done again; the film has frames 1 to 36" in err

@@ -1,5 +1,7 @@
 """Photos and frames of any kind, and memory that does not suffice."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,13 @@ from skimage.data import astronaut, chelsea
 
 from colorgan.checkpoint import load_generator
 from colorgan.colorize import Colorizer
+from colorgan.colorize.engines import HintedEngine
+
+
+def test_it_knows_what_runs_pictures_with_hints():
+    exact, fast = SimpleNamespace(gray_rule="luma601", name="torch fp32"), SimpleNamespace(name="openvino fp32")
+    colorizer = Colorizer(HintedEngine(fast, exact))
+    assert (colorizer.engine, colorizer.hint_engine) == ("openvino fp32", "torch fp32")
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16", "F"])
