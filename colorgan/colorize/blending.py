@@ -45,6 +45,8 @@ def by_strength(
 
     def choose(frame: Frame) -> BlendedColorizer:
         (before, after), share = looks_at(shots, frame.number)
-        return mixed((1 - share) * before.strength + share * after.strength)
+        return mixed(
+            before.strength + share * (after.strength - before.strength)
+        )  # equal ones stay exactly as they are
 
     return choose

@@ -138,6 +138,9 @@ def test_flags_of_film_are_refused_for_photos(run, folder, tmp_path, command):
     assert code == 2
     assert "--batch, --fps: only for film, but" in err
     assert "is none" in err
+    code, _, err = command("colorize", folder, "-c", run, "-o", tmp_path / "frames", "--shots", tmp_path / "none.csv")
+    assert code == 2
+    assert "no list of shots" in err  # with a list, a folder holds frames
 
 
 def test_a_deep_scan_comes_back_deep_with_its_luma(run, tmp_path, command):
