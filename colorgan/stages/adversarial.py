@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from colorgan.networks.hints import takes_hints
-from colorgan.stages.augment import DiffAugment, Transform
+from colorgan.stages.augment import FILL, DiffAugment, Transform
 from colorgan.stages.base import Batch, Stage
 
 
@@ -43,8 +43,8 @@ class AdversarialStage(Stage):
         real_logits = self.discriminator(change(batch["rgb"]), *condition)
         fake_logits = self.discriminator(change(fake_rgb), *condition)
         if augmented and self.augment is not None:
-            paired = self._losses["discriminator"].paired
-            self.augment.note(real_logits.detach() - fake_logits.detach() if paired else real_logits)
+            loss = self._losses["discriminator"]
+            self.augment.note(real_logits.detach() - (fake_logits.detach() if loss.paired else loss.neutral))
         return {
             **batch,
             "fake_rgb": fake_rgb,
@@ -83,8 +83,10 @@ class AdversarialStage(Stage):
 
     def _condition(self, batch: Batch, change: Transform) -> tuple[Tensor, ...]:
         """List what the discriminator sees beside colour: the gray, and hints if it takes them."""
-        names = ("gray", "hints") if "hints" in batch and takes_hints(self.discriminator) else ("gray",)
-        return tuple(change(batch[name]) for name in names)
+        gray = change(batch["gray"])
+        if "hints" not in batch or not takes_hints(self.discriminator):
+            return (gray,)
+        return gray, change(batch["hints"], fill=0.0)  # of what lies outside nothing is known
 
     def _judged(self, of: str, rgb: Tensor, condition: tuple[Tensor, ...], *, with_maps: bool) -> dict[str, Any]:
         network: nn.Module | None = self.discriminator
@@ -107,5 +109,5 @@ class AdversarialStage(Stage):
             self.augment.load_state_dict(checkpoint["augment"])
 
 
-def _same(image: Tensor) -> Tensor:
+def _same(image: Tensor, /, *, fill: float = FILL) -> Tensor:
     return image
