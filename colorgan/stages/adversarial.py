@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from colorgan.losses import LeCamPenalty
 from colorgan.networks.hints import takes_hints
 from colorgan.stages.augment import FILL, DiffAugment, Transform
 from colorgan.stages.base import Batch, Stage
@@ -24,7 +25,17 @@ class AdversarialStage(Stage):
     def __init__(self, *, augment: DiffAugment | None = None, **common: Any) -> None:
         super().__init__(**common)
         self.augment = augment
+        if not self.loss_weights.get("discriminator"):
+            raise ValueError(
+                f"{type(self).__name__} needs loss_weights.discriminator above 0 (schedule.stages.*.module)"
+            )
         for name in self.loss_weights:
+            if self._losses["discriminator"].paired and isinstance(self._losses[name], LeCamPenalty):
+                kind = type(self._losses["discriminator"]).__name__
+                raise ValueError(
+                    f"loss_weights.{name}: {kind} knows only differences of logits, so their averages mean nothing; "
+                    f"take another loss/adversarial=, or leave loss_weights.{name} out"
+                )
             if "fake_maps" in self._losses[name].inputs and not hasattr(self.discriminator, "maps"):
                 kind = type(self.discriminator).__name__
                 raise ValueError(f"loss.{name} compares maps inside the discriminator; {kind} has no method maps")
