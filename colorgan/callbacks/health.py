@@ -72,16 +72,15 @@ class StageHealth(pl.Callback):
         self, trainer: pl.Trainer, pl_module: Stage, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Count steps at which the discriminator's loss is that of a coin."""
-        loss = getattr(pl_module, "discriminator_loss", None)
+        loss, chance = (getattr(pl_module, name, None) for name in ("discriminator_loss", "chance"))
         if loss is None:
             return
-        chance = pl_module.chance
-        near = isinstance(chance, float) and abs(loss - chance) < NEAR_CHANCE * chance
-        self.near_chance = self.near_chance + 1 if near else 0
+        bound = NEAR_CHANCE * chance if chance else 0.0
+        self.near_chance = self.near_chance + 1 if chance and abs(loss - chance) < bound else 0
         if self.near_chance == MANY_STEPS:
             self._warn(
                 "discriminator at chance",
-                f"loss of the discriminator {loss:.3f}, within {NEAR_CHANCE * chance:.1g} of chance ({chance:.3f}) for "
+                f"loss of the discriminator {loss:.3f}, within {bound:.1g} of chance ({chance:.3f}) for "
                 f"{MANY_STEPS} of its steps: the generator learns nothing from it",
                 pl_module.steps,
             )
