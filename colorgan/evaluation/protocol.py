@@ -65,6 +65,10 @@ class BaseProtocol:
         """List what decides values, for records."""
         raise NotImplementedError
 
+    def of_baselines(self) -> Self:
+        """Leave out what baselines do not depend on: of several protocols they are measured once."""
+        return self
+
     @property
     def size_label(self) -> str:
         """Say the size of the pictures, for titles."""
@@ -238,6 +242,10 @@ class ClipProtocol(BaseProtocol):
         told = {key: value for key in ("steady", "references") if (value := getattr(self, key))}
         return {"photos": "all", "geometry": "shorter side", **settings, **told}
 
+    def of_baselines(self) -> Self:
+        """Leave out how the network's colours are made steady."""
+        return replace(self, smooth=0.0, steady=None, references=0)
+
     def resolved(self, headers: Sequence[Mapping[str, Any]]) -> Self:
         """Fill in the gray rule, and twice the largest size that checkpoints trained at for the network.
 
@@ -246,8 +254,8 @@ class ClipProtocol(BaseProtocol):
         """
         if self.steady and not all(header["networks"]["generator"].get("hints") for header in headers):
             raise ValueError(
-                f"clip_protocol.steady={self.steady} is for networks that take hints, and one of these checkpoints does "
-                "not; measure it apart, by clip_protocol.smooth=0.8"
+                f"clip_protocol.steady={self.steady} is for networks that take hints, and one of these checkpoints "
+                "does not; measure it apart, by clip_protocol.smooth=0.8"
             )
         size = self.network_size or 2 * max(int(header["image_size"]) for header in headers)
         return replace(super().resolved(headers), network_size=size)
