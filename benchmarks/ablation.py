@@ -13,16 +13,15 @@ import json
 import resource
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 from inflection_runs import COMMON
 from ordinary_runs import part_of, train_once
-from seeds_table import link_unseen
+from paired import METRICS, Pair, compared, measure_unseen
 
-import colorgan
 from colorgan.evaluation.report import Table
+from colorgan.evaluation.results import Record
 from colorgan.files import write_json, write_text
 
 GAN = "schedule.stages.gan"
@@ -52,7 +51,6 @@ SEEDS = (0, 1, 2)
 BUDGETS = ("generator steps", "seconds")
 STEPS = 600  # of the base's GAN stages, as at laptop scale
 PROBE = (20, 100)  # steps of the two short runs; their difference is what 80 steps cost
-METRICS = ("chroma_distance", "ciede2000", "colorfulness", "kid_efficientnet_lite2", "psnr_chroma")
 
 
 def train(change: str, seed: int, budget: str, photos: str, runs: Path, stage1: str | None) -> None:
@@ -137,18 +135,12 @@ def _known_steps(change: str, budget: str, runs: Path) -> int:
 
 
 def _measure(seed: int, runs: Path, out: Path) -> Table | None:
-    finals = [run / "final.safetensors" for run in sorted(runs.glob(f"*-{seed}-*")) if (run / "final.png").exists()]
-    finals = [final for final in finals if not final.parent.name.startswith("probe")]
-    if not finals:
-        return None
-    with TemporaryDirectory() as folder:
-        link_unseen(finals[0].parent, Path(folder))
-        words = [f"checkpoints=[{','.join(map(str, finals))}]", "data=folder", f"data.path={folder}", "metrics=default"]
-        ((table, _),) = colorgan.evaluate(*words, "protocol.image_size=64", f"out={out / f'seed{seed}'}")
-    return table
+    done = [run for run in sorted(runs.glob(f"*-{seed}-*")) if (run / "final.png").exists()]
+    done = [run for run in done if not run.name.startswith("probe")]
+    return measure_unseen(done, 64, out / f"seed{seed}") if done else None
 
 
-def _rows(table: Table | None) -> dict[str, dict[str, object]]:
+def _rows(table: Table | None) -> dict[str, Record]:
     assert table is not None
     return {record["name"]: record for record in table.records}
 
@@ -157,21 +149,17 @@ def _cells(
     measured: dict[int, Table | None], names: dict[int, str], bases: dict[int, str], seeds: Sequence[int]
 ) -> dict[str, str]:
     """Word mean and deviation over seeds of each metric, and its difference from the base with an interval."""
+    pairs = []
+    for seed in seeds:
+        table = measured[seed]
+        assert table is not None
+        pairs.append(Pair(table, _rows(table)[bases[seed]], _rows(table)[names[seed]]))
     cells = {}
     for metric in METRICS:
-        values, differences, replicates = [], [], []
-        for seed in seeds:
-            table = measured[seed]
-            assert table is not None
-            rows = _rows(table)
-            own, base = rows[names[seed]], rows[bases[seed]]
-            values.append(own["metrics"][metric])
-            differences.append(own["metrics"][metric] - base["metrics"][metric])
-            arrays = [table.results.arrays(row["key"])[f"replicates/{metric}"] for row in (own, base)]
-            replicates.append(arrays[0] - arrays[1])
-        low, high = np.percentile(np.mean(replicates, axis=0), [2.5, 97.5])
-        cells[metric] = f"{np.mean(values):.3g} ±{np.std(values):.2g}"
-        cells[f"{metric} - base"] = f"{np.mean(differences):+.3g} ({low:+.3g} to {high:+.3g})"
+        found = compared(pairs, metric)
+        cells[metric] = f"{np.mean(found.other):.3g} ±{np.std(found.other):.2g}"
+        difference = np.mean(found.other - found.base)
+        cells[f"{metric} - base"] = f"{difference:+.3g} ({found.low:+.3g} to {found.high:+.3g})"
     return cells
 
 
