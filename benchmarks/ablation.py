@@ -1,6 +1,6 @@
 """Change one thing at a time in NoGAN: python benchmarks/ablation.py --photos FOLDER --runs RUNS --out TABLES.
 
-The base is `experiment=nogan_patch` with DeOldify's losses and rates; each change is a list of overrides. Three seeds,
+The base is `experiment=nogan_image` with DeOldify's losses and rates; each change is a list of overrides. Three seeds,
 at equal steps of the generator and at equal seconds: short runs of each change say how many CPU seconds a step of the
 GAN takes and how many steps are the generator's, and the GAN's steps are scaled by these. Runs of a seed share the
 generator of stage 1, but those that change it. All are ordinary commands of `train.py`, resumed and skipped when done.
@@ -42,6 +42,13 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "DiffAugment": ("augment=diffaugment",),
     "adaptive DiffAugment": ("augment=adaptive",),
     "projected critic": ("discriminator=projected",),
+    "nogan_projected": (
+        "discriminator=projected",
+        f"{WEIGHTS}.adversarial=3",
+        f"{RATES[0]}=3e-4",
+        *(f"{rate.removesuffix('lr')}betas=[0.0,0.99]" for rate in RATES),
+        f"+{GAN}.module.warm_up=50",
+    ),
     "critic at two scales": ("discriminator=multiscale_patch",),
     "no dropout in the critic": ("discriminator.dropout=0",),
     "average of 1,000 steps": (f"{GAN}.ema_decay=0.999",),
@@ -169,13 +176,16 @@ def main() -> None:
     parser.add_argument("--photos", required=True, help="folder of at least a thousand photos")
     parser.add_argument("--runs", type=Path, default=Path("runs/ablation"))
     parser.add_argument("--out", type=Path, default=Path("evaluation/ablation"))
+    parser.add_argument(
+        "--changes", nargs="+", default=list(CHANGES), choices=CHANGES, metavar="CHANGE", help="which (default: all)"
+    )
     parser.add_argument("--part", default="0/1", help="every n-th change from the i-th on: i/n")
     parser.add_argument("--stage1", help="trained generators instead of own ones: a path with {seed} in it")
     parser.add_argument("--table", action="store_true", help="train nothing, measure what is finished")
     arguments = parser.parse_args()
     runs, photos = arguments.runs.resolve(), str(Path(arguments.photos).resolve())
     for seed in () if arguments.table else SEEDS:
-        for change in part_of(list(CHANGES), arguments.part):
+        for change in part_of(arguments.changes, arguments.part):
             for budget in BUDGETS:
                 train(change, seed, budget, photos, runs, arguments.stage1)
     frame = tables(runs, arguments.out)
