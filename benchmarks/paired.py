@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
-from seeds_table import link_unseen
+from seeds_table import link_unseen, sizes
 
 import colorgan
 from colorgan.evaluation.report import Table
@@ -45,7 +45,7 @@ def measure_unseen(runs: Sequence[Path], size: int, out: Path) -> Table:
     with TemporaryDirectory() as folder:
         link_unseen(runs[0], Path(folder))
         words = [f"checkpoints=[{','.join(map(str, finals))}]", "data=folder", f"data.path={folder}", "metrics=default"]
-        ((table, _),) = colorgan.evaluate(*words, f"protocol.image_size={size}", f"out={out}")
+        ((table, _),) = colorgan.evaluate(*words, *sizes(finals[0], size), f"out={out}")
     return table
 
 
