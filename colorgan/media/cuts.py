@@ -16,7 +16,7 @@ _REACH = 24  # frames: the longest window in which a dissolve is looked for
 _FLAT = 4.0  # levels: standard deviation below which a picture shows nothing
 _BLANK_FRAMES = 8  # so many pictures that show nothing are a shot
 _SHORTEST = 4  # frames of a shot
-# The limits below were set on spliced films (benchmarks/shots_study.py, seeds below 1000).
+# The limits below were set on spliced films, of other seeds than benchmarks/shots_study.py measures.
 _CUT = 0.38  # mean of two correlations across a cut: of the pictures, and of their details, moved to fit
 _FLASH = 0.7  # correlation of the pictures around a flash
 _UNLIKE = 0.35  # correlation of what a dissolve joins, at most
