@@ -1,6 +1,6 @@
 """Change one thing at a time in NoGAN: python benchmarks/ablation.py --photos FOLDER --runs RUNS --out TABLES.
 
-The base is `experiment=nogan_patch` with DeOldify's losses and rates; each change is a list of overrides. Three seeds,
+The base is `experiment=nogan_image` with DeOldify's losses and rates; each change is a list of overrides. Three seeds,
 at equal steps of the generator and at equal seconds: short runs of each change say how many CPU seconds a step of the
 GAN takes and how many steps are the generator's, and the GAN's steps are scaled by these. Runs of a seed share the
 generator of stage 1, but those that change it. All are ordinary commands of `train.py`, resumed and skipped when done.
@@ -13,16 +13,15 @@ import json
 import resource
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 from inflection_runs import COMMON
 from ordinary_runs import part_of, train_once
-from seeds_table import link_unseen
+from paired import METRICS, Pair, compared, measure_unseen
 
-import colorgan
 from colorgan.evaluation.report import Table
+from colorgan.evaluation.results import Record
 from colorgan.files import write_json, write_text
 
 GAN = "schedule.stages.gan"
@@ -43,6 +42,13 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "DiffAugment": ("augment=diffaugment",),
     "adaptive DiffAugment": ("augment=adaptive",),
     "projected critic": ("discriminator=projected",),
+    "nogan_projected": (
+        "discriminator=projected",
+        f"{WEIGHTS}.adversarial=3",
+        f"{RATES[0]}=3e-4",
+        *(f"{rate.removesuffix('lr')}betas=[0.0,0.99]" for rate in RATES),
+        f"+{GAN}.module.warm_up=50",
+    ),
     "critic at two scales": ("discriminator=multiscale_patch",),
     "no dropout in the critic": ("discriminator.dropout=0",),
     "average of 1,000 steps": (f"{GAN}.ema_decay=0.999",),
@@ -52,7 +58,6 @@ SEEDS = (0, 1, 2)
 BUDGETS = ("generator steps", "seconds")
 STEPS = 600  # of the base's GAN stages, as at laptop scale
 PROBE = (20, 100)  # steps of the two short runs; their difference is what 80 steps cost
-METRICS = ("chroma_distance", "ciede2000", "colorfulness", "kid_efficientnet_lite2", "psnr_chroma")
 
 
 def train(change: str, seed: int, budget: str, photos: str, runs: Path, stage1: str | None) -> None:
@@ -137,18 +142,12 @@ def _known_steps(change: str, budget: str, runs: Path) -> int:
 
 
 def _measure(seed: int, runs: Path, out: Path) -> Table | None:
-    finals = [run / "final.safetensors" for run in sorted(runs.glob(f"*-{seed}-*")) if (run / "final.png").exists()]
-    finals = [final for final in finals if not final.parent.name.startswith("probe")]
-    if not finals:
-        return None
-    with TemporaryDirectory() as folder:
-        link_unseen(finals[0].parent, Path(folder))
-        words = [f"checkpoints=[{','.join(map(str, finals))}]", "data=folder", f"data.path={folder}", "metrics=default"]
-        ((table, _),) = colorgan.evaluate(*words, "protocol.image_size=64", f"out={out / f'seed{seed}'}")
-    return table
+    done = [run for run in sorted(runs.glob(f"*-{seed}-*")) if (run / "final.png").exists()]
+    done = [run for run in done if not run.name.startswith("probe")]
+    return measure_unseen(done, 64, out / f"seed{seed}") if done else None
 
 
-def _rows(table: Table | None) -> dict[str, dict[str, object]]:
+def _rows(table: Table | None) -> dict[str, Record]:
     assert table is not None
     return {record["name"]: record for record in table.records}
 
@@ -157,21 +156,17 @@ def _cells(
     measured: dict[int, Table | None], names: dict[int, str], bases: dict[int, str], seeds: Sequence[int]
 ) -> dict[str, str]:
     """Word mean and deviation over seeds of each metric, and its difference from the base with an interval."""
+    pairs = []
+    for seed in seeds:
+        table = measured[seed]
+        assert table is not None
+        pairs.append(Pair(table, _rows(table)[bases[seed]], _rows(table)[names[seed]]))
     cells = {}
     for metric in METRICS:
-        values, differences, replicates = [], [], []
-        for seed in seeds:
-            table = measured[seed]
-            assert table is not None
-            rows = _rows(table)
-            own, base = rows[names[seed]], rows[bases[seed]]
-            values.append(own["metrics"][metric])
-            differences.append(own["metrics"][metric] - base["metrics"][metric])
-            arrays = [table.results.arrays(row["key"])[f"replicates/{metric}"] for row in (own, base)]
-            replicates.append(arrays[0] - arrays[1])
-        low, high = np.percentile(np.mean(replicates, axis=0), [2.5, 97.5])
-        cells[metric] = f"{np.mean(values):.3g} ±{np.std(values):.2g}"
-        cells[f"{metric} - base"] = f"{np.mean(differences):+.3g} ({low:+.3g} to {high:+.3g})"
+        found = compared(pairs, metric)
+        cells[metric] = f"{np.mean(found.other):.3g} ±{np.std(found.other):.2g}"
+        difference = np.mean(found.other - found.base)
+        cells[f"{metric} - base"] = f"{difference:+.3g} ({found.low:+.3g} to {found.high:+.3g})"
     return cells
 
 
@@ -181,13 +176,16 @@ def main() -> None:
     parser.add_argument("--photos", required=True, help="folder of at least a thousand photos")
     parser.add_argument("--runs", type=Path, default=Path("runs/ablation"))
     parser.add_argument("--out", type=Path, default=Path("evaluation/ablation"))
+    parser.add_argument(
+        "--changes", nargs="+", default=list(CHANGES), choices=CHANGES, metavar="CHANGE", help="which (default: all)"
+    )
     parser.add_argument("--part", default="0/1", help="every n-th change from the i-th on: i/n")
     parser.add_argument("--stage1", help="trained generators instead of own ones: a path with {seed} in it")
     parser.add_argument("--table", action="store_true", help="train nothing, measure what is finished")
     arguments = parser.parse_args()
     runs, photos = arguments.runs.resolve(), str(Path(arguments.photos).resolve())
     for seed in () if arguments.table else SEEDS:
-        for change in part_of(list(CHANGES), arguments.part):
+        for change in part_of(arguments.changes, arguments.part):
             for budget in BUDGETS:
                 train(change, seed, budget, photos, runs, arguments.stage1)
     frame = tables(runs, arguments.out)

@@ -62,7 +62,7 @@ RUNS = (
 )
 
 # `metrics=fast` needs no feature network: a validation of 100 photos takes the time of ten steps, not of a hundred.
-COMMON = ("experiment=nogan_patch", "scale=laptop", "data=folder", "data.validation_share=0.22",
+COMMON = ("experiment=nogan_image", "scale=laptop", "data=folder", "data.validation_share=0.22",
           "data.max_validation=300", "data.validation_panel=100", "metrics=fast",
           "trainer.enable_progress_bar=false")  # fmt: skip
 GAN_STEPS, EVERY = 1000, 20

@@ -32,16 +32,19 @@ def link_unseen(run: Path, folder: Path) -> None:
         (folder / name.replace("/", "__")).symlink_to((Path(config.data.path) / name).resolve())
 
 
+def sizes(checkpoint: Path, size: int) -> list[str]:
+    """Word the sizes to measure at; above its training size the network works at twice that one, as for users."""
+    trained_at = read_header(checkpoint)["image_size"]
+    return [f"protocol.image_size={size}", *([f"protocol.network_size={2 * trained_at}"] if size > trained_at else [])]
+
+
 def measure(run: Path, folder: Path, size: int, out: Path) -> tuple[dict[str, dict[str, float]], int]:
     """Measure a run on the photos of a folder; returns its metrics by row, and the number of photos."""
     stages = sorted(run.glob("[0-9][0-9]-*/handover.safetensors"))
     stages = [file for file in stages if "critic" not in file.parent.name]
-    trained_at = read_header(stages[-1])["image_size"]
     words = [f"checkpoints=[{','.join(map(str, stages))}]", "data=folder", f"data.path={folder}", "metrics=default"]
     words += ["+metrics.ssim._target_=colorgan.metrics.SSIM"]
-    words += [f"protocol.image_size={size}", f"out={out}"]
-    if size > trained_at:
-        words.append(f"protocol.network_size={2 * trained_at}")
+    words += [*sizes(stages[-1], size), f"out={out}"]
     ((table, photos),) = colorgan.evaluate(*words)
     return {record["name"]: record["metrics"] for record in table.records}, len(photos)
 

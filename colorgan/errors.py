@@ -81,6 +81,8 @@ def _message(error: Exception) -> str | None:
         return f"{error.filename}: {error.strerror}" if error.strerror else str(error)
     if isinstance(error, ValueError) and _raised_here(error):
         return str(error)
+    if str(error).startswith("Config group override must be"):  # a bare ValueError of Hydra, of GROUP=null
+        return "a group is left out by ~GROUP, such as ~motion, and not by GROUP=null"
     return None
 
 

@@ -11,10 +11,10 @@ NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 
 @pytest.fixture
 def checkpoints(run):
-    first = run / "01-generator_pretrain" / "handover.safetensors"
+    first, second = (run / stage / "handover.safetensors" for stage in ("01-generator_pretrain", "02-critic_pretrain"))
     return {
         "compare_checkpoints": f"[{first},{run}]",
-        "choose_gan_snapshot": f"[{first},'{run}/03-gan/snapshots/*.safetensors']",
+        "choose_gan_snapshot": f"[{second},'{run}/03-gan/snapshots/*.safetensors']",
     }
 
 

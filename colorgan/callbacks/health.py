@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,8 @@ from colorgan.callbacks.validation import Batch, Records, ValidationMetrics
 from colorgan.stages.base import Stage
 
 LEAST_ACCURACY = 0.6  # of a critic on held-out photos, where chance is 0.5
-NEAR_CHANCE, MANY_STEPS = 0.01, 50  # of the discriminator's loss, for so many of its steps in a row
+NEAR_CHANCE = 0.01 / math.log(2)  # of the discriminator's loss, a share of chance: 0.01 of cross-entropy
+MANY_STEPS = 50  # of the discriminator in a row
 MOST_COLORFULNESS = 2.0  # times that of the photos
 
 logger = logging.getLogger(__name__)
@@ -70,17 +72,16 @@ class StageHealth(pl.Callback):
         self, trainer: pl.Trainer, pl_module: Stage, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Count steps at which the discriminator's loss is that of a coin."""
-        loss = getattr(pl_module, "discriminator_loss", None)
+        loss, chance = (getattr(pl_module, name, None) for name in ("discriminator_loss", "chance"))
         if loss is None:
             return
-        chance = pl_module.chance
-        near = isinstance(chance, float) and abs(loss - chance) < NEAR_CHANCE
-        self.near_chance = self.near_chance + 1 if near else 0
+        bound = NEAR_CHANCE * chance if chance else 0.0
+        self.near_chance = self.near_chance + 1 if chance and abs(loss - chance) < bound else 0
         if self.near_chance == MANY_STEPS:
             self._warn(
                 "discriminator at chance",
-                f"loss of the discriminator {loss:.3f}, within {NEAR_CHANCE} of chance ({chance:.3f}) for {MANY_STEPS} "
-                "of its steps: the generator learns nothing from it",
+                f"loss of the discriminator {loss:.3f}, within {bound:.1g} of chance ({chance:.3f}) for "
+                f"{MANY_STEPS} of its steps: the generator learns nothing from it",
                 pl_module.steps,
             )
 

@@ -76,7 +76,7 @@ def average(run: Path, length: float, out: Path, *, step: int | None = None, pho
     """
     if not LENGTHS[0] <= length <= LENGTHS[1]:
         raise ValueError(f"--length must be {LENGTHS[0]:g} to {LENGTHS[1]:g}, got {length:g}")
-    headers = {file: read_header(file) for file in _kept_averages(run)}
+    headers = _kept_averages(run)
     ends = {header["step"]: int(header["average"]["generator_steps"]) for header in headers.values()}
     step = max(ends) if step is None else step
     if step not in ends:
@@ -131,11 +131,13 @@ def _before_gan(checkpoint: Path) -> Path:
     )
 
 
-def _kept_averages(run: Path) -> list[Path]:
-    """List the averages of a stage, or of the last stage of a run that has any."""
+def _kept_averages(run: Path) -> dict[Path, dict[str, Any]]:
+    """Find the averages that a stage kept, or the last stage of a run that kept any, with their headers."""
     for folder in [run, *sorted(run.glob("[0-9][0-9]-*"), reverse=True)]:
-        if files := sorted((folder / AVERAGES).glob("*.safetensors")):
-            return files
+        headers = {file: read_header(file) for file in sorted((folder / AVERAGES).glob("*.safetensors"))}
+        # Somebody may have put there what was solved from them.
+        if kept := {file: h for file, h in headers.items() if "average" in h and "made_of" not in h}:
+            return kept
     raise FileNotFoundError(
         f"{run} holds no averages; train with schedule.stages.gan.power_averages=true, and give the run folder"
     )
@@ -209,5 +211,9 @@ def _grays(photos: str | None, size: int, gray_rule: str) -> list[Tensor]:
             if len(views) == _VIEWS:
                 break
     if not views:
-        raise ValueError(f"none of {len(listing)} photos in {photos} has {size} pixels on its shorter side (--photos)")
+        where = f"photos in {photos}" if photos else "built-in photos"
+        raise ValueError(
+            f"none of {len(listing)} {where} has {size} pixels on its shorter side, as pictures in training had; "
+            "give larger ones (--photos of colorgan blend and average)"
+        )
     return list(torch.split(rgb_to_gray(torch.cat(views), gray_rule), _AT_ONCE))

@@ -33,6 +33,7 @@ class Coloring:
         other: a second network, mixed in by the strengths of `shots`.
         references: frames whose colours are known.
         palettes: tones that a shot has and is to get, by its first frame.
+        both_ways: what is steady knows the frames after, too; False is for measurements.
     """
 
     colorizer: Colorizer
@@ -42,6 +43,7 @@ class Coloring:
     other: Colorizer | None = None
     references: References | None = None
     palettes: Mapping[int, tuple[Tones, Tones]] = field(default_factory=dict)
+    both_ways: bool = True
 
     def steady(self, facts: FilmFacts) -> bool:
         """Whether frames are told the colours of others: by one network that takes hints, of progressive film."""
@@ -88,7 +90,7 @@ class Coloring:
             known = ahead(self.references.known(lumas), count=self.batch)
         if self.steady(facts):
             decoded = ahead(sorted_out, count=self.batch)
-            one = SteadyColorizer(self.colorizer, facts, cuts)
+            one = SteadyColorizer(self.colorizer, facts, cuts, both_ways=self.both_ways)
             stream = ahead(one.stream(decoded, state, known), count=self.batch)
         else:
             stream = color_stream(sorted_out, self.choose, facts, batch_size=self.batch)

@@ -45,10 +45,13 @@ class SteadyColorizer:
         colorizer: takes hints.
         facts: of the film.
         cuts: frames that begin a shot, where the luma does not say it.
+        both_ways: False: the frames between two key frames are told the colours of the first alone.
     """
 
-    def __init__(self, colorizer: Colorizer, facts: FilmFacts, cuts: Container[int] = ()) -> None:
-        self.colorizer, self.facts, self.cuts = colorizer, facts, cuts
+    def __init__(
+        self, colorizer: Colorizer, facts: FilmFacts, cuts: Container[int] = (), *, both_ways: bool = True
+    ) -> None:
+        self.colorizer, self.facts, self.cuts, self.both_ways = colorizer, facts, cuts, both_ways
         self._tracker = Tracker()
         self._key: np.ndarray | None = None  # chroma of the last key frame and 1, (h, w, 3)
 
@@ -118,7 +121,9 @@ class SteadyColorizer:
         for place in range(len(interval) - 2, -1, -1):
             link = interval[place + 1].link
             after = _carried(after, link and (link.forth, link.goes_on))
-            told = _between(behind[place], after, (place + 1) / len(interval))
+            told = behind[place]
+            if self.both_ways:
+                told = _between(told, after, (place + 1) / len(interval))
             done.append(Colored(interval[place].frame, self._color(interval[place], told)))
         yield from reversed(done)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -20,7 +21,12 @@ from colorgan.media.film_facts import FULL, FilmFacts, Frame
 
 
 def colorize_as_film(
-    colorizer: Colorizer, gray: Tensor, *, smooth: float | None, references: Mapping[int, Tensor]
+    colorizer: Colorizer,
+    gray: Tensor,
+    *,
+    smooth: float | None,
+    both_ways: bool = True,
+    references: Mapping[int, Tensor],
 ) -> Tensor:
     """Colorize the frames of a clip, (T, 1, H, W), one after the other.
 
@@ -28,16 +34,17 @@ def colorize_as_film(
         colorizer: its gray rule is that of the clip.
         gray: in [0, 1]; the result has it exactly.
         smooth: as `Coloring` has it; None is steady, by a network that takes hints.
+        both_ways: as `Coloring` has it.
         references: true frames, (3, H, W), by their place.
     """
     rule, (height, width) = colorizer.gray_rule, gray.shape[-2:]
     levels = to_uint8(recombine(gray, gray.expand(-1, 3, -1, -1), rule))[:, 0].cpu().numpy()
     frames = [Frame(number, 1, level, number=number) for number, level in enumerate(levels, start=1)]
-    coloring = Coloring(colorizer, smooth=smooth)
+    coloring = Coloring(colorizer, smooth=smooth, both_ways=both_ways)
     if references:
         shot = Shot("clip", 1, len(frames), references=tuple(place + 1 for place in references))
         pictures = {place + 1: _small_chroma(rgb) for place, rgb in references.items()}
-        coloring = Coloring(colorizer, smooth=smooth, references=References(ShotList([shot]), pictures))
+        coloring = replace(coloring, references=References(ShotList([shot]), pictures))
     facts = FilmFacts(width, height, Fraction(1, 24), Fraction(24), color_range=FULL)
     with closing(coloring.stream(lambda: iter(frames), facts, {})) as stream:
         made = np.stack([item.rgb for item in stream if isinstance(item, Colored)])

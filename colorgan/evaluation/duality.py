@@ -90,7 +90,8 @@ def _train(
     with torch.enable_grad():
         for step in range(steps):
             chosen = torch.arange(step * _BATCH, (step + 1) * _BATCH) % len(gray)
-            gradients = torch.autograd.grad(loss_of(network, gray[chosen], rgb[chosen]), parameters)
+            loss = loss_of(network, gray[chosen], rgb[chosen])
+            gradients = torch.autograd.grad(loss, parameters, allow_unused=True)  # a branch for hints stands idle
             for weight, gradient in zip(parameters, gradients, strict=True):
                 weight.grad = gradient
             optimizer.step()

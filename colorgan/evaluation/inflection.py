@@ -2,7 +2,8 @@
 
 DeOldify's author chose the moment by eye and found no rule. These six come from neighbouring fields; what each is
 worth here was measured by benchmarks/inflection_study.py (docs/results.md). A rule that has seen enough says so
-(`Choice.over`): later observations cannot change its choice, and training may end.
+(`Choice.over`), and training may end: later observations could change the choice of `one_standard_error` alone, should
+what three of them in a row spoiled become better than ever.
 """
 
 import math
@@ -46,13 +47,14 @@ def held_out_critic(series: Series, *, errors: float = 2.0) -> Choice:
     return _before_the_first(series, "critic_overfit", lambda index, value: value > level, level)
 
 
-def fresh_critic(series: Series, *, errors: float = 1.64, photos: int = 100) -> Choice:
+def fresh_critic(series: Series, *, errors: float = 1.64) -> Choice:
     """Choose the pictures that a critic trained anew tells worst from photos (classifier two-sample test).
 
     The smallest accuracy before it has risen `errors` standard errors, sqrt(acc (1 - acc) / photos), above it. It sees
     what losses hide: a generator that beats its own critic while a new one finds it easier.
     """
     accuracy = _column(series, "fresh_accuracy")
+    photos = _number({"num_photos": 100.0, **series[0]}, "num_photos")  # a panel's, where an older record says none
     best = 0
     for index, value in enumerate(accuracy):
         if value > accuracy[best] + errors * math.sqrt(accuracy[best] * (1 - accuracy[best]) / photos):

@@ -18,7 +18,7 @@ from colorgan.colorize.engines import WORTH_CONVERTING, open_engine
 from colorgan.data.sources import Source
 from colorgan.evaluation.exposure import exposure
 from colorgan.evaluation.photos import Batch, MeasuredSet, PhotoSet
-from colorgan.evaluation.protocol import Protocol
+from colorgan.evaluation.protocol import BaseProtocol, Protocol
 from colorgan.evaluation.results import Record, Results, measurement_key
 from colorgan.files import file_hash
 from colorgan.metrics.base import LEAST_FOR_INTERVALS, MeanOverPictures, PictureMetric, resampling_counts, too_few
@@ -64,7 +64,12 @@ def evaluate(
     chosen = {name: metric for name, metric in metrics.items() if not too_few(metric, source.num_groups)}
     left_out = {name: too_few(metric, source.num_groups) for name, metric in metrics.items() if name not in chosen}
     facts, _ = _measured(source, batches, _colorize_with(generator, source), chosen, device)
-    return {"data": source.data, "protocol": _stated(source, with_truth=True), **facts, "left_out": left_out}
+    return {
+        "data": source.data,
+        "protocol": _stated(source, source.protocol, with_truth=True),
+        **facts,
+        "left_out": left_out,
+    }
 
 
 @torch.no_grad()
@@ -192,13 +197,15 @@ class _Rows:
         self.photos, self.metrics, self.results, self.device = photos, metrics, results, device
         self.engine = engine
         self.num_workers, self.track = num_workers, track
-        self.protocol = _stated(photos, with_truth=with_truth)
+        self.protocol = _stated(photos, photos.protocol, with_truth=with_truth)
+        self.of_baselines = _stated(photos, photos.protocol.of_baselines(), with_truth=with_truth)
 
     def of_baseline(self, name: str, method: Method) -> Record:
         """Measure a baseline; the truth is measured as it is, the others as pictures of the protocol."""
         protocol = self.photos.protocol
         finished = method if name == "truth" else lambda batch: protocol.finish(method(batch), batch["rgb"])
-        return self._record(name, name, {}, lambda: finished)
+        record = self._record(name, name, {}, lambda: finished, self.of_baselines)
+        return {**record, "protocol": self.protocol}
 
     def of_checkpoint(self, name: str, checkpoint: Path) -> Record:
         """Measure a checkpoint; say which metrics judge by a network, and which photos, it was trained on."""
@@ -244,15 +251,15 @@ class _Rows:
         return {**known, **wanted, "name": name}
 
 
-def _stated(photos: MeasuredSet, *, with_truth: bool) -> dict[str, Any]:
+def _stated(photos: MeasuredSet, protocol: BaseProtocol, *, with_truth: bool) -> dict[str, Any]:
     """Say what was measured and how, besides the metrics."""
     return {
-        "name": photos.protocol.name,
+        "name": protocol.name,
         f"num_{photos.unit}": len(photos),
         "num_groups": photos.num_groups,
         f"{photos.unit}_sha256": photos.sha256,
         "with_truth": with_truth,
-        **photos.protocol.describe(),
+        **protocol.describe(),
     }
 
 

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 import torch
@@ -21,6 +21,8 @@ from colorgan.evaluation.as_film import colorize_as_film, spread
 from colorgan.ranges import Count, Natural
 
 _FRAMES_AT_ONCE = 8
+
+Way = Literal["forward", "both"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,10 @@ class BaseProtocol:
     def describe(self) -> dict[str, Any]:
         """List what decides values, for records."""
         raise NotImplementedError
+
+    def of_baselines(self) -> Self:
+        """Leave out what baselines do not depend on: of several protocols they are measured once."""
+        return self
 
     @property
     def size_label(self) -> str:
@@ -204,7 +210,8 @@ class ClipProtocol(BaseProtocol):
     Attributes:
         flow: between luma planes: `dis`, `raft` or the path of RAFT's weights; not used where the motion is known.
         smooth: strength of `ChromaSmoother` behind the network; 0 for none.
-        steady: tell the network the colours of other frames, as `colorgan colorize` does with one that takes hints.
+        steady: tell a network that takes hints the colours of other frames: `both` of those before and after, as
+            `colorgan colorize` does, `forward` of those before alone.
         references: so many true frames of each clip are known, spread evenly; metrics count them like the others.
     """
 
@@ -212,10 +219,11 @@ class ClipProtocol(BaseProtocol):
     image_size: Count | None = 256
     flow: str = "dis"
     smooth: float = 0.0
-    steady: bool = False
+    steady: Way | None = None
     references: Natural = 0
 
     group = "clip_protocol"
+    choices: ClassVar[Mapping[str, tuple[str | None, ...]]] = {**BaseProtocol.choices, "steady": (None, *get_args(Way))}
     least: ClassVar[Mapping[str, int]] = {"image_size": 16, "network_size": 16, "references": 0}
 
     def __post_init__(self) -> None:
@@ -224,8 +232,8 @@ class ClipProtocol(BaseProtocol):
             raise ValueError(f"smooth must be in [0, 1), got {self.smooth} (clip_protocol.smooth)")
         if self.steady and self.smooth:
             raise ValueError(
-                f"clip_protocol.steady=true is for smooth=0, got {self.smooth}: what is steady is not averaged, too "
-                "(clip_protocol.smooth)"
+                f"clip_protocol.steady={self.steady} is for smooth=0, got {self.smooth}: what is steady is not "
+                "averaged, too (clip_protocol.smooth)"
             )
 
     def describe(self) -> dict[str, Any]:
@@ -233,6 +241,10 @@ class ClipProtocol(BaseProtocol):
         settings = {key: getattr(self, key) for key in ("image_size", "network_size", "gray_rule", "flow", "smooth")}
         told = {key: value for key in ("steady", "references") if (value := getattr(self, key))}
         return {"photos": "all", "geometry": "shorter side", **settings, **told}
+
+    def of_baselines(self) -> Self:
+        """Leave out how the network's colours are made steady."""
+        return replace(self, smooth=0.0, steady=None, references=0)
 
     def resolved(self, headers: Sequence[Mapping[str, Any]]) -> Self:
         """Fill in the gray rule, and twice the largest size that checkpoints trained at for the network.
@@ -242,8 +254,8 @@ class ClipProtocol(BaseProtocol):
         """
         if self.steady and not all(header["networks"]["generator"].get("hints") for header in headers):
             raise ValueError(
-                "clip_protocol.steady=true is for networks that take hints, and one of these checkpoints does not; "
-                "measure it apart, by clip_protocol.smooth=0.8"
+                f"clip_protocol.steady={self.steady} is for networks that take hints, and one of these checkpoints "
+                "does not; measure it apart, by clip_protocol.smooth=0.8"
             )
         size = self.network_size or 2 * max(int(header["image_size"]) for header in headers)
         return replace(super().resolved(headers), network_size=size)
@@ -265,6 +277,7 @@ class ClipProtocol(BaseProtocol):
         if self.steady or self.references:
             assert rgb is not None
             known = {place: rgb[place] for place in spread(self.references, len(gray))}
-            return colorize_as_film(colorizer, gray, smooth=None if self.steady else self.smooth, references=known)
+            smooth, both_ways = None if self.steady else self.smooth, self.steady != "forward"
+            return colorize_as_film(colorizer, gray, smooth=smooth, both_ways=both_ways, references=known)
         made = torch.cat([colorizer.colorize_gray(part) for part in torch.split(gray, _FRAMES_AT_ONCE)])
         return ChromaSmoother(strength=self.smooth, gray_rule=rule).smooth(made) if self.smooth else made

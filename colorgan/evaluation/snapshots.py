@@ -34,7 +34,7 @@ def observe_snapshots(table: Table, photos: PhotoSet) -> list[dict[str, float | 
     """Observe the checkpoints of a table, in its order, on up to 200 of its photos: the series that rules choose from.
 
     Args:
-        table: its first checkpoint is the generator before the GAN, the others are snapshots of one GAN stage.
+        table: its first checkpoint is what a GAN stage began with, step 0; the others are the stage's snapshots.
         photos: that it was measured on.
     """
     files = [Path(record["checkpoint"]["path"]) for record in table.checkpoints()]
@@ -44,10 +44,11 @@ def observe_snapshots(table: Table, photos: PhotoSet) -> list[dict[str, float | 
     seen_gray = None if seen is None else rgb_to_gray(seen, str(photos.protocol.gray_rule))
     looked_at = ObservedPhotos(gray, rgb, _colorized(load_generator(files[0]), gray), seen_gray, seen)
     series: list[dict[str, float | list[float]]] = []
-    for file in files[1:]:
+    for place, file in enumerate(files):
         generator, discriminator = load_generator(file), _discriminator(file)
         observed = observe(_colorized(generator, gray), discriminator, looked_at)
-        values: dict[str, float | list[float]] = {"step": int(read_header(file)["step"]), **observed}
+        step = int(read_header(file)["step"]) if place else 0
+        values: dict[str, float | list[float]] = {"step": step, **observed}
         if discriminator is not None:
             values["duality_gap"] = duality_gap(generator, discriminator, gray, rgb)
         series.append(values)

@@ -33,6 +33,7 @@ class BCEDiscriminatorLoss(Loss):
         self.smoothing = smoothing
         p = (1 - smoothing) / 2
         self.chance = -p * math.log(p) - (1 - p) * math.log(1 - p) if smoothing else math.log(2)
+        self.neutral = math.log(p / (1 - p))
 
     def forward(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """Compute the scalar over logits of any shape."""
@@ -80,6 +81,7 @@ class LeastSquaresDiscriminatorLoss(Loss):
     trains: ClassVar = "discriminator"
     inputs: ClassVar = ("real_logits", "fake_logits")
     chance = 0.25
+    neutral = 0.5
 
     def forward(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """Compute the scalar over logits of any shape."""

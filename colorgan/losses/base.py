@@ -27,6 +27,7 @@ class Loss(nn.Module):
         trains: the network whose steps it is part of.
         inputs: names of the arguments of `forward`.
         chance: its value where a discriminator tells nothing; None if there is no such value.
+        neutral: the logit that takes a picture neither for a photo nor for the generator's.
         paired: it knows the logits of a photo only against those of its picture.
         remembers: its state dict goes from step to step, and so into the file from which a stopped stage goes on.
         every: it is part of one in so many steps of its network, with so many times its weight.
@@ -35,6 +36,7 @@ class Loss(nn.Module):
     trains: ClassVar[str] = "generator"
     inputs: ClassVar[tuple[str, ...]] = ("fake_rgb", "rgb")
     chance: float | None = None
+    neutral: float = 0.0
     paired: ClassVar[bool] = False
     remembers: ClassVar[bool] = False
     every: int = 1

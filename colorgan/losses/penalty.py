@@ -14,7 +14,8 @@ from colorgan.ranges import Count, Positive
 class GradientPenalty(Loss):
     """Gamma / 2 times the squared norm of the gradient of a photo's mean logit, averaged over photos.
 
-    Gamma = strength H W / batch_size / 4. Strength 0.0002 is StyleGAN2-ADA's heuristic for R1 (Karras et al. 2020).
+    Gamma = strength H W / batch_size / 4. Strength 0.0002 is StyleGAN2-ADA's heuristic for R1 (Karras et al. 2020); its
+    loss adds up photos and pictures, so give it weight 1 beside a relativistic loss, 0.5 beside those halved here.
     Its quarter: our inputs lie in [0, 1] where theirs lie in [-1, 1], so a gradient is twice theirs and its square
     four times. The mean over a map of P logits: were each logit the judgement of its own patch of H W / P pixels, with
     gradient g, the mean has the gradients g / P, and their squares, summed over the patches, are 1 / P of the mean of

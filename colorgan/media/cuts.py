@@ -16,7 +16,7 @@ _REACH = 24  # frames: the longest window in which a dissolve is looked for
 _FLAT = 4.0  # levels: standard deviation below which a picture shows nothing
 _BLANK_FRAMES = 8  # so many pictures that show nothing are a shot
 _SHORTEST = 4  # frames of a shot
-# The limits below were set on spliced films (benchmarks/shots_study.py, seeds below 1000).
+# The limits below were set on spliced films, of other seeds than benchmarks/shots_study.py measures.
 _CUT = 0.38  # mean of two correlations across a cut: of the pictures, and of their details, moved to fit
 _FLASH = 0.7  # correlation of the pictures around a flash
 _UNLIKE = 0.35  # correlation of what a dissolve joins, at most
@@ -153,7 +153,10 @@ def _fades(notes: list[_Facts], products: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _dissolves(products: np.ndarray, cuts: np.ndarray) -> list[tuple[int, int]]:
-    """Find windows whose pictures are mixes of their unlike ends; best first, with the length of the mixing."""
+    """Find windows whose pictures are mixes of their unlike ends, with the length of the mixing.
+
+    The longest come first, then the best: a part of a long dissolve is a mix of its own ends, too.
+    """
     found = []
     for half in (3, 5, 8, 11):
         centers = np.arange(half, len(products) - half)
@@ -183,8 +186,8 @@ def _dissolves(products: np.ndarray, cuts: np.ndarray) -> list[tuple[int, int]]:
         for index in np.flatnonzero(good):
             rising = np.flatnonzero((mix[:, index] > 0.1) & (mix[:, index] < 0.9))
             middle = int(first[index] + np.argmin(np.abs(mix[:, index] - 0.5)))
-            found.append((float(explained[index]) + half / 100, middle, max(half, round(len(rising) / 0.8))))
-    return [(middle, length) for _, middle, length in sorted(found, reverse=True) if length >= 2]
+            found.append((half, float(explained[index]), middle, max(half, round(len(rising) / 0.8))))
+    return [(middle, length) for *_, middle, length in sorted(found, reverse=True)]
 
 
 def _color_changes(notes: list[_Facts]) -> list[int]:

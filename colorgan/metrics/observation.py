@@ -59,7 +59,7 @@ def observe(
     Returns:
         Numbers by name: `critic_overfit` (r_v of ADA) and `critic_overfit_error`, `critic_real`, `critic_fake`,
         `critic_seen` (mean logits), `fresh_accuracy`, `artefact_area`, `chroma_distance`, `ciede2000` and the
-        twin's, `colorfulness` and the photos', `chroma_divergence`, `orange` (times the photos').
+        twin's, `colorfulness` and the photos', `chroma_divergence`, `orange` (times the photos'), `num_photos`.
         `chroma_distance_replicates`: of 100 resampled sets of photos, the same ones at each observation.
     """
     fake_rgb, rgb = quantize(fake_rgb), quantize(photos.rgb)
@@ -70,6 +70,7 @@ def observe(
     return {
         **photos.unchanging,
         **_judged(fake_rgb, discriminator, photos),
+        "num_photos": float(len(rgb)),
         "fresh_accuracy": fresh_accuracy(fake_rgb, rgb),
         "artefact_area": float(artefact_areas(fake_rgb, photos.twin_rgb).mean()),
         "chroma_distance": float(distance.compute()),

@@ -45,10 +45,14 @@ class ClipMean(ClipMetric):
 
     Args:
         metric: for example `Colorfulness` or `PSNR`.
+        part: of the clip in which frames count, from its beginning 0 to its end 1.
     """
 
-    def __init__(self, metric: MeanOverPictures, **kwargs: Any) -> None:
+    def __init__(self, metric: MeanOverPictures, part: tuple[float, float] = (0.0, 1.0), **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        first, last = self.part = part[0], part[1]
+        if not 0 <= first < last <= 1:
+            raise ValueError(f"part must be two rising numbers from 0 to 1, got {list(part)} (clip_metrics.NAME.part)")
         if not isinstance(metric, MeanOverPictures) or isinstance(metric, ClipMetric):
             raise ValueError(f"ClipMean needs a metric that gives each picture a value, got {type(metric).__name__}")
         self.metric = metric
@@ -58,7 +62,8 @@ class ClipMean(ClipMetric):
 
     def describe(self) -> dict[str, Any]:
         """Describe the metric of the frames."""
-        return {**self.metric.describe(), "over": "clips"}
+        part = {} if self.part == (0, 1) else {"part": list(self.part)}
+        return {**self.metric.describe(), "over": "clips", **part}
 
     def judge(self) -> str | None:
         """Name the network behind the metric of the frames."""
@@ -66,7 +71,9 @@ class ClipMean(ClipMetric):
 
     def value_of(self, fake_rgb: Tensor, rgb: Tensor, motion: Motion | None) -> Tensor:
         """Average over frames."""
-        return self.metric.values(fake_rgb, rgb).double().mean()
+        first, last = (round(place * len(rgb)) for place in self.part)
+        _need_frames(fake_rgb[first:last], 1, f"the part {list(self.part)}")
+        return self.metric.values(fake_rgb[first:last], rgb[first:last]).double().mean()
 
 
 class CDC(ClipMetric):

@@ -5,8 +5,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from colorgan.losses import LeCamPenalty
 from colorgan.networks.hints import takes_hints
-from colorgan.stages.augment import DiffAugment, Transform
+from colorgan.stages.augment import FILL, DiffAugment, Transform
 from colorgan.stages.base import Batch, Stage
 
 
@@ -24,7 +25,17 @@ class AdversarialStage(Stage):
     def __init__(self, *, augment: DiffAugment | None = None, **common: Any) -> None:
         super().__init__(**common)
         self.augment = augment
+        if not self.loss_weights.get("discriminator"):
+            raise ValueError(
+                f"{type(self).__name__} needs loss_weights.discriminator above 0 (schedule.stages.*.module)"
+            )
         for name in self.loss_weights:
+            if self._losses["discriminator"].paired and isinstance(self._losses[name], LeCamPenalty):
+                kind = type(self._losses["discriminator"]).__name__
+                raise ValueError(
+                    f"loss_weights.{name}: {kind} knows only differences of logits, so their averages mean nothing; "
+                    f"take another loss/adversarial=, or leave loss_weights.{name} out"
+                )
             if "fake_maps" in self._losses[name].inputs and not hasattr(self.discriminator, "maps"):
                 kind = type(self.discriminator).__name__
                 raise ValueError(f"loss.{name} compares maps inside the discriminator; {kind} has no method maps")
@@ -43,8 +54,8 @@ class AdversarialStage(Stage):
         real_logits = self.discriminator(change(batch["rgb"]), *condition)
         fake_logits = self.discriminator(change(fake_rgb), *condition)
         if augmented and self.augment is not None:
-            paired = self._losses["discriminator"].paired
-            self.augment.note(real_logits.detach() - fake_logits.detach() if paired else real_logits)
+            loss = self._losses["discriminator"]
+            self.augment.note(real_logits.detach() - (fake_logits.detach() if loss.paired else loss.neutral))
         return {
             **batch,
             "fake_rgb": fake_rgb,
@@ -83,8 +94,10 @@ class AdversarialStage(Stage):
 
     def _condition(self, batch: Batch, change: Transform) -> tuple[Tensor, ...]:
         """List what the discriminator sees beside colour: the gray, and hints if it takes them."""
-        names = ("gray", "hints") if "hints" in batch and takes_hints(self.discriminator) else ("gray",)
-        return tuple(change(batch[name]) for name in names)
+        gray = change(batch["gray"])
+        if "hints" not in batch or not takes_hints(self.discriminator):
+            return (gray,)
+        return gray, change(batch["hints"], fill=0.0)  # of what lies outside nothing is known
 
     def _judged(self, of: str, rgb: Tensor, condition: tuple[Tensor, ...], *, with_maps: bool) -> dict[str, Any]:
         network: nn.Module | None = self.discriminator
@@ -107,5 +120,5 @@ class AdversarialStage(Stage):
             self.augment.load_state_dict(checkpoint["augment"])
 
 
-def _same(image: Tensor) -> Tensor:
+def _same(image: Tensor, /, *, fill: float = FILL) -> Tensor:
     return image

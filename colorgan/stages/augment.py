@@ -1,7 +1,6 @@
 """Change what the discriminator sees, photos and pictures alike, so that it cannot learn few photos by heart."""
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -10,9 +9,14 @@ from torch import Tensor, distributed
 from colorgan.losses.temporal import of_the_whole_batch
 from colorgan.ranges import Count, Share
 
-Transform = Callable[[Tensor], Tensor]
+FILL = 0.5  # zero of [-1, 1], where networks have their inputs: no colour
 
-_FILL = 0.5  # zero of [-1, 1], where networks have their inputs: no colour
+
+class Transform(Protocol):
+    """A change of a step's photos, of whatever is shown of them."""
+
+    def __call__(self, image: Tensor, /, *, fill: float = FILL) -> Tensor:
+        """Change images (N, C, H, W) of the photos; `fill` is what is put where nothing of them is left."""
 
 
 class DiffAugment:
@@ -49,9 +53,9 @@ class DiffAugment:
         row = (rows + shift[:, :1] + 1).clamp(0, height + 1)[:, :, None]  # beyond the border lies one line of the fill
         column = (columns + shift[:, 1:] + 1).clamp(0, width + 1)[:, None, :]
 
-        def transform(image: Tensor) -> Tensor:
-            lines = F.pad(image - _FILL, (1, 1, 1, 1)).permute(0, 2, 3, 1)
-            changed = lines[photos, row, column].permute(0, 3, 1, 2) * kept + _FILL  # comes out in channels last
+        def transform(image: Tensor, /, *, fill: float = FILL) -> Tensor:
+            lines = F.pad(image - fill, (1, 1, 1, 1)).permute(0, 2, 3, 1)
+            changed = lines[photos, row, column].permute(0, 3, 1, 2) * kept + fill  # comes out in channels last
             return changed.contiguous() if image.is_contiguous() else changed
 
         return transform

@@ -60,8 +60,6 @@ class GANStage(AdversarialStage):
         **common: Any,
     ) -> None:
         super().__init__(**common)
-        if not self.loss_weights.get("discriminator"):
-            raise ValueError("the GAN stage needs loss_weights.discriminator above 0 (schedule.stages.gan.module)")
         self._optimizer_generator, self._optimizer_discriminator = (
             optimizer_generator,
             optimizer_discriminator,

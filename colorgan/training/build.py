@@ -64,7 +64,10 @@ def build_stage(config: DictConfig, stage: PlannedStage, handover: Path | None) 
                         "%s: its %s is left behind: no stage uses it, and the config's differs", handover, name
                     )
                     continue
-                raise ValueError(f"{handover} does not fit the config: {name} differs in {'; '.join(changed)}")
+                raise ValueError(
+                    f"{handover} does not fit the config: {name} differs in {'; '.join(changed)}; take the one "
+                    f"that the file has ({name}=...)"
+                )
             network = build_network(wanted)
             load_network(network, handover, name, new=new)
             networks[name] = network

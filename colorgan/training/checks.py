@@ -177,10 +177,16 @@ def check_stage(stage: PlannedStage, *, losses: DictConfig, metrics: MetricColle
             f"{where}.power_averages needs a stage that trains the generator, and {where}.snapshots above 0"
         )
     if entry.handover != "last":
-        _check_handover(stage, where, metrics, num_processes)
+        _check_handover(stage, where, losses, metrics, num_processes)
+    if entry.handover != INFLECTION and entry.inflection is not None and entry.inflection.end_early:
+        raise ValueError(
+            f"{where}.inflection.end_early=true is for {where}.handover={INFLECTION}, got handover={entry.handover}"
+        )
 
 
-def _check_handover(stage: PlannedStage, where: str, metrics: MetricCollection, num_processes: int) -> None:
+def _check_handover(
+    stage: PlannedStage, where: str, losses: DictConfig, metrics: MetricCollection, num_processes: int
+) -> None:
     name = stage.entry.handover
     if name != INFLECTION and name not in metrics:
         allowed = f"last, {INFLECTION} or one of the metrics: {_names(metrics)}"
@@ -188,18 +194,24 @@ def _check_handover(stage: PlannedStage, where: str, metrics: MetricCollection, 
     if "generator" not in class_of(stage.entry.module).trains:
         raise ValueError(f"{where}.handover must be last: the stage does not train the generator")
     if name == INFLECTION:
-        _check_inflection(stage, where, num_processes)
+        _check_inflection(stage, where, losses, num_processes)
     elif metrics[name].higher_is_better is None:
         raise ValueError(f"{where}.handover={name!r} has no better direction; take another metric")
     if not stage.entry.snapshots:
         raise ValueError(f"{where}.handover={name!r} needs {where}.snapshots of at least 1")
 
 
-def _check_inflection(stage: PlannedStage, where: str, num_processes: int) -> None:
+def _check_inflection(stage: PlannedStage, where: str, losses: DictConfig, num_processes: int) -> None:
     if "discriminator" not in class_of(stage.entry.module).trains:
         raise ValueError(f"{where}.handover={INFLECTION} is for stages that train a discriminator; take a metric")
     if stage.entry.inflection is None:
         raise ValueError(f"{where}.handover={INFLECTION} needs a rule ({where}.inflection.rule=chroma_law, for one)")
+    judge = class_of(losses.discriminator)
+    if stage.rule == "held_out_critic" and judge.paired:
+        raise ValueError(
+            f"{where}.inflection.rule=held_out_critic compares logits of different photos, and {judge.__name__} binds "
+            "only those of a photo and its picture; take another rule, or another loss/adversarial="
+        )
     if num_processes > 1:
         raise ValueError(
             f"{where}.handover={INFLECTION} observes in one process, got {num_processes} (trainer.devices); take a "

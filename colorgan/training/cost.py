@@ -1,5 +1,6 @@
 """Estimate what a schedule costs without training: operations and time of every stage."""
 
+import math
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +36,8 @@ class StageCost:
         step_seconds: of one step, estimated for this machine.
         saved_bytes: of the networks in a file.
         average_bytes: of the power averages beside a snapshot.
-        resume_bytes: of the files from which a stopped stage goes on; they are deleted when it ends.
+        passing_bytes: of what is deleted when it ends: the files from which it would go on if it were stopped, and
+            the snapshots that are kept for a rule to choose from.
     """
 
     stage: PlannedStage
@@ -44,7 +46,7 @@ class StageCost:
     step_seconds: float
     saved_bytes: int
     average_bytes: int
-    resume_bytes: int
+    passing_bytes: int
 
     @property
     def kept_bytes(self) -> int:
@@ -85,7 +87,8 @@ def schedule_costs(config: DictConfig, plan: list[PlannedStage]) -> list[StageCo
         module = module_of(stage, "meta")
         flops, seconds = [], []
         for player in module.step_losses():
-            flop = _count(module, player, _batch(_COUNTED_BATCH, stage.entry.image_size, "meta"))
+            batch = _batch(_COUNTED_BATCH, stage.entry.image_size, "meta")
+            flop = _mean_count(module, player, batch, period=math.lcm(*(loss.every for loss in losses.values())))
             flops.append(flop * stage.entry.batch_size / _COUNTED_BATCH)
             seconds.append(rates[player] * flops[-1])
         sizes = {name: sum(p.numel() for p in trainable(getattr(module, name))) for name in module.trains}
@@ -96,16 +99,18 @@ def schedule_costs(config: DictConfig, plan: list[PlannedStage]) -> list[StageCo
 def _bytes(
     stage: PlannedStage, plan: list[PlannedStage], networks: Networks, trained: dict[str, int]
 ) -> tuple[int, int, int]:
-    """Count a stage's networks, its power averages, and what it goes on from.
+    """Count a stage's networks, its power averages, and what it needs until it ends.
 
-    That is networks, their averages and two moments of Adam, all twice.
+    That is what it goes on from, networks, their averages and two moments of Adam, all twice; where a rule chooses, the
+    snapshots of all validations too.
     """
     so_far = {name for s in plan[: stage.index] for name in class_of(s.entry.module).needs}  # from here on, or before
     sizes = {name: _state_bytes(network) for name, network in networks.items() if network and name in so_far}
     saved, powers = sum(sizes.values()), len(KEPT_LENGTHS) * stage.entry.power_averages * sizes["generator"]
     average = sizes["generator"] if stage.entry.ema_decay is not None else 0
     moments = sum(8 * count for count in trained.values())
-    return saved, powers, 2 * (saved + average + powers + moments)
+    waiting = len(stage.validation_steps) - len(stage.snapshot_steps) if stage.rule else 0
+    return saved, powers, 2 * (saved + average + powers + moments) + waiting * saved
 
 
 def _state_bytes(network: nn.Module) -> int:
@@ -144,6 +149,19 @@ def _count(module: Stage, player: str, batch: dict[str, Tensor]) -> float:
     with FlopCounterMode(display=False) as counter:
         _step(module, player, batch)
     return float(counter.get_total_flops())
+
+
+def _mean_count(module: Stage, player: str, batch: dict[str, Tensor], *, period: int) -> float:
+    """Count the operations of a mean step: some losses are part of one in a few; all recur after `period` steps."""
+    flops: dict[tuple[str, ...], float] = {}
+    total = 0.0
+    for step in range(period):
+        setattr(module, f"{player}_steps", step)
+        due = tuple(module.due_losses(player))
+        if due not in flops:
+            flops[due] = _count(module, player, batch)
+        total += flops[due]
+    return total / period
 
 
 def _calibrate(module: Stage, player: str, entry: StageEntry, config: DictConfig) -> float:
@@ -217,8 +235,8 @@ def cost_table(costs: list[StageCost], *, num_photos: int) -> Any:
 
 
 def most_bytes(costs: list[StageCost]) -> int:
-    """Count what a run writes at most: what its stages leave, the result, and the largest files to go on from."""
-    return sum(c.kept_bytes for c in costs) + costs[-1].saved_bytes + max(c.resume_bytes for c in costs)
+    """Count what a run writes at most: what its stages leave, the result, and the most that one of them deletes."""
+    return sum(c.kept_bytes for c in costs) + costs[-1].saved_bytes + max(c.passing_bytes for c in costs)
 
 
 def _size(count: float) -> str:

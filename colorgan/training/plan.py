@@ -79,14 +79,19 @@ class PlannedStage:
     folder: Path
 
     @property
+    def validation_steps(self) -> list[int]:
+        """List the steps at which it is measured."""
+        every, last = self.entry.validate_every, self.entry.steps
+        return [*range(every, last, every), last]
+
+    @property
     def snapshot_steps(self) -> list[int]:
         """List the steps whose snapshots stay, whatever is measured of them."""
-        every, last = self.entry.validate_every, self.entry.steps
-        validations = [*range(every, last, every), last]
         if not self.entry.snapshots:
             return []
-        spacing = -(-len(validations) // self.entry.snapshots)
-        return [*validations[spacing - 1 : -1 : spacing], last]
+        *earlier, last = self.validation_steps
+        spacing = -(-(len(earlier) + 1) // self.entry.snapshots)
+        return [*earlier[spacing - 1 :: spacing], last]
 
     @property
     def rule(self) -> str | None:

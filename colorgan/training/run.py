@@ -138,6 +138,8 @@ def _without_noise() -> Iterator[None]:
         # Of a hook that the stages mean to override, and of stages shorter than a logging interval.
         warnings.filterwarnings("ignore", message="You have overridden `on_after_batch_transfer`")
         warnings.filterwarnings("ignore", message="The number of training batches")
+        # A frozen part, such as the backbone of a critic, stays in eval mode.
+        warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
         # It cannot know that the step-indexed sampler goes on by itself.
         warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that ended before the epoch ended")
         # The metrics that this is about have been computed over all processes.

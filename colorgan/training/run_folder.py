@@ -275,12 +275,12 @@ def hand_over(
         by = f"the rule {stage.rule}" if name == INFLECTION else name
         logger.info("handing on step %d of %s, best by %s", best["step"], stage.folder.name, by)
         copy_file(snapshot_file(stage, best["step"]), path)
-        if name == INFLECTION:  # until now its rule might have chosen any
-            drop_snapshots(stage, measured, metrics)
     else:
         if name != "last":
             logger.warning(
                 "%s: no snapshot can be chosen by %s; the last networks are handed on", stage.folder.name, name
             )
         save(path, measured[-1]["metrics"] if measured else {})
+    if name == INFLECTION and measured:  # until now its rule might have chosen any
+        drop_snapshots(stage, measured, metrics)
     return path

@@ -135,6 +135,11 @@ class Schedule:
                 f"schedule.stages.{unknown[0]} counts epochs, but nobody knows how many photos a stream holds; give "
                 f"schedule.stages.{unknown[0]}.steps"
             )
+        if self.datamodule.num_training() is None and any(s.rule == "held_out_critic" for s in self.plan):
+            raise ValueError(
+                "inflection.rule=held_out_critic judges photos that are trained on, and those of a stream cannot be "
+                "read again; take another rule"
+            )
         logger.info(library.summary())
         logger.info(
             "%s: %s",

@@ -26,15 +26,29 @@ def test_what_is_wrong_is_worded_with_its_numbers():
 
 
 @pytest.mark.parametrize(
-    ("loss", "undecided"),
-    [(BCEDiscriminatorLoss(), 0.0), (HingeDiscriminatorLoss(), 0.0), (LeastSquaresDiscriminatorLoss(), 0.5)],
+    "loss",
+    [
+        BCEDiscriminatorLoss(),
+        BCEDiscriminatorLoss(smoothing=0.1),
+        HingeDiscriminatorLoss(),
+        LeastSquaresDiscriminatorLoss(),
+    ],
 )
-def test_chance_is_the_least_that_equal_logits_can_cost(loss, undecided):
+def test_chance_is_the_least_that_equal_logits_can_cost(loss):
     def at(logit):
         return loss(torch.full((4,), logit), torch.full((4,), logit)).item()
 
-    assert at(undecided) == pytest.approx(loss.chance, abs=1e-6)
-    assert all(at(undecided + shift) >= loss.chance - 1e-6 for shift in (-2.0, -0.3, 0.3, 2.0))
+    assert at(loss.neutral) == pytest.approx(loss.chance, abs=1e-6)
+    assert all(at(loss.neutral + shift) >= loss.chance - 1e-6 for shift in (-2.0, -0.3, 0.3, 2.0))
+
+
+def test_near_chance_is_the_same_share_of_it_whatever_the_loss(tmp_path):
+    health = StageHealth(ValidationMetrics(MetricCollection({}), Records(tmp_path / "metrics.jsonl", "gan")), "psnr")
+    for loss, chance, near in ((0.684, math.log(2), 1), (0.682, math.log(2), 0), (0.247, 0.25, 1), (0.246, 0.25, 0)):
+        health.near_chance = 0
+        module = SimpleNamespace(discriminator_loss=loss, chance=chance, steps=1)
+        health.on_train_batch_end(None, module, None, None, 0)
+        assert health.near_chance == near
 
 
 SMOKE = (

@@ -46,14 +46,14 @@ def short_segments(monkeypatch):
     monkeypatch.setattr(pipeline, "SEGMENT_FRAMES", 12)
 
 
-def steady(film, *, state=None, generator=None, kept=(), cuts=()):
+def steady(film, *, state=None, generator=None, kept=(), cuts=(), both_ways=True):
     """The frames as they leave, and the states at the ends of segments."""
     colorizer = Colorizer(generator or Flickering(), working_size=64)
     frames = (
         Frame(t, 1, luma, rgb=np.full((*SIZE, 3), 9, np.uint8) if t in kept else None, number=t)
         for t, luma in enumerate(film, start=1)
     )
-    left = list(SteadyColorizer(colorizer, FACTS, cuts).stream(frames, state or {}, None))
+    left = list(SteadyColorizer(colorizer, FACTS, cuts, both_ways=both_ways).stream(frames, state or {}, None))
     return [i.rgb for i in left if isinstance(i, Colored)], [i.state for i in left if isinstance(i, SegmentEnd)]
 
 
@@ -71,6 +71,17 @@ def test_colours_hardly_change_from_frame_to_frame():
     assert len(left) == 30
     assert np.abs(np.diff(tints(left))).mean() < 0.3 * before
     assert all(np.abs(rgb @ [0.299, 0.587, 0.114] - luma).max() < 1 for rgb, luma in zip(left, ASTRONAUT, strict=True))
+
+
+def test_one_way_a_frame_knows_nothing_of_later_ones():
+    film = ASTRONAUT[:1].repeat(9, axis=0)
+    film[8] = np.minimum(film[8], 247) + 8  # the same picture, of another colour of its own
+    one_way, both = (tints(steady(film, both_ways=way)[0]) for way in (False, True))
+    assert one_way[[0, 8]] == pytest.approx(both[[0, 8]])  # key frames
+    moved = abs(both[8] - both[0])
+    assert moved > 0.01
+    assert np.abs(one_way[1:8] - one_way[0]).max() < 0.1 * moved
+    assert abs(both[7] - both[0]) > 0.7 * moved
 
 
 @pytest.mark.parametrize("cuts", [(), {17}])

@@ -267,3 +267,7 @@ def test_training_from_a_stream_stopped_ends_in_the_same_bits(command, folder, t
                           "+schedule.stages.generator_pretrain.epochs=2")  # fmt: skip
     assert code == 2
     assert "nobody knows how many photos a stream holds" in err
+    rule = ["schedule.stages.gan.handover=inflection", "schedule.stages.gan.inflection.rule=held_out_critic"]
+    code, _, err = command("train", *words[:-1], "name=rule", *rule)
+    assert code == 2
+    assert "held_out_critic judges photos that are trained on, and those of a stream cannot be read again" in err

@@ -73,14 +73,15 @@ def test_clips_get_a_table_a_report_and_strips(run, clips, tmp_path, command):
 def test_smoothing_lowers_the_flicker_that_is_measured(run, clips, tmp_path, command):
     flicker = {}
     for strength in (0.0, 0.9):
-        out = tmp_path / str(strength)
         code, _, _ = command(
-            "evaluate", f"checkpoints={run}", "data=clips", f"data.path={clips}/one", f"out={out}",
+            "evaluate", f"checkpoints={run}", "data=clips", f"data.path={clips}/one", f"out={tmp_path}/out",
             f"clip_protocol.smooth={strength}",
         )  # fmt: skip
         assert code == 0
-        flicker[strength] = lines_of(out)["run"]["metrics"]["chroma_flicker"]
+        flicker[strength] = lines_of(tmp_path / "out")["run"]["metrics"]["chroma_flicker"]
     assert flicker[0.9] < flicker[0.0]
+    names = [json.loads(line)["name"] for line in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()]
+    assert sorted(names) == ["gray", "mean tint", "run", "run", "truth"]  # baselines once
 
 
 def test_moved_photos_need_no_clip(run, photos, tmp_path, command):

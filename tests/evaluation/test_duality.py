@@ -1,5 +1,7 @@
 """The duality gap of networks that can still win, and that it leaves them alone."""
 
+import math
+
 import torch
 from stage_fixture import batches, networks
 
@@ -18,3 +20,10 @@ def test_the_gap_grows_with_the_steps_and_leaves_the_networks_alone():
     for name, network in made.items():
         assert all(torch.equal(v, before[name][k]) for k, v in network.state_dict().items())
         assert all(weight.grad is None for weight in network.parameters())
+
+
+def test_a_generator_that_takes_hints_has_a_gap_without_them():
+    made = networks()
+    made["generator"].hints = torch.nn.Linear(1, 1)  # a part that takes no part
+    (batch,) = batches(1, size=8)
+    assert math.isfinite(duality_gap(**made, gray=batch["gray"], rgb=batch["rgb"], steps=1))

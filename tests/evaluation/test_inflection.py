@@ -35,11 +35,16 @@ def test_held_out_critic_stops_before_the_ratio_leaves_two_errors_of_the_start()
     assert not held_out_critic(critic([0.2, 0.25, 0.29])).over
 
 
+def told(accuracy, num_photos):
+    return series(fresh_accuracy=accuracy, num_photos=[float(num_photos)] * len(accuracy))
+
+
 def test_fresh_critic_takes_the_least_accuracy_before_it_rises():
     values = [0.9, 0.8, 0.7, 0.72, 0.79, 0.5]  # with 100 photos 1.64 errors of 0.7 are 0.075
-    choice = fresh_critic(series(fresh_accuracy=values))
+    choice = fresh_critic(told(values, num_photos=100))
     assert (choice.step, choice.over) == (40, True)
-    assert fresh_critic(series(fresh_accuracy=values[:4])).step == 40
+    assert fresh_critic(told(values[:4], num_photos=100)).step == 40
+    assert fresh_critic(told(values, num_photos=25)).step == 100, "of fewer photos a rise of twice that tells nothing"
 
 
 def test_duality_gap_takes_its_first_smooth_minimum():
@@ -101,7 +106,7 @@ def test_rules_that_are_over_do_not_change_their_choice():
         {**a, **b, **c, **d}
         for a, b, c, d in zip(
             critic([0.2, 0.25, 0.4, 0.2, 0.2, 0.2]),
-            series(fresh_accuracy=[0.8, 0.7, 0.95, 0.4, 0.4, 0.4]),
+            told([0.8, 0.7, 0.95, 0.4, 0.4, 0.4], num_photos=100),
             law([0.5, 0.4, 0.3, 0.2, 0.1, 0.1], [20, 35, 41, 20, 20, 20]),
             series(duality_gap=[4, 3, 1, 2, 3, 4]),
             strict=True,

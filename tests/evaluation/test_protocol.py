@@ -221,17 +221,21 @@ def test_steady_clips_after_a_true_frame_are_near_the_truth_and_keep_their_gray(
         torch.testing.assert_close(rgb_to_gray(made), gray, rtol=0, atol=1e-5)
         return float((made - rgb).abs().mean())
 
-    assert error(steady=True, references=1) < 0.3 * error() < error(steady=True)
+    assert error(steady="both", references=1) < 0.3 * error() < error(steady="both")
     assert error(references=1) < 0.3 * error()
 
 
 def test_what_is_told_is_part_of_the_record_where_something_is():
     assert "steady" not in ClipProtocol().describe()
-    assert ClipProtocol(steady=True, references=3).describe()["references"] == 3
+    assert ClipProtocol(steady="both", references=3).describe()["references"] == 3
     with pytest.raises(ValueError, match=r"take hints, and one .* clip_protocol\.smooth"):
-        ClipProtocol(steady=True).resolved([{"image_size": 64, "gray_rule": "luma601", "networks": {"generator": {}}}])
+        ClipProtocol(steady="both").resolved(
+            [{"image_size": 64, "gray_rule": "luma601", "networks": {"generator": {}}}]
+        )
     with pytest.raises(ValueError, match=r"clip_protocol\.smooth"):
-        ClipProtocol(steady=True, smooth=0.5)
+        ClipProtocol(steady="both", smooth=0.5)
+    with pytest.raises(ValueError, match=r"allowed: null, forward, both \(clip_protocol\.steady\)"):
+        ClipProtocol(steady=True)
 
 
 @pytest.mark.parametrize(

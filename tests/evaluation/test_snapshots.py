@@ -6,7 +6,7 @@ from colorgan.config import datamodule_of_run
 from colorgan.evaluation.snapshots import rule_choices, rule_curves, trained_photos
 
 SERIES = [
-    {"step": 20 * index, "fresh_accuracy": value, "artefact_area": 0.0}
+    {"step": 20 * index, "fresh_accuracy": value, "num_photos": 100.0, "artefact_area": 0.0}
     for index, value in enumerate([0.9, 0.7, 0.95], start=1)
 ]
 

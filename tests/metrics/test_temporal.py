@@ -126,6 +126,19 @@ def test_a_clip_counts_once_however_long():
     assert metric.value_of_each().shape == (2,)
 
 
+def test_a_part_of_a_clip_counts_alone():
+    clip = torch.full((8, 3, 8, 8), 0.5)
+    clip[6:] = torch.rand(2, 3, 8, 8)
+    last, alone = ClipMean(Colorfulness(), (0.75, 1)), Colorfulness()
+    last.update(clip, clip)
+    alone.update(clip[6:], clip[6:])
+    assert float(last.compute()) == pytest.approx(float(alone.compute()))
+    assert last.describe()["part"] == [0.75, 1]
+    assert "part" not in ClipMean(Colorfulness()).describe()
+    with pytest.raises(ValueError, match=r"two rising numbers from 0 to 1, got \[1, 0\]"):
+        ClipMean(Colorfulness(), (1, 0))
+
+
 def test_clip_mean_takes_over_what_the_metric_says_of_itself():
     assert ClipMean(PSNR()).higher_is_better is True
     assert ClipMean(PSNR()).needs_truth

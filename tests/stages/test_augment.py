@@ -4,7 +4,12 @@ import pytest
 import torch
 from stage_fixture import LOSSES, batches, fit, gan
 
-from colorgan.losses import LeCamPenalty, RelativisticDiscriminatorLoss, RelativisticGeneratorLoss
+from colorgan.losses import (
+    LeastSquaresDiscriminatorLoss,
+    LeCamPenalty,
+    RelativisticDiscriminatorLoss,
+    RelativisticGeneratorLoss,
+)
 from colorgan.stages import AdaptiveDiffAugment, DiffAugment, FixedTurns
 
 
@@ -42,6 +47,19 @@ def test_photo_picture_and_gray_are_changed_alike_and_gradients_come_through():
     assert torch.equal(change(rgb[:, :1]), change(rgb)[:, :1])
     change(rgb).sum().backward()
     assert set(rgb.grad.unique().tolist()) == {0.0, 1.0}
+
+
+def test_where_a_photo_is_cut_the_discriminator_is_told_no_hint():
+    stage = gan(num_steps=1, augment=DiffAugment())
+    stage.discriminator.takes_hints = True
+    hints = torch.rand(8, 3, 16, 16) + 0.1
+    torch.manual_seed(0)
+    change = stage.augment.draw(hints)
+    gray, told = stage._condition({"gray": hints[:, :1], "hints": hints}, change)
+    cut = (gray == 0.5).expand_as(told)
+    assert cut.any()
+    assert (told[cut] == 0).all()
+    assert (told[~cut] > 0).all()
 
 
 def test_colour_stays_and_probability_zero_changes_nothing():
@@ -108,3 +126,15 @@ def test_both_players_see_changed_pictures_and_a_paired_loss_judges_by_differenc
     fit(stage, batches(2))
     assert stage.augment.draws == 2
     assert len(stage.augment.scores) == 1
+
+
+def test_a_photo_is_judged_right_above_the_logit_that_its_loss_calls_neutral():
+    """Least squares has the targets 1 and 0: a photo at 0.3 is taken for a picture."""
+    losses = {**LOSSES, "discriminator": LeastSquaresDiscriminatorLoss()}
+    stage = gan(num_steps=1, losses=losses, augment=AdaptiveDiffAugment(num_images=4, every=1, target=0.0))
+    (batch,) = batches(1)
+    for logit, probability in ((0.7, 1.0), (0.3, 0.0)):
+        stage.discriminator.forward = lambda rgb, gray, logit=logit: torch.full((len(rgb), 1, 2, 2), logit)
+        stage.discriminator_inputs(batch, batch["rgb"])
+        stage.augment.adapt(len(batch["rgb"]))
+        assert stage.augment.probability == probability

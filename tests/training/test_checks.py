@@ -9,6 +9,7 @@ from colorgan.training.checks import check_picture, check_saved
 from colorgan.training.schedule import Schedule
 
 GAN, PRETRAIN = "schedule.stages.gan", "schedule.stages.generator_pretrain"
+CRITIC = "schedule.stages.critic_pretrain.module"
 MORE_MISTAKES = [
     (["seed=-1"], r"seed=-1 must be a whole number of at least 0"),
     (["seed=1.5"], r"seed=1.5 must be a whole number"),
@@ -23,6 +24,22 @@ MORE_MISTAKES = [
         r"loss_weights needs a loss of the generator with a weight above 0",
     ),
     ([f"{PRETRAIN}.module.lr_scheduler.max_lr=-1"], r"max_lr=-1.* begins with a learning rate below 0"),
+    (
+        [f"{GAN}.inflection.end_early=true"],
+        r"gan.inflection.end_early=true is for schedule.stages.gan.handover=inflection, got .*handover=psnr",
+    ),
+    (
+        ["loss/adversarial=relativistic", f"{GAN}.handover=inflection", f"{GAN}.inflection.rule=held_out_critic"],
+        r"held_out_critic compares logits of different photos, and RelativisticDiscriminatorLoss binds only those",
+    ),
+    (
+        ["loss/adversarial=relativistic", f"+{GAN}.module.loss_weights.lecam=1"],
+        r"loss_weights.lecam: RelativisticDiscriminatorLoss knows only differences of logits",
+    ),
+    (
+        [f"{CRITIC}.loss_weights.discriminator=0", f"+{CRITIC}.loss_weights.r1=1"],
+        r"CriticPretrainStage needs loss_weights.discriminator above 0",
+    ),
     (["discriminator.norm=abc"], r"norm='abc' is unknown"),  # of the second stage
     (["loss.feature.network.weights=gone.pth"], r"loss.feature.network.weights='gone.pth': no such file"),
     (["data.size=abc"], r"data.size='abc' must be a whole number"),  # which data.source takes from there

@@ -2,10 +2,14 @@
 
 import numpy as np
 import pytest
+from stage_fixture import LOSSES, batches, gan
+from torch import nn
 
 import colorgan
 from colorgan.checkpoint import read_header
-from colorgan.training.cost import most_bytes, schedule_costs
+from colorgan.losses import R1Penalty
+from colorgan.training.cost import _bytes, _mean_count, most_bytes, schedule_costs
+from colorgan.training.plan import plan_stages
 from colorgan.training.schedule import Schedule
 
 
@@ -48,7 +52,7 @@ def test_a_run_writes_what_its_plan_says(smoke):
     best = read_header(last.folder / "handover.safetensors")["step"]
     assert kept == {*last.snapshot_steps, best} == {9, 13, best}
     same = costs[-1].saved_bytes if best in last.snapshot_steps else 0  # the plan counts the best one in any case
-    expected = most_bytes(costs) - max(cost.resume_bytes for cost in costs) - same
+    expected = most_bytes(costs) - max(cost.passing_bytes for cost in costs) - same
     assert written == pytest.approx(expected, rel=0.1)
 
 
@@ -85,3 +89,25 @@ def test_large_schedules_have_a_plan_without_weights_or_data(command, overrides,
     assert code == 0, err
     assert "100,000 training photos" in out
     assert not list(tmp_path.iterdir())
+
+
+def test_a_penalty_of_every_fourth_step_costs_a_quarter():
+    def count(**penalty):
+        weights = {"adversarial": 1.0, "discriminator": 1.0, **dict.fromkeys(penalty, 1.0)}
+        stage = gan(num_steps=1, losses={**LOSSES, **penalty}, loss_weights=weights)
+        return _mean_count(stage, "discriminator", batches(1)[0], period=4)
+
+    without, always = count(), count(r1=R1Penalty(every=1))
+    assert always > without
+    assert count(r1=R1Penalty(every=4)) == pytest.approx(without + (always - without) / 4)
+
+
+def test_snapshots_that_wait_for_a_rule_take_room_until_the_stage_ends(smoke, tmp_path):
+    networks, passing = {"generator": nn.Linear(1, 1), "discriminator": nn.Linear(1, 1)}, []
+    sizes = {"steps": 600, "validate_every": 100, "snapshots": 2}
+    for handover in ("psnr", "inflection"):
+        options = {**sizes, "handover": handover}.items()
+        plan = plan_stages(smoke(*(f"schedule.stages.gan.{key}={value}" for key, value in options)).schedule, tmp_path)
+        saved, _, passes = _bytes(plan[-1], plan, networks, {})
+        passing.append(passes)
+    assert passing[1] - passing[0] == 4 * saved  # of six, two stay

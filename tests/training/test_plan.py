@@ -49,7 +49,7 @@ def test_impossible_amounts_are_refused(compose, override, message):
 
 def test_a_pretrained_critic_taints_its_judge_and_all_of_its_kin(compose):
     lite = {"efficientnet_lite0", "efficientnet_lite2"}
-    plain, projected = (trained_through(compose(*words)) for words in (["discriminator=patch"], []))
+    plain, projected = (trained_through(compose(*words)) for words in ([], ["discriminator=projected"]))
     assert plain == ["efficientnet_lite0"]
     assert partial_judges(plain) == {"efficientnet_lite0"}  # as encoder and in the feature loss
     assert projected == ["efficientnet_lite0", "efficientnet_lite0 as critic"]

@@ -15,12 +15,13 @@ import torch
 from omegaconf import OmegaConf
 from stage_fixture import gan
 from stopping import words
+from torchmetrics import MetricCollection
 
 from colorgan.checkpoint import read_header, read_tensors
 from colorgan.config import differences
-from colorgan.files import Writer
-from colorgan.training.plan import PlannedStage, StageEntry
-from colorgan.training.run_folder import locked, resume_file, save_networks, snapshot_file
+from colorgan.files import Writer, write_text
+from colorgan.training.plan import InflectionOptions, PlannedStage, StageEntry
+from colorgan.training.run_folder import hand_over, locked, resume_file, save_networks, snapshot_file
 from colorgan.training.schedule import Schedule
 
 ROOT = Path(__file__).parents[2]
@@ -132,3 +133,16 @@ def test_a_full_disk_is_explained_and_nothing_is_lost(smoke, tmp_path, whole):
     assert "make room, then the same command goes on" in result.stderr
     assert "Traceback" not in result.stderr
     assert Schedule(smoke("schedule.times=0")).run().read_bytes() == whole
+
+
+def test_snapshots_that_waited_for_a_rule_go_where_it_had_nothing_to_choose_by(tmp_path):
+    options = {"steps": 6, "batch_size": 1, "image_size": 32, "validate_every": 2, "snapshots": 1}
+    rule = InflectionOptions("held_out_critic")
+    entry = StageEntry(module=OmegaConf.create({}), **options, handover="inflection", inflection=rule)
+    stage, saved = PlannedStage(1, "gan", entry, 0, tmp_path), []
+    for step in (2, 4, 6):
+        write_text(snapshot_file(stage, step), "networks")
+    measured = [{"step": step, "metrics": {}} for step in (2, 4, 6)]
+    hand_over(stage, measured, MetricCollection({}), lambda *where: saved.append(where))
+    assert saved == [(tmp_path / "handover.safetensors", {})]
+    assert [file.name for file in (tmp_path / "snapshots").iterdir()] == ["step=000006.safetensors"]

@@ -60,6 +60,7 @@ def test_train_and_evaluate_from_the_command_line(command, tmp_path, places, dra
         (["experimnt=smoke"], ["experimnt"]),
         (["experiment=smokey"], ["did you mean smoke?"]),
         (["generator=unet"], ["Could not find 'generator/unet'", "unet_lite0"]),
+        (["motion=null"], ["a group is left out by ~GROUP"]),
         (["schedule.stages.gan.stpes=3"], ["schedule.stages.gan.stpes"]),
         (["data=folder"], ["data.path"]),
         (["data=folder", "data.path=/nowhere"], ["no folder or photo /nowhere", "data.path"]),
