@@ -36,11 +36,8 @@ _Compare = Annotated[bool, typer.Option("--compare", help=_COMPARE)]
 _HINTS = "Photo: known colours, a .json of points and strokes or a painted copy of the photo (docs/photos.md)."
 _Hints = Annotated[Path | None, typer.Option(help=_HINTS)]
 _Batch = Annotated[int | None, typer.Option(help="Film: frames that go through the network at once.", show_default="8")]
-_SMOOTH = (
-    "Film: weight of the next frame on either side, along the motion; 0.8 averages over nine. A network that takes "
-    "hints is steady without it; 0: frame by frame."
-)
-_Smooth = Annotated[float | None, typer.Option(help=_SMOOTH)]
+_SMOOTH = "Film: weight of the next frame on either side, along the motion; 0: frame by frame, as interlaced film is."
+_Smooth = Annotated[float | None, typer.Option(help=_SMOOTH, show_default="0.8")]
 _Fps = Annotated[float | None, typer.Option(help="Film from a folder of frames: frames per second.", show_default="24")]
 _Resume = Annotated[bool, typer.Option("--resume", help="Film: go on with what an interrupted run left.")]
 _Deinterlace = Annotated[

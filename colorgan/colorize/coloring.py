@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
+from typing import Literal
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from colorgan.colorize.steady import SteadyColorizer
 from colorgan.media.fields import PROGRESSIVE
 from colorgan.media.film_facts import FilmFacts, Frame
 
+SMOOTH = 0.8  # averages over about nine frames: three quarters of the flicker go, no colour (docs/results.md)
+Way = Literal["forward", "both"]
+
 
 @dataclass(frozen=True)
 class Coloring:
@@ -27,13 +31,14 @@ class Coloring:
     Attributes:
         colorizer: the trained generator.
         batch: frames that go through the network at once.
-        smooth: weight of the frames beside in a blind average, 0 for frame by frame; None for `steady` where that can
-            be, else frame by frame.
+        smooth: weight of the frames beside in a blind average, 0 for frame by frame; None for 0.8, but for interlaced
+            film 0.
         shots: what is done with which shot; None for the same with all.
         other: a second network, mixed in by the strengths of `shots`.
         references: frames whose colours are known.
         palettes: tones that a shot has and is to get, by its first frame.
-        both_ways: what is steady knows the frames after, too; False is for measurements.
+        steady: by a network that takes hints: each frame is told the colours of those before, `forward`, or of those
+            after, too, `both`, and nothing is averaged. For measurements: it was found worse (docs/results.md).
     """
 
     colorizer: Colorizer
@@ -43,15 +48,13 @@ class Coloring:
     other: Colorizer | None = None
     references: References | None = None
     palettes: Mapping[int, tuple[Tones, Tones]] = field(default_factory=dict)
-    both_ways: bool = True
+    steady: Way | None = None
 
-    def steady(self, facts: FilmFacts) -> bool:
-        """Whether frames are told the colours of others: by one network that takes hints, of progressive film."""
-        return self.smooth is None and self.other is None and self.colorizer.takes_hints and facts.scan == PROGRESSIVE
-
-    def smoothing(self, facts: FilmFacts) -> float | str:
-        """Say how frames are made alike: `steady`, or the weight of those beside."""
-        return "steady" if self.steady(facts) else self.smooth or 0.0
+    def smoothing(self, facts: FilmFacts) -> float:
+        """Say how much the frames beside weigh: what was asked for, or what is usual for such a film."""
+        if self.smooth is None:  # the motion between woven fields is not known well
+            return SMOOTH if facts.scan == PROGRESSIVE else 0.0
+        return self.smooth
 
     def choose(self, frame: Frame) -> FrameColorizer:
         """Choose what colorizes a frame."""
@@ -88,18 +91,18 @@ class Coloring:
             begin = self.references.first_frame(before + 1)
             lumas = small_lumas(islice(frames(), begin - 1, None), facts)
             known = ahead(self.references.known(lumas), count=self.batch)
-        if self.steady(facts):
+        if self.steady:
             decoded = ahead(sorted_out, count=self.batch)
-            one = SteadyColorizer(self.colorizer, facts, cuts, both_ways=self.both_ways)
+            one = SteadyColorizer(self.colorizer, facts, cuts, both_ways=self.steady == "both")
             stream = ahead(one.stream(decoded, state, known), count=self.batch)
         else:
             stream = color_stream(sorted_out, self.choose, facts, batch_size=self.batch)
             if known is not None:
                 stream = ahead(referred(stream, known, rule), count=self.batch)
-        if self.smooth:
-            smoother = ChromaSmoother(strength=self.smooth, gray_rule=rule)
-            smoother.load_state(state)
-            stream = ahead(smoother.stream(stream, cuts), count=self.batch)
+            if smooth := self.smoothing(facts):
+                smoother = ChromaSmoother(strength=smooth, gray_rule=rule)
+                smoother.load_state(state)
+                stream = ahead(smoother.stream(stream, cuts), count=self.batch)
         if shots is None:
             return stream
         painted = repainted(stream, shots, self.palettes, rule) if self.palettes else stream

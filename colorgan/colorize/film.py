@@ -48,8 +48,8 @@ class FilmOptions:
 
     Args:
         batch: frames that go through the network at once.
-        smooth: weight of the next frame on either side, along the motion, in [0, 1); 0 colorizes frame by frame, None
-            too but for networks that take hints.
+        smooth: weight of the next frame on either side, along the motion, in [0, 1); 0 colorizes frame by frame. None
+            is 0.8, but for interlaced film 0.
         fps: frames a second of a folder of frames; None for 24, and for a film, which has its own time stamps.
         compare: write gray and colour side by side.
         resume: go on with what an interrupted run left.
@@ -170,8 +170,7 @@ def colorize_film(
         job.prepare(resume=options.resume, overwrite=options.overwrite)
     _say_before(reader, job)
     started, before = time.monotonic(), job.frames_done()
-    engine = colorizer.hint_engine if coloring.steady(reader.facts) else colorizer.engine
-    with leave_cores(engine), _stoppable(job), _progress(reader.facts.frames, before) as track:
+    with leave_cores(colorizer.engine), _stoppable(job), _progress(reader.facts.frames, before) as track:
         try:
             count = job.run(coloring, compare=options.compare, track=track)
         except av.FFmpegError as error:  # a full disk, for one
@@ -183,7 +182,7 @@ def colorize_film(
     if reader.damage:
         raise ValueError(f"{source} is damaged: {reader.damage}; {count} frames could be decoded and are in {out}")
     speed = f"{(count - before) / seconds:.1f} frames/s" if count > before else "only joined"
-    sys.stdout.write(f"{count} frames colorized ({speed}, {engine}): {out}\n")
+    sys.stdout.write(f"{count} frames colorized ({speed}, {colorizer.engine}): {out}\n")
 
 
 def _identity(checkpoint: Path, coloring: Coloring, options: FilmOptions, blend: Network | None) -> dict[str, object]:

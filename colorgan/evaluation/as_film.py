@@ -11,7 +11,6 @@ from torch import Tensor
 
 from colorgan.color import recombine, to_uint8
 from colorgan.colorize.coloring import Coloring
-from colorgan.colorize.colorizer import Colorizer
 from colorgan.colorize.motion import small
 from colorgan.colorize.pipeline import Colored
 from colorgan.colorize.references import References
@@ -20,27 +19,17 @@ from colorgan.colorize.smoothing import chroma
 from colorgan.media.film_facts import FULL, FilmFacts, Frame
 
 
-def colorize_as_film(
-    colorizer: Colorizer,
-    gray: Tensor,
-    *,
-    smooth: float | None,
-    both_ways: bool = True,
-    references: Mapping[int, Tensor],
-) -> Tensor:
+def colorize_as_film(coloring: Coloring, gray: Tensor, references: Mapping[int, Tensor]) -> Tensor:
     """Colorize the frames of a clip, (T, 1, H, W), one after the other.
 
     Args:
-        colorizer: its gray rule is that of the clip.
+        coloring: the gray rule of its network is that of the clip.
         gray: in [0, 1]; the result has it exactly.
-        smooth: as `Coloring` has it; None is steady, by a network that takes hints.
-        both_ways: as `Coloring` has it.
         references: true frames, (3, H, W), by their place.
     """
-    rule, (height, width) = colorizer.gray_rule, gray.shape[-2:]
+    rule, (height, width) = coloring.colorizer.gray_rule, gray.shape[-2:]
     levels = to_uint8(recombine(gray, gray.expand(-1, 3, -1, -1), rule))[:, 0].cpu().numpy()
     frames = [Frame(number, 1, level, number=number) for number, level in enumerate(levels, start=1)]
-    coloring = Coloring(colorizer, smooth=smooth, both_ways=both_ways)
     if references:
         shot = Shot("clip", 1, len(frames), references=tuple(place + 1 for place in references))
         pictures = {place + 1: _small_chroma(rgb) for place, rgb in references.items()}

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import Any, ClassVar, Self, get_args
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from colorgan.color import GRAY_RULES, lab_to_rgb, recombine, rgb_to_lab, to_uint8
+from colorgan.colorize.coloring import Coloring, Way
 from colorgan.colorize.colorizer import Colorizer
 from colorgan.colorize.deoldify import merge_yuv
 from colorgan.colorize.smoothing import ChromaSmoother
@@ -21,8 +22,6 @@ from colorgan.evaluation.as_film import colorize_as_film, spread
 from colorgan.ranges import Count, Natural
 
 _FRAMES_AT_ONCE = 8
-
-Way = Literal["forward", "both"]
 
 
 @dataclass(frozen=True)
@@ -210,8 +209,8 @@ class ClipProtocol(BaseProtocol):
     Attributes:
         flow: between luma planes: `dis`, `raft` or the path of RAFT's weights; not used where the motion is known.
         smooth: strength of `ChromaSmoother` behind the network; 0 for none.
-        steady: tell a network that takes hints the colours of other frames: `both` of those before and after, as
-            `colorgan colorize` does, `forward` of those before alone.
+        steady: tell a network that takes hints the colours of other frames: `both` of those before and after,
+            `forward` of those before alone. Worse than `smooth`, says docs/results.md.
         references: so many true frames of each clip are known, spread evenly; metrics count them like the others.
     """
 
@@ -277,7 +276,7 @@ class ClipProtocol(BaseProtocol):
         if self.steady or self.references:
             assert rgb is not None
             known = {place: rgb[place] for place in spread(self.references, len(gray))}
-            smooth, both_ways = None if self.steady else self.smooth, self.steady != "forward"
-            return colorize_as_film(colorizer, gray, smooth=smooth, both_ways=both_ways, references=known)
+            coloring = Coloring(colorizer, smooth=self.smooth, steady=self.steady)
+            return colorize_as_film(coloring, gray, known)
         made = torch.cat([colorizer.colorize_gray(part) for part in torch.split(gray, _FRAMES_AT_ONCE)])
         return ChromaSmoother(strength=self.smooth, gray_rule=rule).smooth(made) if self.smooth else made
