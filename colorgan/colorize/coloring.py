@@ -4,7 +4,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
-from typing import Literal
 
 import numpy as np
 
@@ -16,12 +15,11 @@ from colorgan.colorize.pipeline import Colored, FrameColorizer, SegmentEnd, ahea
 from colorgan.colorize.references import References, referred, small_lumas
 from colorgan.colorize.shot_list import ShotList
 from colorgan.colorize.smoothing import ChromaSmoother
-from colorgan.colorize.steady import SteadyColorizer
+from colorgan.colorize.steady import SteadyColorizer, Way
 from colorgan.media.fields import PROGRESSIVE
 from colorgan.media.film_facts import FilmFacts, Frame
 
 SMOOTH = 0.8  # averages over about nine frames: three quarters of the flicker go, no colour (docs/results.md)
-Way = Literal["forward", "both"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Coloring:
             film 0.
         shots: what is done with which shot; None for the same with all.
         other: a second network, mixed in by the strengths of `shots`.
-        references: frames whose colours are known.
+        references: frames whose colours are known: told a network that takes hints, else laid over its colours.
         palettes: tones that a shot has and is to get, by its first frame.
         steady: by a network that takes hints: each frame is told the colours of those before, `forward`, or of those
             after, too, `both`, and nothing is averaged. For measurements: it was found worse (docs/results.md).
@@ -55,6 +53,11 @@ class Coloring:
         if self.smooth is None:  # the motion between woven fields is not known well
             return SMOOTH if facts.scan == PROGRESSIVE else 0.0
         return self.smooth
+
+    def tells(self, facts: FilmFacts) -> bool:
+        """Whether the network is told colours: by references, or as `steady` says."""
+        able = self.colorizer.takes_hints and self.other is None and facts.scan == PROGRESSIVE
+        return able and (self.steady is not None or self.references is not None)
 
     def choose(self, frame: Frame) -> FrameColorizer:
         """Choose what colorizes a frame."""
@@ -91,18 +94,18 @@ class Coloring:
             begin = self.references.first_frame(before + 1)
             lumas = small_lumas(islice(frames(), begin - 1, None), facts)
             known = ahead(self.references.known(lumas), count=self.batch)
-        if self.steady:
+        if self.tells(facts):
             decoded = ahead(sorted_out, count=self.batch)
-            one = SteadyColorizer(self.colorizer, facts, cuts, both_ways=self.steady == "both")
-            stream = ahead(one.stream(decoded, state, known), count=self.batch)
+            one = SteadyColorizer(self.colorizer, facts, cuts, carry=self.steady)
+            stream = ahead(one.stream(decoded, state if self.steady else {}, known), count=self.batch)
         else:
             stream = color_stream(sorted_out, self.choose, facts, batch_size=self.batch)
             if known is not None:
                 stream = ahead(referred(stream, known, rule), count=self.batch)
-            if smooth := self.smoothing(facts):
-                smoother = ChromaSmoother(strength=smooth, gray_rule=rule)
-                smoother.load_state(state)
-                stream = ahead(smoother.stream(stream, cuts), count=self.batch)
+        if not self.steady and (smooth := self.smoothing(facts)):
+            smoother = ChromaSmoother(strength=smooth, gray_rule=rule)
+            smoother.load_state(state)
+            stream = ahead(smoother.stream(stream, cuts), count=self.batch)
         if shots is None:
             return stream
         painted = repainted(stream, shots, self.palettes, rule) if self.palettes else stream

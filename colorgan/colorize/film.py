@@ -170,7 +170,8 @@ def colorize_film(
         job.prepare(resume=options.resume, overwrite=options.overwrite)
     _say_before(reader, job)
     started, before = time.monotonic(), job.frames_done()
-    with leave_cores(colorizer.engine), _stoppable(job), _progress(reader.facts.frames, before) as track:
+    engine = colorizer.hint_engine if coloring.tells(reader.facts) else colorizer.engine
+    with leave_cores(engine), _stoppable(job), _progress(reader.facts.frames, before) as track:
         try:
             count = job.run(coloring, compare=options.compare, track=track)
         except av.FFmpegError as error:  # a full disk, for one
@@ -182,7 +183,7 @@ def colorize_film(
     if reader.damage:
         raise ValueError(f"{source} is damaged: {reader.damage}; {count} frames could be decoded and are in {out}")
     speed = f"{(count - before) / seconds:.1f} frames/s" if count > before else "only joined"
-    sys.stdout.write(f"{count} frames colorized ({speed}, {colorizer.engine}): {out}\n")
+    sys.stdout.write(f"{count} frames colorized ({speed}, {engine}): {out}\n")
 
 
 def _identity(checkpoint: Path, coloring: Coloring, options: FilmOptions, blend: Network | None) -> dict[str, object]:

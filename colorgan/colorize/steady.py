@@ -1,8 +1,8 @@
-"""Colour a film steadily by a network that takes hints: frames are told the colours of those before and after."""
+"""Colour film by a network that takes hints: frames are told what references know, and what other frames have."""
 
 from collections.abc import Container, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -20,6 +20,7 @@ from colorgan.media.film_facts import FilmFacts, Frame
 from colorgan.networks.hints import MOVED
 
 KEY_FRAMES = 8  # from one key frame to the next
+Way = Literal["forward", "both"]
 _PULL = 0.25  # by which a key frame is drawn from the colours before it to its own: after 96 frames 3 % are left
 
 
@@ -33,7 +34,7 @@ class _Entry(NamedTuple):
 
 
 class SteadyColorizer:
-    """Colour key frames one after the other, and the frames between them after both.
+    """Colour frames by what references tell of them; or key frames one after the other, and those between after both.
 
     A key frame is the first of a shot, each eighth from there on, and the last before a cut and of a segment. The first
     of a shot has its own colours; each later one is told those of the key frame before, carried along the motion and
@@ -45,13 +46,14 @@ class SteadyColorizer:
         colorizer: takes hints.
         facts: of the film.
         cuts: frames that begin a shot, where the luma does not say it.
-        both_ways: False: the frames between two key frames are told the colours of the first alone.
+        carry: `both`: as above. `forward`: the frames between two key frames are told the colours of the first alone.
+            None: each frame is told what references tell of it, and nothing of other frames.
     """
 
     def __init__(
-        self, colorizer: Colorizer, facts: FilmFacts, cuts: Container[int] = (), *, both_ways: bool = True
+        self, colorizer: Colorizer, facts: FilmFacts, cuts: Container[int] = (), *, carry: Way | None = "both"
     ) -> None:
-        self.colorizer, self.facts, self.cuts, self.both_ways = colorizer, facts, cuts, both_ways
+        self.colorizer, self.facts, self.cuts, self.carry = colorizer, facts, cuts, carry
         self._tracker = Tracker()
         self._key: np.ndarray | None = None  # chroma of the last key frame and 1, (h, w, 3)
 
@@ -103,6 +105,8 @@ class SteadyColorizer:
             self._tracker.luma = None
             return None
         gray = self.facts.gray(frame.luma)
+        if self.carry is None:
+            return _Entry(frame, gray, None, told)
         link = self._tracker.follow(small(gray.astype(np.float32) / 255), anew=frame.number in self.cuts)
         return _Entry(frame, gray, link, told)
 
@@ -122,7 +126,7 @@ class SteadyColorizer:
             link = interval[place + 1].link
             after = _carried(after, link and (link.forth, link.goes_on))
             told = behind[place]
-            if self.both_ways:
+            if self.carry == "both":
                 told = _between(told, after, (place + 1) / len(interval))
             done.append(Colored(interval[place].frame, self._color(interval[place], told)))
         yield from reversed(done)

@@ -12,10 +12,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from colorgan.color import GRAY_RULES, lab_to_rgb, recombine, rgb_to_lab, to_uint8
-from colorgan.colorize.coloring import Coloring, Way
+from colorgan.colorize.coloring import Coloring
 from colorgan.colorize.colorizer import Colorizer
 from colorgan.colorize.deoldify import merge_yuv
 from colorgan.colorize.smoothing import ChromaSmoother
+from colorgan.colorize.steady import Way
 from colorgan.data.datamodule import views_to_rgb
 from colorgan.data.transforms import center_view, resize
 from colorgan.evaluation.as_film import colorize_as_film, spread

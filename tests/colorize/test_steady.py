@@ -46,14 +46,14 @@ def short_segments(monkeypatch):
     monkeypatch.setattr(pipeline, "SEGMENT_FRAMES", 12)
 
 
-def steady(film, *, state=None, generator=None, kept=(), cuts=(), both_ways=True):
+def steady(film, *, state=None, generator=None, kept=(), cuts=(), carry="both", known=None):
     """The frames as they leave, and the states at the ends of segments."""
     colorizer = Colorizer(generator or Flickering(), working_size=64)
     frames = (
         Frame(t, 1, luma, rgb=np.full((*SIZE, 3), 9, np.uint8) if t in kept else None, number=t)
         for t, luma in enumerate(film, start=1)
     )
-    left = list(SteadyColorizer(colorizer, FACTS, cuts, both_ways=both_ways).stream(frames, state or {}, None))
+    left = list(SteadyColorizer(colorizer, FACTS, cuts, carry=carry).stream(frames, state or {}, known))
     return [i.rgb for i in left if isinstance(i, Colored)], [i.state for i in left if isinstance(i, SegmentEnd)]
 
 
@@ -76,12 +76,20 @@ def test_colours_hardly_change_from_frame_to_frame():
 def test_one_way_a_frame_knows_nothing_of_later_ones():
     film = ASTRONAUT[:1].repeat(9, axis=0)
     film[8] = np.minimum(film[8], 247) + 8  # the same picture, of another colour of its own
-    one_way, both = (tints(steady(film, both_ways=way)[0]) for way in (False, True))
+    one_way, both = (tints(steady(film, carry=way)[0]) for way in ("forward", "both"))
     assert one_way[[0, 8]] == pytest.approx(both[[0, 8]])  # key frames
     moved = abs(both[8] - both[0])
     assert moved > 0.01
     assert np.abs(one_way[1:8] - one_way[0]).max() < 0.1 * moved
     assert abs(both[7] - both[0]) > 0.7 * moved
+
+
+def test_references_alone_tell_nothing_of_other_frames():
+    red = np.concatenate([np.full((*SIZE, 2), (-0.1, 0.2)), np.ones((*SIZE, 1))], axis=2).astype(np.float32)
+    told = ((number, red if number == 3 else None) for number in range(1, 6))
+    left, _ = steady(ASTRONAUT[:5], carry=None, known=told)
+    assert tints(left)[2] > tints([alone(ASTRONAUT[2])])[0] + 0.03
+    assert all(np.array_equal(left[t], alone(ASTRONAUT[t])) for t in (0, 1, 3, 4))
 
 
 @pytest.mark.parametrize("cuts", [(), {17}])

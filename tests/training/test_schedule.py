@@ -112,7 +112,7 @@ def test_cycles_repeat_with_the_discriminator_of_the_cycle_before_and_last_is_ha
 
 def test_a_config_is_stored_resolved(finished):
     config = OmegaConf.load(finished / "config.yaml")
-    assert config.schedule.stages.gan.module.optimizer_generator.lr == 3e-4
+    assert config.schedule.stages.gan.module.optimizer_generator.lr == 1e-4
     assert "${" not in (finished / "config.yaml").read_text()
 
 
