@@ -1,6 +1,6 @@
 """Measure speed and memory of colorizing a film: its parts alone, all together, and what comes out.
 
-    python benchmarks/film_speed.py CHECKPOINT [--frames 2000] [--width 640] [--height 360] [--out .mp4] [--engine auto]
+    python benchmarks/film_speed.py CHECKPOINT [--frames 2000] [--width 640] [--height 360] [--engine auto] [--smooth 0]
 
 The film pans over a built-in photo, with grain, and has sound. Decode, network and encode are timed alone, each on all
 cores, on the first frames. The whole cannot be faster than the slowest of them, nor than their work by the number of
@@ -55,6 +55,7 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=360)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--engine", default="auto")
+    parser.add_argument("--smooth", type=float, default=0.0, help="of the whole; 0.8 as films are colored by default")
     parser.add_argument("--out", default=".mp4", choices=[".mp4", ".mkv"])
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -124,6 +125,7 @@ def run_whole(film: Path, out: Path, options: argparse.Namespace) -> tuple[float
     """Run the command in a process of its own; returns seconds a frame, without the start of Python, and peak MiB."""
     words = ["colorize", str(film), "--checkpoint", options.checkpoint, "--out", str(out), "--device", "cpu"]
     words += ["--batch", str(options.batch), "--recolor", "--engine", options.engine]
+    words += ["--smooth", str(options.smooth)]
     result = subprocess.run([sys.executable, "-c", _RUN, json.dumps(words)], capture_output=True, text=True, check=True)
     speed = float(result.stdout.rpartition("(")[2].split()[0])
     return 1 / speed, float(result.stderr.rpartition("peak")[2])

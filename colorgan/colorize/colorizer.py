@@ -281,7 +281,16 @@ def _bring_up_frame(gray: Tensor, rgb: Tensor) -> np.ndarray:
     planes = np.empty((3, height, width), np.float32)
     for small, large in zip((rgb.float() - rgb_to_gray(rgb.float()))[0].numpy(), planes, strict=True):
         cv2.resize(small, (width, height), dst=large, interpolation=cv2.INTER_CUBIC)
-    offset, luma = torch.from_numpy(planes), gray[0]
+    return frame_of(torch.from_numpy(planes), gray[0])
+
+
+def frame_of(offset: Tensor, luma: Tensor) -> np.ndarray:
+    """Do `recombine` and `to_array` for luma601 on one core of a CPU; overwrites its arguments.
+
+    Args:
+        offset: (3, H, W), what each channel is above luma.
+        luma: (1, H, W) in [0, 1].
+    """
     room = torch.where(offset > 0, 1 - luma, luma)  # see `recombine`
     scale = room.div_(offset.abs().clamp_min_(1e-6)).amin(dim=0, keepdim=True).clamp_(max=1)
     levels = offset.mul_(scale).add_(luma).mul_(255).round_().clamp_(0, 255).to(torch.uint8)

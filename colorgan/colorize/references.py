@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from colorgan.colorize.colorizer import to_array
 from colorgan.colorize.motion import Link, Tracker, carried, small
 from colorgan.colorize.pipeline import Colored, SegmentEnd
 from colorgan.colorize.shot_list import ShotList
-from colorgan.colorize.smoothing import change_chroma, chroma
+from colorgan.colorize.smoothing import change_frame, chroma
 from colorgan.media.film_facts import FilmFacts, Frame
 
 Known = tuple[int, np.ndarray | None]
@@ -145,4 +144,4 @@ def referred(
                 continue
             own = chroma(small(item.rgb.astype(np.float32) / 255))
             change = planes[..., 2:] * (planes[..., :2] - own)
-            yield Colored(item.frame, to_array(change_chroma(item.rgb, change, gray_rule)))
+            yield Colored(item.frame, change_frame(item.rgb, change, gray_rule))

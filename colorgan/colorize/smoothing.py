@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from colorgan.color import chroma_to_rgb, recombine, rgb_to_gray
-from colorgan.colorize.colorizer import to_array
+from colorgan.colorize.colorizer import frame_of, to_array
 from colorgan.colorize.motion import Link, Tracker, moved, small
 from colorgan.colorize.pipeline import Colored, SegmentEnd
 
@@ -23,7 +23,6 @@ _AHEAD = 12  # frames behind them that are looked at: 0.8 ** 12 is 7 %
 class _Seen:
     """A frame: its own chroma with weight 1, (h, w, 3); the sum over it and those before; its link to these."""
 
-    rgb: np.ndarray
     own: np.ndarray
     past: np.ndarray
     link: Link | None
@@ -54,8 +53,9 @@ class ChromaSmoother:
     def smooth(self, rgb: Tensor) -> Tensor:
         """Smooth the frames of a clip, (N, 3, H, W) in [0, 1]; the result is as large, and has the same gray."""
         frames = [np.ascontiguousarray(frame) for frame in rgb.permute(0, 2, 3, 1).float().cpu().numpy()]
-        seen = [self._see(frame, anew=place == 0) for place, frame in enumerate(frames)]
-        done = [self._changed(frame, change) for frame, change in zip(seen, self._changes(seen, []), strict=True)]
+        seen = [self._see(small(frame), anew=place == 0) for place, frame in enumerate(frames)]
+        changes = self._changes(seen, [])
+        done = [change_chroma(*pair, self.gray_rule) for pair in zip(frames, changes, strict=True)]
         return torch.cat(done).to(rgb.device) if done else rgb
 
     def stream(
@@ -88,9 +88,8 @@ class ChromaSmoother:
                 self.load_state({})
                 yield item, None
             else:
-                seen = self._see(item.rgb.astype(np.float32) / 255, anew=item.frame.number in cuts)
-                seen.rgb = item.rgb  # a quarter of the memory
-                yield item, seen
+                tiny = small(item.rgb.astype(np.float32)) / 255
+                yield item, self._see(tiny, anew=item.frame.number in cuts)
 
     def state(self) -> dict[str, np.ndarray]:
         """Return what the next frame needs; empty at the beginning."""
@@ -103,15 +102,15 @@ class ChromaSmoother:
         self._tracker.luma, self._past = state.get("luma"), state.get("past")
 
     def _see(self, rgb: np.ndarray, *, anew: bool) -> _Seen:
-        """Take in the next frame, (H, W, 3) in [0, 1]."""
-        own = chroma(small(rgb))
+        """Take in the next frame, (h, w, 3) in [0, 1], as `small` makes it."""
+        own = chroma(rgb)
         own = np.concatenate([own, np.ones_like(own[..., :1])], axis=2)
-        link = self._tracker.follow(luma(small(rgb)), anew=anew)
+        link = self._tracker.follow(luma(rgb), anew=anew)
         past = own
         if link is not None and self._past is not None:
             past = own + (self.strength * link.kept)[..., None] * moved(self._past, link.back)
         self._past = past
-        return _Seen(rgb, own, past, link)
+        return _Seen(own, past, link)
 
     def _leave(self, waiting: "deque[_Entry]") -> Iterator[Colored | SegmentEnd]:
         """Finish a block: up to the end of its segment, or to a frame that had colours."""
@@ -125,9 +124,9 @@ class ChromaSmoother:
             block.append(seen)
         following = takewhile(lambda seen: seen is not None, (s for i, s in waiting if isinstance(i, Colored)))
         ahead = [seen for seen in islice(following, _AHEAD) if seen is not None]
-        for item, seen, change in zip(frames, block, self._changes(block, ahead), strict=True):
+        for item, change in zip(frames, self._changes(block, ahead), strict=True):
             assert isinstance(item, Colored)
-            yield Colored(item.frame, to_array(self._changed(seen, change)))
+            yield Colored(item.frame, change_frame(item.rgb, change, self.gray_rule))
 
     def _changes(self, block: list[_Seen], ahead: list[_Seen]) -> list[np.ndarray]:
         """Compute by how much the chroma of each frame changes, (h, w, 2); those ahead are only looked at."""
@@ -143,9 +142,6 @@ class ChromaSmoother:
                 average = seen.past + total - seen.own
                 changes.append(average[..., :2] / average[..., 2:] - seen.own[..., :2])
         return changes[::-1]
-
-    def _changed(self, seen: _Seen, change: np.ndarray) -> Tensor:
-        return change_chroma(seen.rgb, change, self.gray_rule)
 
 
 def luma(rgb: np.ndarray) -> np.ndarray:
@@ -166,3 +162,15 @@ def change_chroma(rgb: np.ndarray, change: np.ndarray, gray_rule: str) -> Tensor
     picture = picture.float() / 255 if picture.dtype == torch.uint8 else picture
     changed = picture + chroma_to_rgb(torch.zeros_like(large[:, :1]), large)
     return recombine(rgb_to_gray(picture, gray_rule), changed, gray_rule)
+
+
+def change_frame(rgb: np.ndarray, change: np.ndarray, gray_rule: str) -> np.ndarray:
+    """Add a small plane of chroma to a frame, (H, W, 3) uint8; for luma601 in a third of the time of the above."""
+    if gray_rule != "luma601":
+        return to_array(change_chroma(rgb, change, gray_rule))
+    height, width = rgb.shape[:2]
+    picture = torch.from_numpy(np.stack(cv2.split(rgb))).float().div_(255)
+    large = cv2.resize(change, (width, height), interpolation=cv2.INTER_LINEAR)
+    gray = rgb_to_gray(picture[None])[0]
+    added = chroma_to_rgb(torch.zeros(1, 1, height, width), torch.from_numpy(large).permute(2, 0, 1)[None])[0]
+    return frame_of(picture.sub_(gray).add_(added), gray)
