@@ -85,8 +85,9 @@ def test_an_average_is_near_the_one_truly_kept_and_a_run_knows_its_twin(smoke, t
 
     monkeypatch.setattr(Stage, "on_train_batch_end", watch)
     gan = "schedule.stages.gan"
-    turns = f"{gan}.module.turns={{_target_: colorgan.stages.FixedTurns}}"
-    schedule = Schedule(smoke(f"{gan}.power_averages=true", f"{gan}.steps=48", f"{gan}.validate_every=6", turns))
+    turns = [f"{gan}.module.turns._target_=colorgan.stages.FixedTurns"]
+    turns += [f"~{gan}.module.turns.{key}" for key in ("threshold", "max_wait")]
+    schedule = Schedule(smoke(f"{gan}.power_averages=true", f"{gan}.steps=48", f"{gan}.validate_every=6", *turns))
     final = schedule.run()
     run, out = final.parent, tmp_path / "average.safetensors"
     blends.average(run, 0.15, out)
