@@ -97,7 +97,7 @@ class Coloring:
         if self.tells(facts):
             decoded = ahead(sorted_out, count=self.batch)
             one = SteadyColorizer(self.colorizer, facts, cuts, carry=self.steady)
-            stream = ahead(one.stream(decoded, state if self.steady else {}, known), count=self.batch)
+            stream = ahead(one.stream(decoded, known), count=self.batch)
         else:
             stream = color_stream(sorted_out, self.choose, facts, batch_size=self.batch)
             if known is not None:

@@ -58,16 +58,14 @@ class SteadyColorizer:
         self._key: np.ndarray | None = None  # chroma of the last key frame and 1, (h, w, 3)
 
     def stream(
-        self, frames: Iterable[Frame], state: dict[str, np.ndarray], known: Generator[Known, None, None] | None
+        self, frames: Iterable[Frame], known: Generator[Known, None, None] | None = None
     ) -> Iterator[Colored | SegmentEnd]:
         """Colorize frames that follow a segment's end, and mark the ends of segments.
 
         Args:
             frames: progressive ones; those that have colours keep them.
-            state: of that end.
             known: what references tell of the same frames, and perhaps of some before.
         """
-        self._tracker.luma, self._key = state.get("luma"), state.get("key")
         interval: list[_Entry] = []
         count = 0
         with closing(known) if known is not None else nullcontext():
@@ -86,15 +84,10 @@ class SteadyColorizer:
                 if count % pipeline.SEGMENT_FRAMES == 0:
                     yield from self._finish(interval)
                     interval = []
-                    yield SegmentEnd(self._state())
+                    yield SegmentEnd({})
             yield from self._finish(interval)
             if count % pipeline.SEGMENT_FRAMES:
                 yield SegmentEnd({})
-
-    def _state(self) -> dict[str, np.ndarray]:
-        if self._tracker.luma is None or self._key is None:
-            return {}
-        return {"luma": self._tracker.luma, "key": self._key}
 
     def _see(self, frame: Frame, known: Iterator[Known] | None) -> _Entry | None:
         """Take in a frame; None for one that has colours."""

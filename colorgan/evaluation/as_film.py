@@ -1,4 +1,4 @@
-"""Colour a clip that is measured as `colorgan colorize` colours a film of one shot: steadily, and after true frames."""
+"""Colour a clip that is measured as `colorgan colorize` colours a film of one shot, after true frames, too."""
 
 from collections.abc import Mapping
 from contextlib import closing

@@ -42,6 +42,14 @@ def size(path):
 PLAIN = "1,1,8,,skip\n2,9,22,,color\n3,23,36,,color\n"
 
 
+def test_a_film_is_averaged_along_its_motion_unless_it_is_told_not_to_be(colorize, tmp_path):
+    for out, words in (("out.mkv", []), ("asked.mkv", ["--smooth", "0.8"]), ("alone.mkv", ["--smooth", "0"])):
+        assert colorize(PLAIN, *words, out=out)[0] == 0
+    plain, asked, alone = (chroma(tmp_path / name) for name in ("out.mkv", "asked.mkv", "alone.mkv"))
+    assert np.array_equal(plain, asked)
+    assert not np.array_equal(plain, alone)
+
+
 def test_each_shot_is_done_as_its_row_says(colorize, shown, tmp_path):
     code, said, err = colorize(PLAIN)
     assert (code, err) == (0, "")

@@ -1,5 +1,6 @@
-"""Steady films by networks that take hints: no colour crosses a cut, drift is bounded, interruptions change nothing."""
+"""Steady films by networks that take hints: no colour crosses a cut, drift is bounded, references are told."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -12,9 +13,13 @@ from tiny_checkpoint import write
 
 from colorgan.color import chroma_to_rgb, color_planes, planes_to_rgb, recombine
 from colorgan.colorize import Colorizer, pipeline
-from colorgan.colorize.pipeline import Colored, SegmentEnd
+from colorgan.colorize.coloring import Coloring
+from colorgan.colorize.pipeline import Colored
+from colorgan.colorize.references import References
+from colorgan.colorize.shot_list import Shot, ShotList
 from colorgan.colorize.smoothing import chroma
 from colorgan.colorize.steady import SteadyColorizer
+from colorgan.media.fields import UPPER_FIRST
 from colorgan.media.film_facts import FULL, FilmFacts, Frame
 from colorgan.media.film_writer import FilmWriter
 
@@ -46,15 +51,15 @@ def short_segments(monkeypatch):
     monkeypatch.setattr(pipeline, "SEGMENT_FRAMES", 12)
 
 
-def steady(film, *, state=None, generator=None, kept=(), cuts=(), carry="both", known=None):
-    """The frames as they leave, and the states at the ends of segments."""
+def steady(film, *, generator=None, kept=(), cuts=(), carry="both", known=None):
+    """The frames as they leave."""
     colorizer = Colorizer(generator or Flickering(), working_size=64)
     frames = (
         Frame(t, 1, luma, rgb=np.full((*SIZE, 3), 9, np.uint8) if t in kept else None, number=t)
         for t, luma in enumerate(film, start=1)
     )
-    left = list(SteadyColorizer(colorizer, FACTS, cuts, carry=carry).stream(frames, state or {}, known))
-    return [i.rgb for i in left if isinstance(i, Colored)], [i.state for i in left if isinstance(i, SegmentEnd)]
+    left = SteadyColorizer(colorizer, FACTS, cuts, carry=carry).stream(frames, known)
+    return [item.rgb for item in left if isinstance(item, Colored)]
 
 
 def alone(luma, generator=None):
@@ -66,7 +71,7 @@ def tints(frames):
 
 
 def test_colours_hardly_change_from_frame_to_frame():
-    left, _ = steady(ASTRONAUT)
+    left = steady(ASTRONAUT)
     before = np.abs(np.diff(tints([alone(luma) for luma in ASTRONAUT]))).mean()
     assert len(left) == 30
     assert np.abs(np.diff(tints(left))).mean() < 0.3 * before
@@ -76,7 +81,7 @@ def test_colours_hardly_change_from_frame_to_frame():
 def test_one_way_a_frame_knows_nothing_of_later_ones():
     film = ASTRONAUT[:1].repeat(9, axis=0)
     film[8] = np.minimum(film[8], 247) + 8  # the same picture, of another colour of its own
-    one_way, both = (tints(steady(film, carry=way)[0]) for way in ("forward", "both"))
+    one_way, both = (tints(steady(film, carry=way)) for way in ("forward", "both"))
     assert one_way[[0, 8]] == pytest.approx(both[[0, 8]])  # key frames
     moved = abs(both[8] - both[0])
     assert moved > 0.01
@@ -87,45 +92,48 @@ def test_one_way_a_frame_knows_nothing_of_later_ones():
 def test_references_alone_tell_nothing_of_other_frames():
     red = np.concatenate([np.full((*SIZE, 2), (-0.1, 0.2)), np.ones((*SIZE, 1))], axis=2).astype(np.float32)
     told = ((number, red if number == 3 else None) for number in range(1, 6))
-    left, _ = steady(ASTRONAUT[:5], carry=None, known=told)
+    left = steady(ASTRONAUT[:5], carry=None, known=told)
     assert tints(left)[2] > tints([alone(ASTRONAUT[2])])[0] + 0.03
     assert all(np.array_equal(left[t], alone(ASTRONAUT[t])) for t in (0, 1, 3, 4))
+
+
+def test_what_references_know_is_told_where_the_network_takes_it():
+    able = Coloring(Colorizer(Flickering(), working_size=64), references=References(ShotList([Shot("a", 1, 9)]), {}))
+    assert able.tells(FACTS)
+    assert not replace(able, references=None).tells(FACTS)
+    assert not replace(able, other=able.colorizer).tells(FACTS)
+    woven = replace(FACTS, scan=UPPER_FIRST)
+    assert not able.tells(woven)
+    assert (able.smoothing(FACTS), able.smoothing(woven), replace(able, smooth=0.5).smoothing(woven)) == (0.8, 0.0, 0.5)
 
 
 @pytest.mark.parametrize("cuts", [(), {17}])
 def test_no_colour_crosses_a_cut(cuts, monkeypatch):
     monkeypatch.setattr(pipeline, "SEGMENT_FRAMES", 120)  # the end of a segment is a key frame, too
     after = CHELSEA[:10] if not cuts else ASTRONAUT[16:26]  # one that only the list knows
-    left, _ = steady(np.concatenate([ASTRONAUT[:16], after]), cuts=cuts)
+    left = steady(np.concatenate([ASTRONAUT[:16], after]), cuts=cuts)
     assert np.array_equal(left[0], alone(ASTRONAUT[0]))
     assert np.array_equal(left[16], alone(after[0]))
-    parts = steady(ASTRONAUT[:16])[0] + steady(after)[0]
+    parts = steady(ASTRONAUT[:16]) + steady(after)
     assert all(np.array_equal(a, b) for a, b in zip(left, parts, strict=True))
-
-
-def test_from_a_stored_state_it_goes_on_to_the_same_frames():
-    whole, states = steady(ASTRONAUT)
-    rest, _ = steady(ASTRONAUT[12:], state=states[0])
-    assert all(np.array_equal(a, b) for a, b in zip(whole[12:], rest, strict=True))
-    assert not np.array_equal(steady(ASTRONAUT[12:])[0][1], rest[1])
 
 
 def test_an_error_of_the_network_does_not_add_up():
     still = ASTRONAUT[:1].repeat(96, axis=0)
-    drifted = tints(steady(still, generator=Flickering(error=0.02))[0]) - tints([alone(ASTRONAUT[0])])
+    drifted = tints(steady(still, generator=Flickering(error=0.02))) - tints([alone(ASTRONAUT[0])])
     assert drifted[20] > 0.02
     assert drifted[-1] < 0.12  # an error of .02 in each of 14 key frames, were it not drawn back
     assert abs(drifted[-1] - drifted[-25]) < 0.002  # two segments before
 
 
 def test_frames_that_have_colours_keep_them_and_tell_nothing():
-    left, _ = steady(ASTRONAUT[:12], kept=(6,))
+    left = steady(ASTRONAUT[:12], kept=(6,))
     assert (left[5] == 9).all()
     assert np.array_equal(left[6], alone(ASTRONAUT[6]))
 
 
 def test_hints_are_in_the_planes_of_the_gray_rule():
-    left, _ = steady(ASTRONAUT[:9], generator=Flickering("lightness"))
+    left = steady(ASTRONAUT[:9], generator=Flickering("lightness"))
     first, own = tints([left[0]])[0], tints([alone(luma, Flickering("lightness")) for luma in ASTRONAUT[:9]])
     assert abs(tints(left)[1] - own[1]) > 0.5 * abs(first - own[1])
 
