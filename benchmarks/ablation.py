@@ -34,9 +34,9 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "generator's rate 3e-4": (f"{RATES[0]}=3e-4",),
     "equal rates 1e-4, clip 1": (f"{RATES[1]}=1e-4", f"+{GAN}.module.gradient_clip=1"),  # as img2img-turbo
     "relativistic": ("loss/adversarial=relativistic",),
-    "R1 and R2": (f"+{WEIGHTS}.r1=1", f"+{WEIGHTS}.r2=1"),
+    "R1 and R2": (f"+{WEIGHTS}.r1=0.5", f"+{WEIGHTS}.r2=0.5"),  # half: so is the loss beside them
     "relativistic, R1 and R2": ("loss/adversarial=relativistic", f"+{WEIGHTS}.r1=1", f"+{WEIGHTS}.r2=1"),
-    "LeCam": (f"+{WEIGHTS}.lecam=0.3",),
+    "LeCam": (f"+{WEIGHTS}.lecam=0.15",),
     "label smoothing": ("loss/adversarial=bce_smooth",),
     "feature matching": (f"+{WEIGHTS}.feature_matching=1",),
     "DiffAugment": ("augment=diffaugment",),
