@@ -1,28 +1,34 @@
 """Change one thing at a time in NoGAN: python benchmarks/ablation.py --photos FOLDER --runs RUNS --out TABLES.
 
-The base is `experiment=nogan_image` with DeOldify's losses and rates; each change is a list of overrides. Three seeds,
-at equal steps of the generator and at equal seconds: short runs of each change say how many CPU seconds a step of the
-GAN takes and how many steps are the generator's, and the GAN's steps are scaled by these. Runs of a seed share the
-generator of stage 1, but those that change it. All are ordinary commands of `train.py`, resumed and skipped when done.
-The table has what is finished: means over seeds on the 200 held-out photos that chose nothing, and differences from the
-base on the same photos with 95 % bootstrap intervals over photos.
+The base is `experiment=nogan_image` with DeOldify's losses and rates, its critic pretrained and its GAN run once; each
+change is a list of overrides. Three seeds, at equal steps of the GAN stage and, where a change costs at least 10 % more
+or less CPU time a step than the base, at equal seconds too. Runs of a seed share the generator of stage 1, but those
+that change it. All are ordinary commands of `train.py`, resumed and skipped when done. The table has what is finished:
+how many of the steps were the generator's, means over seeds on the 200 held-out photos that chose nothing, and
+differences from the base on the same photos with 95 % bootstrap intervals over photos.
 """
 
 import argparse
 import json
-import resource
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from inflection_runs import COMMON
 from ordinary_runs import part_of, train_once
 from paired import METRICS, Pair, compared, measure_unseen
+from steps import bare_steps
 
+from colorgan.config import compose
 from colorgan.evaluation.report import Table
 from colorgan.evaluation.results import Record
 from colorgan.files import write_json, write_text
+from colorgan.stages.base import Stage
+from colorgan.training.build import build_stage
+from colorgan.training.plan import plan_stages
 
 GAN = "schedule.stages.gan"
 WEIGHTS = f"{GAN}.module.loss_weights"
@@ -55,67 +61,67 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "colour queries": ("generator=queries_lite0",),
 }
 SEEDS = (0, 1, 2)
-BUDGETS = ("generator steps", "seconds")
-STEPS = 600  # of the base's GAN stages, as at laptop scale
-PROBE = (20, 100)  # steps of the two short runs; their difference is what 80 steps cost
+BUDGETS = ("steps", "seconds")
+STEPS = 600  # of the base's GAN stage, as at laptop scale
+ALIKE = 0.1  # costs that differ by less: at equal seconds that would be 50 steps, and the same result
+TURNS = 24  # of each network, by which a cost is measured: all that is part of some steps alone comes in equal numbers
 
 
-def train(change: str, seed: int, budget: str, photos: str, runs: Path, stage1: str | None) -> None:
+def train(change: str, seed: int, budget: str, photos: str, runs: Path, stage1: str | None) -> Path:
     """Train a change at a budget; two budgets that come to the same steps are one run."""
-    words = _words(change, seed, photos, runs, stage1)
-    steps = _steps(change, budget, photos, runs, stage1)
-    train_once(runs, _name(change, seed, steps), [*words, f"{GAN}.steps={steps}", "schedule.times=2"])
-
-
-def _words(change: str, seed: int, photos: str, runs: Path, stage1: str | None) -> list[str]:
-    """Word a run but its steps; the generator that it starts from is trained first."""
     words = [*COMMON, f"data.path={photos}", f"seed={seed}"]
     own = [word for word in CHANGES[change] if word.startswith("generator=")]
     if stage1 is None or own:
-        first = [*words, *own, "schedule.first=[generator_pretrain]", "schedule.repeat=[]"]
+        first = [*words, *own, "schedule.first=[generator_pretrain]", "schedule.repeat=[]", "schedule.times=1"]
         generator = train_once(runs, f"generator{'_'.join(own).removeprefix('generator=')}-{seed}", first)
     else:
         generator = Path(stage1.format(seed=seed))
-    return [*words, f"init_from={generator}", "schedule.first=[]", *CHANGES[change]]
+    steps = gan_steps(change, budget, runs)
+    words += [f"init_from={generator}", "schedule.first=[]", "schedule.times=1", *CHANGES[change]]
+    return train_once(runs, _name(change, seed, steps), [*words, f"{GAN}.steps={steps}"])
 
 
 def _name(change: str, seed: int, steps: int) -> str:
-    slug = "".join(letter if letter.isalnum() else "_" for letter in change)
-    return f"{slug}-{seed}-{steps}"
+    return f"{_slug(change)}-{seed}-{steps}"
 
 
-def _steps(change: str, budget: str, photos: str, runs: Path, stage1: str | None) -> int:
+def _slug(change: str) -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in change)
+
+
+def gan_steps(change: str, budget: str, runs: Path) -> int:
     """Scale the base's steps to a budget."""
-    own, base = (_speed(name, photos, runs, stage1) for name in (change, BASE))
-    key = {"generator steps": "generator_share", "seconds": "seconds"}[budget]
-    ratio = base[key] / own[key]
-    return round(STEPS * ratio / 10) * 10
+    ratio = 1.0 if budget == "steps" or change == BASE else cost(change, runs)
+    return STEPS if abs(ratio - 1) < ALIKE else round(STEPS / ratio / 10) * 10
 
 
-def _speed(change: str, photos: str, runs: Path, stage1: str | None) -> dict[str, float]:
-    """Measure CPU seconds a GAN step and the generator's share of the steps, once."""
-    file = runs / "speeds" / f"{_name(change, SEEDS[0], 0)}.json"
-    if file.exists():
-        return dict(json.loads(file.read_text()))
-    words = _words(change, SEEDS[0], photos, runs, stage1)
-    spent, done = [], {}
-    for steps in PROBE:
-        before = _cpu_seconds()
-        name = _name(f"probe {change}", SEEDS[0], steps)
-        short = ["schedule.times=1", f"{GAN}.steps={steps}", f"{GAN}.validate_every=1000"]
-        folder = train_once(runs, name, [*words, *short])
-        spent.append(_cpu_seconds() - before)
-        done = json.loads((folder / "02-gan" / "done.json").read_text())
-    seconds = (spent[1] - spent[0]) / (PROBE[1] - PROBE[0])
-    if seconds <= 0:
-        raise SystemExit(f"the short runs of {change!r} were interrupted: delete {runs}/probe_* and start again")
-    write_json(file, {"seconds": seconds, "generator_share": done["generator_steps"] / done["steps"]})
-    return dict(json.loads(file.read_text()))
+def cost(change: str, runs: Path) -> float:
+    """Measure CPU seconds of a GAN step by those of the base's, in turn with it, and keep them; one thread."""
+    file = runs / "costs" / f"{_slug(change)}.json"
+    if not file.exists():
+        torch.set_num_threads(1)
+        stages = {name: _stage(name) for name in (change, BASE)}
+        rgb = torch.rand(16, 3, 64, 64)
+        batch = {"rgb": rgb, "gray": rgb.mean(dim=1, keepdim=True)}
+        steps = {name: bare_steps(stage, batch, bf16=False) for name, stage in stages.items()}
+        spent = dict.fromkeys(stages, 0.0)
+        for turn in range(-1, TURNS):
+            for name, stage in stages.items():
+                started = time.process_time()
+                for player, step in steps[name].items():
+                    setattr(stage, f"{player}_steps", max(turn, 0))  # some losses are part of one step in a few
+                    step()
+                spent[name] += (time.process_time() - started) * (turn >= 0)
+        write_json(file, {"ratio": spent[change] / spent[BASE], "seconds": spent[change] / TURNS / 2})
+    return float(json.loads(file.read_text())["ratio"])
 
 
-def _cpu_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+def _stage(change: str) -> Stage:
+    words = ("data.path=.", "schedule.first=[]", "schedule.repeat=[gan]", "schedule.times=1")
+    config = compose("train", *COMMON, *words, *CHANGES[change])
+    [planned] = plan_stages(config.schedule, Path("unused"), num_photos=1)
+    stage: Stage = build_stage(config, planned, None)
+    return stage.to(memory_format=stage.memory_format)  # type: ignore[call-overload, no-any-return]
 
 
 def tables(runs: Path, out: Path) -> pd.DataFrame:
@@ -124,26 +130,22 @@ def tables(runs: Path, out: Path) -> pd.DataFrame:
     rows = []
     for budget in BUDGETS:
         for change in CHANGES:
-            steps = _known_steps(change, budget, runs)
+            known = budget == "steps" or change == BASE or (runs / "costs" / f"{_slug(change)}.json").exists()
+            steps = gan_steps(change, budget, runs) if known else -1
             names = {seed: _name(change, seed, steps) for seed in SEEDS}
             bases = {seed: _name(BASE, seed, STEPS) for seed in SEEDS}
             seeds = [s for s in SEEDS if measured[s] and {names[s], bases[s]} <= _rows(measured[s]).keys()]
-            if seeds:
-                rows.append({"budget": budget, "change": change, "GAN steps": steps, "seeds": len(seeds)}
-                            | _cells(measured, names, bases, seeds))  # fmt: skip
+            if seeds and (budget == "steps" or steps != STEPS):
+                turns = [json.loads((runs / names[s] / "02-gan" / "done.json").read_text()) for s in seeds]
+                about = {"GAN steps": steps, "the generator's": np.mean([turn["generator_steps"] for turn in turns])}
+                rows.append({"budget": budget, "change": change, "seeds": len(seeds)}
+                            | about | _cells(measured, names, bases, seeds))  # fmt: skip
     return pd.DataFrame(rows)
-
-
-def _known_steps(change: str, budget: str, runs: Path) -> int:
-    files = [runs / "speeds" / f"{_name(name, SEEDS[0], 0)}.json" for name in (change, BASE)]
-    if not all(file.exists() for file in files):
-        return -1
-    return _steps(change, budget, "", runs, None)
 
 
 def _measure(seed: int, runs: Path, out: Path) -> Table | None:
     done = [run for run in sorted(runs.glob(f"*-{seed}-*")) if (run / "final.png").exists()]
-    done = [run for run in done if not run.name.startswith("probe")]
+    done = [run for run in done if not run.name.startswith("generator")]
     return measure_unseen(done, 64, out / f"seed{seed}") if done else None
 
 
@@ -179,12 +181,13 @@ def main() -> None:
     parser.add_argument(
         "--changes", nargs="+", default=list(CHANGES), choices=CHANGES, metavar="CHANGE", help="which (default: all)"
     )
+    parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS, help="which are trained (default: all)")
     parser.add_argument("--part", default="0/1", help="every n-th change from the i-th on: i/n")
     parser.add_argument("--stage1", help="trained generators instead of own ones: a path with {seed} in it")
     parser.add_argument("--table", action="store_true", help="train nothing, measure what is finished")
     arguments = parser.parse_args()
     runs, photos = arguments.runs.resolve(), str(Path(arguments.photos).resolve())
-    for seed in () if arguments.table else SEEDS:
+    for seed in () if arguments.table else arguments.seeds:
         for change in part_of(arguments.changes, arguments.part):
             for budget in BUDGETS:
                 train(change, seed, budget, photos, runs, arguments.stage1)

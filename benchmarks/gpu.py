@@ -3,25 +3,30 @@
     python benchmarks/gpu.py [--photos FOLDER] [--small]
 
 Printed are the measured bound of convolutions, the loop of `train.py` beside its bare step (stage 1 and GAN, lite0
-U-Net, 128 px, batch 32), the step of 64 px and batch 16 compiled beside eager, DeOldify's Deep as DeOldify ran it
-beside ours (192 px, batch 8), and whether two runs with `trainer.deterministic=true` end in equal bits. Both sides of
-each ratio are measured in this one call. `--small` is the same on whatever is here, a CPU too, in sizes that only show
-that it runs.
+U-Net, 128 px, batch 32), the step of 64 px and batch 16 compiled, and compiled with CUDA graphs, beside eager,
+DeOldify's Deep as DeOldify ran it beside ours (192 px, batch 8), whether two runs with `trainer.deterministic=true`
+end in equal bits, and the speed and colours of what `colorgan colorize` runs on a GPU. All sides of each ratio are
+measured in this one call. `--small` is the same on whatever is here, a CPU too, in sizes that only show that it runs.
 """
 
 import argparse
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
+import torch._inductor.config
 from deoldify_step import measure as measure_deep
 from steps import bare_steps, seconds
 from torch import nn
 from training_speed import in_its_own_process
 
-from colorgan.checkpoint import read_tensors
+from colorgan.checkpoint import load_generator, read_tensors
+from colorgan.colorize.engines import TorchEngine
+from colorgan.colorize.parity import check_pictures, compare
 from colorgan.config import compose
 from colorgan.stages.base import Stage
 from colorgan.training.build import build_stage
@@ -41,8 +46,10 @@ def convolution_peak(device: str, size: int) -> float:
     return 2 * 8 * size**2 * 256 * 256 * 9 / taken / 1e12
 
 
-def step_of_64_px(device: str, *, compiled: bool, repeats: int) -> dict[str, float]:
-    """Time the bare steps of the GAN stage at laptop scale, bf16: milliseconds by player."""
+def step_of_64_px(device: str, *, compiled: bool, graphs: bool = False, repeats: int) -> dict[str, float]:
+    """Time the bare steps of the GAN stage at laptop scale, bf16: milliseconds by player, and of the first steps."""
+    torch.compiler.reset()
+    torch._inductor.config.triton.cudagraphs = graphs
     config = compose(
         "train", "experiment=nogan_image", "schedule.first=[]", "schedule.repeat=[gan]", "schedule.times=1"
     )
@@ -55,11 +62,36 @@ def step_of_64_px(device: str, *, compiled: bool, repeats: int) -> dict[str, flo
         stage.compile_steps()
     rgb = torch.rand(16, 3, 64, 64, device=device)
     steps = bare_steps(stage, {"rgb": rgb, "gray": rgb.mean(dim=1, keepdim=True)}, bf16=device == "cuda")
-    return {name: 1000 * t for name, (t, _) in seconds(steps, device, repeats=repeats, warmup=5).items()}
+    started = time.monotonic()
+    for step in steps.values():
+        step()
+    taken = {"first": 1000 * (time.monotonic() - started)}
+    return taken | {name: 1000 * t for name, (t, _) in seconds(steps, device, repeats=repeats, warmup=5).items()}
 
 
-def equal_bits(folder: Path) -> bool:
-    """Train twice with `trainer.deterministic=true`, and compare the networks that come out."""
+def inference(checkpoint: Path, device: str, *, repeats: int) -> None:
+    """Time a generator as loaded, and as `colorgan colorize` runs it; say how far its colours are from float32."""
+    engines = {
+        "as loaded": load_generator(checkpoint).to(device),
+        "fp32": TorchEngine(load_generator(checkpoint), device),
+        "fp16": TorchEngine(load_generator(checkpoint), device, torch.float16),
+    }
+    exact = TorchEngine(load_generator(checkpoint), "cpu")
+    for batch in (1, 8):
+        gray = torch.rand(batch, 1, 256, 256, device=device)
+        with torch.inference_mode():
+            found = seconds(
+                {name: partial(engine, gray) for name, engine in engines.items()}, device, repeats=repeats, warmup=5
+            )
+        speeds = (f"{name} {batch / taken:.0f}" for name, (taken, _) in found.items())
+        print(f"inference, 256 px, batch {batch}, images/s: {', '.join(speeds)}", flush=True)
+    for name, engine in list(engines.items())[1:]:
+        found = compare(lambda gray, e=engine: e(gray.to(device)), exact, check_pictures(128))
+        print(f"inference, {name} against float32 on the CPU, in levels: {found.describe()}", flush=True)
+
+
+def equal_bits(folder: Path) -> tuple[bool, Path]:
+    """Train twice with `trainer.deterministic=true`; tell whether equal networks come out, and where one is."""
     ends = []
     for name in ("first", "second"):
         words = (
@@ -69,8 +101,24 @@ def equal_bits(folder: Path) -> bool:
             f"runs_dir={folder}",
             f"name={name}",
         )
-        ends.append(read_tensors(Schedule(compose("train", *words)).run(), "generator"))
-    return all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+        checkpoint = Schedule(compose("train", *words)).run()
+        ends.append(read_tensors(checkpoint, "generator"))
+    return all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0]), checkpoint
+
+
+def small_step(device: str, way: str, *, repeats: int) -> None:
+    """Time and print the steps of 64 px: eager, compiled, or compiled with CUDA graphs."""
+    found = step_of_64_px(device, compiled=way != "eager", graphs=way == "graphs", repeats=repeats)
+    taken = ", ".join(f"{player} {milliseconds:.1f} ms" for player, milliseconds in found.items())
+    print(f"64 px, batch 16, {way}: {taken}", flush=True)
+
+
+def show_deep(found: Mapping[str, Mapping[str, tuple[float, float]]]) -> None:
+    """Print milliseconds of DeOldify's steps, and how many times as fast as DeOldify they are."""
+    for name, sides in found.items():
+        theirs = sides["as DeOldify"][0]
+        taken = ", ".join(f"{side} {1000 * own:.1f} ms ({theirs / own:.2f})" for side, (own, _) in sides.items())
+        print(f"Deep, {name}: {taken}", flush=True)
 
 
 def main() -> None:
@@ -85,7 +133,7 @@ def main() -> None:
     small, started = arguments.small, time.monotonic()
     print(f"{torch.cuda.get_device_name() if device == 'cuda' else 'CPU'}, torch {torch.__version__}", flush=True)
     print(f"convolution, bf16: {convolution_peak(device, 16 if small else 64):.1f} TFLOP/s", flush=True)
-    pixels, batch, steps = (32, 4, 4) if small else (128, 32, 100)
+    pixels, batch, steps = (32, 4, 4) if small else (128, 32, 300)
     data = ["data=folder", f"data.path={arguments.photos}"] if arguments.photos else []
     workers = 0 if small else 8
     for stage in STAGES:
@@ -95,26 +143,24 @@ def main() -> None:
         speed = f"loop {row['images/s']:.0f} images/s, bare step {row['bare']:.0f}"
         share = f"share {row['images/s'] / row['bare']:.2f}, waiting {row['waiting %']:.1f} %"
         print(f"{stage}, {pixels} px, batch {batch}: {speed}, {share}, {row['peak MiB']:.0f} MiB", flush=True)
-    if not small:
-        found = {compiled: step_of_64_px(device, compiled=compiled, repeats=30) for compiled in (False, True)}
-        for player, eager in found[False].items():
-            fast = found[True][player]
-            print(
-                f"64 px, batch 16, {player}: eager {eager:.1f} ms, compiled {fast:.1f} ms, {eager / fast:.2f}",
-                flush=True,
-            )
-    deep = measure_deep(
+    with tempfile.TemporaryDirectory() as folder:
+        equal, checkpoint = equal_bits(Path(folder))
+        print(f"equal bits with trainer.deterministic=true: {equal}", flush=True)
+        inference(checkpoint, device, repeats=3 if small else 50)
+    small_step(device, "eager", repeats=2 if small else 30)
+    deep = partial(
+        measure_deep,
         device,
         batch=2 if small else 8,
         size=64 if small else 192,
         critic_width=16 if small else 256,
         repeats=1 if small else 10,
     )
-    for name, sides in deep.items():
-        theirs, ours = sides["as DeOldify"][0], sides["ours"][0]
-        print(f"Deep, {name}: as DeOldify {theirs:.4f} s, ours {ours:.4f} s, {theirs / ours:.2f}", flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        print(f"equal bits with trainer.deterministic=true: {equal_bits(Path(folder))}")
+    show_deep(deep())
+    if not small:  # to compile takes minutes: what is quick has been printed
+        small_step(device, "compiled", repeats=30)
+        show_deep(deep(compiled=True))
+        small_step(device, "graphs", repeats=30)
     print(f"{time.monotonic() - started:.0f} s in all")
 
 

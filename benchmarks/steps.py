@@ -22,7 +22,7 @@ def bare_steps(stage: Stage, batch: Mapping[str, Tensor], *, bf16: bool, freeze_
         freeze_leak: gradients of frozen convolutions are computed in a generator's turn and thrown away (DeOldify).
     """
     made = stage.configure_optimizers()
-    optimizers = made if isinstance(made, list) else [made["optimizer"]]
+    optimizers = [made["optimizer"]] if isinstance(made, dict) else made[0]  # the GAN's, and their schedules
     by_player = dict(zip(stage.trains, optimizers, strict=True))
     images = {key: value.to(memory_format=stage.memory_format) for key, value in batch.items()}
     device = images["rgb"].device.type

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from stage_fixture import batches, gan, pretrain
 
 SCRIPTS = sorted((Path(__file__).parent.parent / "benchmarks").glob("*.py"))
 
@@ -21,3 +23,19 @@ def test_a_benchmark_finds_what_it_imports(script, monkeypatch):
 
 def test_there_are_benchmarks():
     assert len(SCRIPTS) > 10
+
+
+@pytest.mark.parametrize("make", [pretrain, gan])
+def test_a_bare_step_trains_its_player_alone(make, monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS[0].parent))
+    from steps import bare_steps
+
+    stage = make(num_steps=1)
+    for player, step in bare_steps(stage, batches(1)[0], bf16=False).items():
+        networks = {name: getattr(stage, name) for name in ("generator", "discriminator")}
+        before = {name: [p.detach().clone() for p in network.parameters()] for name, network in networks.items()}
+        step()
+        changed = {
+            name for name, network in networks.items() if not all(map(torch.equal, before[name], network.parameters()))
+        }
+        assert changed == {player}
