@@ -32,10 +32,9 @@ class Average:
             pairs = zip(_tensors(self.network), _tensors(network), strict=True)
             self._pairs = [pair for pair in pairs if id(pair[0]) not in derived]
         quantities = [pair for pair in self._pairs if pair[0].is_floating_point()]
+        counts = [pair for pair in self._pairs if not pair[0].is_floating_point()]  # batches that batch norm has seen
         torch._foreach_lerp_([pair[0] for pair in quantities], [pair[1] for pair in quantities], 1 - decay)
-        for average, current in self._pairs:
-            if not average.is_floating_point():
-                average.copy_(current)  # the number of batches that batch norm has seen
+        torch._foreach_copy_([pair[0] for pair in counts], [pair[1] for pair in counts])
 
 
 class GeneratorEMA(pl.Callback):

@@ -23,6 +23,7 @@ from colorgan.evaluation.report import Table, print_table
 from colorgan.evaluation.results import Results
 from colorgan.media.photo import save_photo
 from colorgan.training.cost import cost_table, schedule_costs
+from colorgan.training.run_folder import locked
 from colorgan.training.schedule import Schedule
 
 _PICTURED = 10  # photos in final.png
@@ -62,7 +63,10 @@ def train(config: DictConfig) -> Run | None:
             _print_costs(schedule)
             return None
         final = schedule.run()
-        return _measure(schedule, final) if schedule.processes.first else None
+        if not schedule.processes.first:
+            return None
+        with locked(schedule.folder):  # the same command, given once more meanwhile, would write the same files
+            return _measure(schedule, final)
 
 
 def _measure(schedule: Schedule, final: Path) -> Run:

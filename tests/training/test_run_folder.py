@@ -19,6 +19,7 @@ from torchmetrics import MetricCollection
 
 from colorgan.checkpoint import read_header, read_tensors
 from colorgan.config import differences
+from colorgan.evaluation.compare import tabulate
 from colorgan.files import Writer, write_text
 from colorgan.training.plan import InflectionOptions, PlannedStage, StageEntry
 from colorgan.training.run_folder import hand_over, locked, resume_file, save_networks, snapshot_file
@@ -46,6 +47,29 @@ def test_a_second_process_on_a_run_folder_is_refused(command, tmp_path):
     other.join()
     with locked(tmp_path / "runs" / "run"):
         pass
+
+
+def test_a_second_process_is_refused_while_the_result_is_measured(command, run, run_words, monkeypatch):
+    refused = []
+
+    def try_once():
+        try:
+            with locked(run):
+                pass
+        except ValueError:
+            sys.exit(7)
+
+    def measure(*arguments, **options):
+        other = multiprocessing.get_context("fork").Process(target=try_once)
+        other.start()
+        other.join()
+        refused.append(other.exitcode == 7)
+        return tabulate(*arguments, **options)
+
+    monkeypatch.setattr("colorgan.training.run.tabulate", measure)
+    code, _, err = command("train", *run_words)
+    assert code == 0, err
+    assert refused == [True]
 
 
 @pytest.mark.parametrize("both", [False, True])
