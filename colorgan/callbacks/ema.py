@@ -34,7 +34,8 @@ class Average:
         quantities = [pair for pair in self._pairs if pair[0].is_floating_point()]
         counts = [pair for pair in self._pairs if not pair[0].is_floating_point()]  # batches that batch norm has seen
         torch._foreach_lerp_([pair[0] for pair in quantities], [pair[1] for pair in quantities], 1 - decay)
-        torch._foreach_copy_([pair[0] for pair in counts], [pair[1] for pair in counts])
+        if counts:
+            torch._foreach_copy_([pair[0] for pair in counts], [pair[1] for pair in counts])
 
 
 class GeneratorEMA(pl.Callback):

@@ -4,9 +4,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from stage_fixture import batches, gan, pretrain
+from torch import nn
 from torch.utils.data import DataLoader
 
 from colorgan.callbacks import GeneratorEMA
+from colorgan.callbacks.ema import Average
 from colorgan.checkpoint import load_generator
 from colorgan.networks.spectral import spectral_norms
 from colorgan.stages.base import Stage
@@ -103,3 +105,17 @@ def test_the_generator_handed_on_is_the_moving_average(smoke):
 def test_a_decay_outside_0_to_1_is_refused():
     with pytest.raises(ValueError, match="ema_decay must be between 0 and 1"):
         GeneratorEMA(1.0)
+
+
+@pytest.mark.parametrize("layers", [[nn.Conv2d(1, 2, 1)], [nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2)]])
+def test_an_average_moves_towards_weights_and_takes_over_counts(layers):
+    network = nn.Sequential(*layers)
+    average = Average(network)
+    before = layers[0].weight.detach().clone()
+    with torch.no_grad():
+        layers[0].weight += 1
+    network(torch.rand(2, 1, 4, 4))
+    average.update(network, decay=0.75)
+    assert torch.allclose(average.network[0].weight, before + 0.25)
+    counts = [b for name, b in average.network.named_buffers() if name.endswith("num_batches_tracked")]
+    assert [int(count) for count in counts] == [1] * (len(layers) - 1)
