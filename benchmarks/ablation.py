@@ -5,7 +5,8 @@ change is a list of overrides. Three seeds, at equal steps of the GAN stage and,
 or less CPU time a step than the base, at equal seconds too. Runs of a seed share the generator of stage 1, but those
 that change it. All are ordinary commands of `train.py`, resumed and skipped when done. The table has what is finished:
 how many of the steps were the generator's, means over seeds on the 200 held-out photos that chose nothing, and
-differences from the base on the same photos with 95 % bootstrap intervals over photos.
+differences from the base on the same photos with 95 % bootstrap intervals over photos. The intervals do not know how
+much runs differ by chance.
 """
 
 import argparse
@@ -63,11 +64,11 @@ CHANGES: dict[str, tuple[str, ...]] = {
 SEEDS = (0, 1, 2)
 BUDGETS = ("steps", "seconds")
 STEPS = 600  # of the base's GAN stage, as at laptop scale
-ALIKE = 0.1  # costs that differ by less: at equal seconds that would be 50 steps, and the same result
+ALIKE = 0.1  # costs that differ by less, a few tens of steps, count as equal
 TURNS = 24  # of each network, by which a cost is measured: all that is part of some steps alone comes in equal numbers
 
 
-def train(change: str, seed: int, budget: str, photos: str, runs: Path, stage1: str | None) -> Path:
+def train(change: str, seed: int, budget: str, photos: str, runs: Path, stage1: str | None) -> None:
     """Train a change at a budget; two budgets that come to the same steps are one run."""
     words = [*COMMON, f"data.path={photos}", f"seed={seed}"]
     own = [word for word in CHANGES[change] if word.startswith("generator=")]
@@ -78,7 +79,7 @@ def train(change: str, seed: int, budget: str, photos: str, runs: Path, stage1: 
         generator = Path(stage1.format(seed=seed))
     steps = gan_steps(change, budget, runs)
     words += [f"init_from={generator}", "schedule.first=[]", "schedule.times=1", *CHANGES[change]]
-    return train_once(runs, _name(change, seed, steps), [*words, f"{GAN}.steps={steps}"])
+    train_once(runs, _name(change, seed, steps), [*words, f"{GAN}.steps={steps}"])
 
 
 def _name(change: str, seed: int, steps: int) -> str:
@@ -97,7 +98,7 @@ def gan_steps(change: str, budget: str, runs: Path) -> int:
 
 def cost(change: str, runs: Path) -> float:
     """Measure CPU seconds of a GAN step by those of the base's, in turn with it, and keep them; one thread."""
-    file = runs / "costs" / f"{_slug(change)}.json"
+    file = _cost_file(change, runs)
     if not file.exists():
         torch.set_num_threads(1)
         stages = {name: _stage(name) for name in (change, BASE)}
@@ -112,8 +113,12 @@ def cost(change: str, runs: Path) -> float:
                     setattr(stage, f"{player}_steps", max(turn, 0))  # some losses are part of one step in a few
                     step()
                 spent[name] += (time.process_time() - started) * (turn >= 0)
-        write_json(file, {"ratio": spent[change] / spent[BASE], "seconds": spent[change] / TURNS / 2})
+        write_json(file, {"ratio": spent[change] / spent[BASE]})
     return float(json.loads(file.read_text())["ratio"])
+
+
+def _cost_file(change: str, runs: Path) -> Path:
+    return runs / "costs" / f"{_slug(change)}.json"
 
 
 def _stage(change: str) -> Stage:
@@ -130,8 +135,9 @@ def tables(runs: Path, out: Path) -> pd.DataFrame:
     rows = []
     for budget in BUDGETS:
         for change in CHANGES:
-            known = budget == "steps" or change == BASE or (runs / "costs" / f"{_slug(change)}.json").exists()
-            steps = gan_steps(change, budget, runs) if known else -1
+            if budget == "seconds" and not _cost_file(change, runs).exists():
+                continue  # not trained yet; the base is the same at both
+            steps = gan_steps(change, budget, runs)
             names = {seed: _name(change, seed, steps) for seed in SEEDS}
             bases = {seed: _name(BASE, seed, STEPS) for seed in SEEDS}
             seeds = [s for s in SEEDS if measured[s] and {names[s], bases[s]} <= _rows(measured[s]).keys()]
@@ -166,7 +172,7 @@ def _cells(
     cells = {}
     for metric in METRICS:
         found = compared(pairs, metric)
-        cells[metric] = f"{np.mean(found.other):.3g} ±{np.std(found.other):.2g}"
+        cells[metric] = f"{np.mean(found.other):.3g} ±{np.std(found.other, ddof=len(pairs) > 1):.2g}"
         difference = np.mean(found.other - found.base)
         cells[f"{metric} - base"] = f"{difference:+.3g} ({found.low:+.3g} to {found.high:+.3g})"
     return cells
@@ -181,13 +187,12 @@ def main() -> None:
     parser.add_argument(
         "--changes", nargs="+", default=list(CHANGES), choices=CHANGES, metavar="CHANGE", help="which (default: all)"
     )
-    parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS, help="which are trained (default: all)")
     parser.add_argument("--part", default="0/1", help="every n-th change from the i-th on: i/n")
     parser.add_argument("--stage1", help="trained generators instead of own ones: a path with {seed} in it")
     parser.add_argument("--table", action="store_true", help="train nothing, measure what is finished")
     arguments = parser.parse_args()
     runs, photos = arguments.runs.resolve(), str(Path(arguments.photos).resolve())
-    for seed in () if arguments.table else arguments.seeds:
+    for seed in () if arguments.table else SEEDS:
         for change in part_of(arguments.changes, arguments.part):
             for budget in BUDGETS:
                 train(change, seed, budget, photos, runs, arguments.stage1)

@@ -48,10 +48,16 @@ def convolution_peak(device: str, size: int) -> float:
     return 2 * 8 * size**2 * 256 * 256 * 9 / taken / 1e12
 
 
-def step_of_64_px(device: str, *, compiled: bool, graphs: bool = False, repeats: int) -> dict[str, float]:
-    """Time the bare steps of the GAN stage at laptop scale, bf16: milliseconds by player, and of the first steps."""
+def small_step(device: str, way: str, *, repeats: int) -> None:
+    """Time and print the bare steps of the GAN stage at laptop scale, bf16.
+
+    Args:
+        device: `cuda` or `cpu`.
+        way: `eager`, `compiled`, or `graphs`, which is compiled with CUDA graphs.
+        repeats: how many steps of each network are timed.
+    """
     torch.compiler.reset()
-    torch._inductor.config.triton.cudagraphs = graphs
+    torch._inductor.config.triton.cudagraphs = way == "graphs"
     config = compose(
         "train", "experiment=nogan_image", "schedule.first=[]", "schedule.repeat=[gan]", "schedule.times=1"
     )
@@ -60,15 +66,17 @@ def step_of_64_px(device: str, *, compiled: bool, graphs: bool = False, repeats:
     stage.to(memory_format=stage.memory_format)
     for loss in stage._losses.values():
         loss.to(device)
-    if compiled:
+    if way != "eager":
         stage.compile_steps()
     rgb = torch.rand(16, 3, 64, 64, device=device)
     steps = bare_steps(stage, {"rgb": rgb, "gray": rgb.mean(dim=1, keepdim=True)}, bf16=device == "cuda")
     started = time.monotonic()
     for step in steps.values():
         step()
-    taken = {"first": 1000 * (time.monotonic() - started)}
-    return taken | {name: 1000 * t for name, (t, _) in seconds(steps, device, repeats=repeats, warmup=5).items()}
+    first = time.monotonic() - started
+    found = seconds(steps, device, repeats=repeats, warmup=5)
+    taken = ", ".join(f"{player} {1000 * own:.1f} ms" for player, (own, _) in found.items())
+    print(f"64 px, batch 16, {way}: {taken}; the first of each {first:.1f} s", flush=True)
 
 
 def inference(checkpoint: Path, device: str, *, repeats: int) -> None:
@@ -105,13 +113,6 @@ def equal_bits(folder: Path) -> bool:
         )
         ends.append(read_tensors(Schedule(compose("train", *words)).run(), "generator"))
     return all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
-
-
-def small_step(device: str, way: str, *, repeats: int) -> None:
-    """Time and print the steps of 64 px: eager, compiled, or compiled with CUDA graphs."""
-    found = step_of_64_px(device, compiled=way != "eager", graphs=way == "graphs", repeats=repeats)
-    taken = ", ".join(f"{player} {milliseconds:.1f} ms" for player, milliseconds in found.items())
-    print(f"64 px, batch 16, {way}: {taken}", flush=True)
 
 
 def show_deep(found: Mapping[str, Mapping[str, tuple[float, float]]]) -> None:
