@@ -1,4 +1,4 @@
-"""Everything that docs/speed.md says of training on a GPU, in one command of at most six minutes.
+"""Everything that docs/speed.md says of a GPU, in one command.
 
     python benchmarks/gpu.py [--photos FOLDER] [--small]
 
@@ -6,7 +6,8 @@ Printed are the measured bound of convolutions, the loop of `train.py` beside it
 U-Net, 128 px, batch 32), the step of 64 px and batch 16 compiled, and compiled with CUDA graphs, beside eager,
 DeOldify's Deep as DeOldify ran it beside ours (192 px, batch 8), whether two runs with `trainer.deterministic=true`
 end in equal bits, and the speed and colours of what `colorgan colorize` runs on a GPU. All sides of each ratio are
-measured in this one call. `--small` is the same on whatever is here, a CPU too, in sizes that only show that it runs.
+measured in this one call; on a slow host the last ones, which are compiled, come after six minutes. `--small` is the
+same on whatever is here, a CPU too, in sizes that only show that it runs.
 """
 
 import argparse
