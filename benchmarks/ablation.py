@@ -5,8 +5,8 @@ change is a list of overrides. Three seeds, at equal steps of the GAN stage and,
 or less CPU time a step than the base, at equal seconds too. Runs of a seed share the generator of stage 1, but those
 that change it. All are ordinary commands of `train.py`, resumed and skipped when done. The table has what is finished:
 how many of the steps were the generator's, means over seeds on the 200 held-out photos that chose nothing, and
-differences from the base on the same photos with 95 % bootstrap intervals over photos. The intervals do not know how
-much runs differ by chance.
+differences from the base on the same photos with 95 % bootstrap intervals over photos, then of each seed. The
+intervals do not know how much runs differ by chance.
 """
 
 import argparse
@@ -163,7 +163,7 @@ def _rows(table: Table | None) -> dict[str, Record]:
 def _cells(
     measured: dict[int, Table | None], names: dict[int, str], bases: dict[int, str], seeds: Sequence[int]
 ) -> dict[str, str]:
-    """Word mean and deviation over seeds of each metric, and its difference from the base with an interval."""
+    """Word each metric: mean and deviation over seeds, and its difference from the base."""
     pairs = []
     for seed in seeds:
         table = measured[seed]
@@ -173,8 +173,9 @@ def _cells(
     for metric in METRICS:
         found = compared(pairs, metric)
         cells[metric] = f"{np.mean(found.other):.3g} ±{np.std(found.other, ddof=len(pairs) > 1):.2g}"
-        difference = np.mean(found.other - found.base)
-        cells[f"{metric} - base"] = f"{difference:+.3g} ({found.low:+.3g} to {found.high:+.3g})"
+        each = found.other - found.base
+        own = ", ".join(f"{value:+.2g}" for value in each)
+        cells[f"{metric} - base"] = f"{each.mean():+.3g} ({found.low:+.3g} to {found.high:+.3g}): {own}"
     return cells
 
 
