@@ -235,6 +235,7 @@ def test_another_number_of_processes_is_refused(module):
         begin(module(), places=[{}, {}])
 
 
+@pytest.mark.slow
 def test_training_from_a_stream_stopped_ends_in_the_same_bits(command, folder, tmp_path, monkeypatch):
     from colorgan.stages.base import Stage
 

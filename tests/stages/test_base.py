@@ -112,6 +112,7 @@ def test_where_steps_are_not_waited_for_the_first_bad_one_is_told_before_anythin
     assert diverged.value.step == 4
 
 
+@pytest.mark.slow
 def test_compiled_steps_are_those_of_python(monkeypatch):
     eagerly = partial(torch.compile, backend="aot_eager")  # the same graphs, and no minutes in a C++ compiler
     monkeypatch.setattr(torch, "compile", eagerly)

@@ -40,6 +40,7 @@ def test_names_tell_apart_what_file_systems_cannot():
     assert all("/" not in name and len(name) < 140 for name in names)
 
 
+@pytest.mark.slow
 def test_a_failing_trial_stops_no_other_and_the_table_follows(command, words, tmp_path):
     code, out, err = command("train", "-m", *words, "name=heads", "generator.head=hsv,lab")
     assert code == 1, err
@@ -61,6 +62,7 @@ def test_a_failing_trial_stops_no_other_and_the_table_follows(command, words, tm
     assert (good / "metrics.jsonl").stat().st_mtime_ns == before[1]
 
 
+@pytest.mark.slow
 def test_trials_of_other_sizes_are_measured_at_one(command, words, tmp_path):
     scenes = ["data.source.size=48", "data.store_size=48"]
     code, out, err = command("train", "-m", *words, *scenes, "name=sizes", f"{STAGE}.image_size=32,48")
@@ -71,6 +73,7 @@ def test_trials_of_other_sizes_are_measured_at_one(command, words, tmp_path):
     assert out.count("(best)") == 1
 
 
+@pytest.mark.slow
 def test_an_objective_that_the_photos_cannot_carry_ranks_nothing(command, words):
     given = [*words, "objective=chroma_distance", "generator.head=lab,rgb"]
     code, out, _ = command("train", "-m", "name=grid", *given)
@@ -97,6 +100,7 @@ def test_a_test_size_that_no_photo_has_is_refused_before_training(command, words
     assert not (tmp_path / "runs" / "large" / "01-generator_pretrain").exists()
 
 
+@pytest.mark.slow
 def test_optuna_does_not_compare_trials_on_other_photos(command, words):
     swept = ["data.validation_share=0.2,0.5", "hydra.sweeper.num_trials=5", "hydra.sweeper.prune=false"]
     code, out, err = command("train", "-m", "sweep=optuna", *words, "name=study", *swept)

@@ -4,11 +4,13 @@ import csv
 import hashlib
 import shutil
 
+import pytest
 from rewriting import rewritten
 
 from colorgan.checkpoint import read_header
 
 
+@pytest.mark.slow
 def test_a_judge_keeps_its_mark_in_runs_that_start_from_what_it_taught(run, place, photos, tmp_path, command):
     def start(name, checkpoint):
         return command(
