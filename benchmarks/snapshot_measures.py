@@ -56,6 +56,8 @@ class RunPhotos:
     panel: Tensor
     unseen: Tensor
     trained: Tensor
+    panel_groups: Tensor
+    trained_groups: Tensor
 
 
 @lru_cache(maxsize=3)
@@ -71,7 +73,9 @@ def photos_of(config_file: Path) -> RunPhotos:
 
     held_out = library.drawn(library.splits["val"])
     panel, unseen = held_out[: data.validation_panel], held_out[data.validation_panel :]
-    return RunPhotos(views(panel), views(unseen), views(library.drawn(library.splits["train"], len(panel))))
+    trained = library.drawn(library.splits["train"], len(panel))
+    groups = (torch.tensor(library.group_numbers(rows)) for rows in (panel, trained))
+    return RunPhotos(views(panel), views(unseen), views(trained), *groups)
 
 
 @torch.no_grad()
@@ -97,7 +101,8 @@ def measure(run: Path, start: Path, snapshot: Path, out: Path) -> dict[str, Any]
     discriminator = build_network(read_header(snapshot)["networks"]["discriminator"]).eval()
     load_network(discriminator, snapshot, "discriminator")
     fake = colorized(generator, gray)
-    looked_at = ObservedPhotos(gray, photos.panel, twin_rgb, rgb_to_gray(photos.trained), photos.trained)
+    seen = rgb_to_gray(photos.trained), photos.trained, photos.trained_groups
+    looked_at = ObservedPhotos(gray, photos.panel, twin_rgb, photos.panel_groups, *seen)
     values: dict[str, Any] = {
         "step": 0 if snapshot == start else int(read_header(snapshot)["step"]),
         **observe(fake, discriminator, looked_at),

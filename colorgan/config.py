@@ -146,6 +146,18 @@ def datamodule_of_run(folder: Path) -> "ColorizationDataModule":
     return build_datamodule(config.data, seed=config.seed)
 
 
+def values_of_run(folder: Path) -> dict[str, Any]:
+    """Read the config of a run folder as plain values; nothing that it names is built.
+
+    Raises:
+        FileNotFoundError: it has none.
+    """
+    config = OmegaConf.load(folder / "config.yaml")
+    assert isinstance(config, DictConfig)
+    values: dict[str, Any] = plain(config)
+    return values
+
+
 def build_metrics(metrics: Config) -> "MetricCollection":
     """Build the metrics of a config, under their names there.
 

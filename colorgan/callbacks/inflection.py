@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytorch_lightning as pl
@@ -104,6 +105,10 @@ class InflectionObserver(pl.Callback):
             discriminator.to(device)
         twin = torch.cat([generator(gray.to(device)).float().cpu() for gray in torch.split(shown["gray"], 32)])
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        seen = list(data.training_panel(self.num_seen)) if data is not None else []
-        seen_gray, seen_rgb = (torch.cat([batch[name] for batch in seen]) if seen else None for name in ("gray", "rgb"))
-        return ObservedPhotos(shown["gray"], shown["rgb"], twin, seen_gray, seen_rgb)
+        if data is None:  # loaders without a data module: nothing is known of the photos
+            return ObservedPhotos(shown["gray"], shown["rgb"], twin, torch.arange(len(twin)))
+        photos = ObservedPhotos(shown["gray"], shown["rgb"], twin, torch.tensor(data.panel_groups()))
+        if (seen := data.training_panel(self.num_seen)) is None:
+            return photos
+        batch, groups = seen
+        return replace(photos, seen_gray=batch["gray"], seen_rgb=batch["rgb"], seen_groups=torch.tensor(groups))

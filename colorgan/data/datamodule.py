@@ -201,7 +201,8 @@ class ColorizationDataModule(pl.LightningDataModule):
         assert self.library is not None
         panel = (image_size, self.gray_rule, limit)
         if panel not in self._panels:
-            self._panels[panel] = ValidationViews(self.library, *panel)
+            rows = self.library.drawn(self.library.large_enough("val", image_size), limit)
+            self._panels[panel] = ValidationViews(self.library, rows, image_size, self.gray_rule)
         dataset = self._panels[panel]
         if len(dataset) < world_size:
             raise ValueError(
@@ -214,12 +215,24 @@ class ColorizationDataModule(pl.LightningDataModule):
             batches = [part.tolist() for part in np.array_split(indices, count)]
         return DataLoader(dataset, batch_sampler=batches, collate_fn=_already_a_batch)
 
-    def training_panel(self, limit: int) -> list[Batch]:
-        """Read some of the photos that are trained on as validation photos are read; none of a stream's."""
+    def panel_groups(self) -> list[int]:
+        """Number the groups of the photos of `val_dataloader`, in its order; of this process's share of them."""
         assert self.library is not None
-        views = ValidationViews(self.library, self.image_size, self.gray_rule, limit, split="train")
-        starts = range(0, len(views), _VALIDATION_BATCH)
-        return [views.__getitems__(list(range(len(views)))[start : start + _VALIDATION_BATCH]) for start in starts]
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        rows = self.library.drawn(self.library.large_enough("val", self.image_size), self.validation_panel)
+        return self.library.group_numbers(rows[rank::world_size])
+
+    def training_panel(self, limit: int) -> tuple[Batch, list[int]] | None:
+        """Read some of the photos that the stage draws from, as validation photos are read, and number their groups.
+
+        None for a stream.
+        """
+        assert self.library is not None
+        rows = self.library.drawn(self.training_photos(), limit)
+        if not rows:
+            return None
+        views = ValidationViews(self.library, rows, self.image_size, self.gray_rule)
+        return views.__getitems__(list(range(len(rows)))), self.library.group_numbers(rows)
 
 
 def _already_a_batch(batch: Any) -> Batch:
@@ -304,12 +317,10 @@ def make_batch(
 
 
 class ValidationViews(Dataset[Batch]):
-    """Centre crops of validation photos, from the originals: the same pictures that `evaluate.py` measures."""
+    """Centre crops of some photos, from the originals: the same pictures that `evaluate.py` measures."""
 
-    def __init__(
-        self, library: PhotoLibrary, image_size: int, gray_rule: str, limit: int | None, *, split: str = "val"
-    ) -> None:
-        self.library, self.indices = library, library.drawn(library.large_enough(split, image_size), limit)
+    def __init__(self, library: PhotoLibrary, rows: Sequence[int], image_size: int, gray_rule: str) -> None:
+        self.library, self.indices = library, rows
         self.image_size, self.gray_rule = image_size, gray_rule
         self._views: dict[int, np.ndarray] = {}
 

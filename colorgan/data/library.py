@@ -133,6 +133,11 @@ class PhotoLibrary:
             given[groups[row]] += 1
         return [row for *_, row in sorted(turns)[:count]]
 
+    def group_numbers(self, rows: Sequence[int]) -> list[int]:
+        """Number the groups of some rows."""
+        groups = self.table["group"]
+        return numbered([groups[row] for row in rows])
+
     def manifest(self) -> dict[str, list[str]]:
         """List every used photo with its split and hash, by columns."""
         held_out = set(self.splits["val"])
@@ -145,6 +150,12 @@ class PhotoLibrary:
         used = ", ".join(f"{len(indices)} {split}" for split, indices in self.splits.items())
         left_out = ", ".join(f"{count} {reason}" for reason, count in self.dropped.items()) or "none"
         return f"photos: {used}; left out: {left_out}"
+
+
+def numbered(groups: Sequence[str]) -> list[int]:
+    """Number groups in the order in which they come; the number of each."""
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    return [numbers[group] for group in groups]
 
 
 def build_library(

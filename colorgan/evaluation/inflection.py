@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 Observation = Mapping[str, float | list[float]]  # `step`, and what `metrics.observation.observe` measures
-Series = Sequence[Observation]  # in the order of the steps; the first one may be that of step 0
+Series = Sequence[Observation]  # in the order of the steps; the first one may be that of step 0, to compare with
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,15 @@ def held_out_critic(series: Series, *, errors: float = 2.0) -> Choice:
 def fresh_critic(series: Series, *, errors: float = 1.64) -> Choice:
     """Choose the pictures that a critic trained anew tells worst from photos (classifier two-sample test).
 
-    The smallest accuracy before it has risen `errors` standard errors, sqrt(acc (1 - acc) / photos), above it. It sees
-    what losses hide: a generator that beats its own critic while a new one finds it easier.
+    The smallest accuracy of a snapshot before it has risen `errors` standard errors, sqrt(acc (1 - acc) / groups of
+    photos), above it. It sees what losses hide: a generator that beats its own critic while a new one finds it easier.
     """
+    series = _snapshots(series)
     accuracy = _column(series, "fresh_accuracy")
-    photos = _number({"num_photos": 100.0, **series[0]}, "num_photos")  # a panel's, where an older record says none
+    groups = _number({"num_groups": 100.0, **series[0]}, "num_groups")  # a panel's, where an older record says none
     best = 0
     for index, value in enumerate(accuracy):
-        if value > accuracy[best] + errors * math.sqrt(accuracy[best] * (1 - accuracy[best]) / photos):
+        if value > accuracy[best] + errors * math.sqrt(accuracy[best] * (1 - accuracy[best]) / groups):
             return _chosen(series, "fresh_accuracy", best, over=True)
         if value < accuracy[best]:
             best = index
@@ -65,10 +66,11 @@ def fresh_critic(series: Series, *, errors: float = 1.64) -> Choice:
 
 
 def duality_gap(series: Series, *, confirmed_by: int = 2) -> Choice:
-    """Choose the first minimum of the duality gap, a running median of three, that so many later values lie above.
+    """Choose the first snapshot at a minimum of the duality gap, a running median of three, below so many later values.
 
     `duality_gap` is measured by `evaluation.duality` (Grnarova et al. 2019): it trains, so a stage does not record it.
     """
+    series = _snapshots(series)
     gaps = _column(series, "duality_gap")
     smooth = [float(np.median(gaps[max(0, i - 1) : i + 2])) for i in range(len(gaps))]
     curve = {_step(observation): value for observation, value in zip(series, smooth, strict=True)}
@@ -107,6 +109,7 @@ def one_standard_error(series: Series, *, difference: float = 0.15, harm: float 
     of the generator before the GAN; where none meets the last two, the first alone counts. The earliest, as artefacts
     come later (after the 1-SE rule of Breiman et al. 1984, whose error is that of the best alone).
     """
+    series = _snapshots(series)
     distance = _column(series, "chroma_distance")
     best = int(np.argmin(distance))
     replicates = np.array([observation["chroma_distance_replicates"] for observation in series])
@@ -155,8 +158,9 @@ def choose(rule: str, series: Series) -> Choice | None:
     if not any(_step(observation) for observation in known):
         return None
     choice = RULES[rule](known)
-    first = min(_step(observation) for observation in known if _step(observation))
-    return Choice(max(choice.step, first), choice.curve, choice.over, choice.level)  # step 0 has no snapshot
+    first = min(_step(observation) for observation in _snapshots(known))
+    # A rule that stops before the first snapshot has no other.
+    return Choice(max(choice.step, first), choice.curve, choice.over, choice.level)
 
 
 def _is_known(value: float | list[float] | None) -> bool:
@@ -171,6 +175,11 @@ def _number(observation: Observation, name: str) -> float:
 
 def _step(observation: Observation) -> int:
     return int(_number(observation, "step"))
+
+
+def _snapshots(series: Series) -> Series:
+    """Leave out step 0, which has no snapshot: the first steps of a GAN may harm what later ones mend."""
+    return [observation for observation in series if _step(observation)]
 
 
 def _column(series: Series, name: str) -> list[float]:

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from colorgan.color import rgb_to_gray
 from colorgan.data.datamodule import ColorizationDataModule, views_to_rgb
 from colorgan.data.examine import read_columns
-from colorgan.data.library import PhotoLibrary, Split
+from colorgan.data.library import PhotoLibrary, Split, numbered
 from colorgan.data.sources import Source
 from colorgan.evaluation.protocol import BaseProtocol, Protocol
 from colorgan.media.sheet import fitted, picture_sheet, to_image
@@ -83,8 +83,7 @@ class MeasuredSet(ABC):
 
     def group_numbers(self) -> list[int]:
         """Number the groups in the order in which they come; the number of each photo's or clip's."""
-        numbers = {group: number for number, group in enumerate(dict.fromkeys(self.groups))}
-        return [numbers[group] for group in self.groups]
+        return numbered(self.groups)
 
     @property
     @abstractmethod

@@ -10,11 +10,11 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from colorgan import losses
 from colorgan.checkpoint import build_network, load_generator, load_network, read_header
 from colorgan.color import rgb_to_gray
-from colorgan.config import datamodule_of_run
-from colorgan.data.datamodule import views_to_rgb
-from colorgan.data.transforms import center_view
+from colorgan.config import datamodule_of_run, values_of_run
+from colorgan.data.library import numbered
 from colorgan.evaluation.duality import duality_gap
 from colorgan.evaluation.inflection import NEEDS, RULES, Series, choose
 from colorgan.evaluation.photos import PhotoSet
@@ -33,19 +33,27 @@ logger = logging.getLogger(__name__)
 def observe_snapshots(table: Table, photos: PhotoSet) -> list[dict[str, float | list[float]]]:
     """Observe the checkpoints of a table, in its order, on up to 200 of its photos: the series that rules choose from.
 
+    A critic that learned from differences of logits alone, as the relativistic one, is left out: what one of its logits
+    says is arbitrary.
+
     Args:
         table: its first checkpoint is what a GAN stage began with, step 0; the others are the stage's snapshots.
         photos: that it was measured on.
     """
     files = [Path(record["checkpoint"]["path"]) for record in table.checkpoints()]
-    batches = [photos.batch(position) for position in range(min(len(photos), _MOST_PHOTOS))]
+    positions = photos.drawn(min(len(photos), _MOST_PHOTOS))
+    batches = [photos.batch(position) for position in positions]
     gray, rgb = (torch.cat([batch[name] for batch in batches]) for name in ("gray", "rgb"))
-    seen = trained_photos(files[-1], rgb.shape[-1])
-    seen_gray = None if seen is None else rgb_to_gray(seen, str(photos.protocol.gray_rule))
-    looked_at = ObservedPhotos(gray, rgb, _colorized(load_generator(files[0]), gray), seen_gray, seen)
+    groups = torch.tensor(numbered([photos.groups[position] for position in positions]))
+    looked_at = ObservedPhotos(gray, rgb, _colorized(load_generator(files[0]), gray), groups)
+    if (seen := trained_photos(files[-1], rgb.shape[-1])) is not None:
+        seen_rgb, seen_groups = seen
+        seen_gray = rgb_to_gray(seen_rgb, str(photos.protocol.gray_rule))
+        looked_at = replace(looked_at, seen_gray=seen_gray, seen_rgb=seen_rgb, seen_groups=seen_groups)
+    pairs = _judges_pairs(files[-1])
     series: list[dict[str, float | list[float]]] = []
     for place, file in enumerate(files):
-        generator, discriminator = load_generator(file), _discriminator(file)
+        generator, discriminator = load_generator(file), None if pairs else _discriminator(file)
         observed = observe(_colorized(generator, gray), discriminator, looked_at)
         step = int(read_header(file)["step"]) if place else 0
         values: dict[str, float | list[float]] = {"step": step, **observed}
@@ -55,17 +63,35 @@ def observe_snapshots(table: Table, photos: PhotoSet) -> list[dict[str, float | 
     return series
 
 
-def trained_photos(snapshot: Path, image_size: int, count: int = 100) -> Tensor | None:
-    """Read some of the photos that a snapshot's run trains on; None where they are not there any more."""
+def trained_photos(snapshot: Path, image_size: int, count: int = 100) -> tuple[Tensor, Tensor] | None:
+    """Read some of the photos that a snapshot's stage draws from, and number their groups.
+
+    None where they are not there any more.
+    """
     if snapshot.parent.name != "snapshots":
         return None
+    run, (index, _, name) = snapshot.parents[2], snapshot.parents[1].name.partition("-")
     try:
-        library = datamodule_of_run(snapshot.parents[2]).examine(min_size=image_size)
-    except (ValueError, OSError) as error:  # photos have moved, or the config is somebody else's
+        data = datamodule_of_run(run)
+        stage = {"stage_index": int(index), "share": values_of_run(run)["schedule"]["stages"][name].get("share", 1.0)}
+        data.examine(min_size=image_size)
+    except (ValueError, OSError, KeyError) as error:  # photos have moved, or the config is somebody else's
         logger.warning("the critic is not shown photos that it trained on: %s", error)
         return None
-    rows = library.drawn(library.splits["train"], count)
-    return views_to_rgb([center_view(library.original(row), image_size) for row in rows]) if rows else None
+    data.begin_stage(gray_rule="luma601", image_size=image_size, batch_size=1, num_steps=1, **stage)
+    if (seen := data.training_panel(count)) is None:
+        return None
+    batch, groups = seen
+    return batch["rgb"], torch.tensor(groups)
+
+
+def _judges_pairs(snapshot: Path) -> bool:
+    """Tell whether the critic of a snapshot's run learned from differences alone: one of its logits means nothing."""
+    try:
+        loss = values_of_run(snapshot.parents[2])["loss"]["discriminator"]["_target_"]
+    except (OSError, KeyError):
+        return False
+    return bool(getattr(getattr(losses, str(loss).rpartition(".")[2], None), "paired", False))
 
 
 def rule_choices(series: Series) -> pd.DataFrame:

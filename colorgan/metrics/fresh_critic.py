@@ -15,19 +15,26 @@ _PENALTY, _NEWTON_STEPS = 10.0, 8
 
 
 @torch.no_grad()
-def fresh_accuracy(fake_rgb: Tensor, rgb: Tensor) -> float:
+def fresh_accuracy(fake_rgb: Tensor, rgb: Tensor, groups: Tensor | None = None) -> float:
     """Compute how often a fresh critic tells a place of a photo from the same place of its picture; chance is .5.
 
     A classifier two-sample test (Lopez-Paz and Oquab 2017): logistic regression on the means and deviations of the
-    first two maps of EfficientNet-Lite0 and on a histogram of a and b, over 4x4 places a photo. It is trained on every
-    other photo and tested on the rest, then the other way round. A function of the pictures alone: nothing is drawn.
+    first two maps of EfficientNet-Lite0 and on a histogram of a and b, over 4x4 places a photo. It is trained on the
+    photos of every other group and tested on the rest, then the other way round. Nothing is drawn.
 
     Args:
         fake_rgb: (N, 3, H, W) in [0, 1], on the CPU.
         rgb: the photos that they were made from.
+        groups: (N,), the number of each photo's group, counted from 0; None: each photo is one of its own.
+
+    Returns:
+        The share told; NaN for fewer than two groups.
     """
+    groups = torch.arange(len(rgb)) if groups is None else groups
+    if int(groups.max()) == 0:
+        return float("nan")
     features = torch.stack([_features(quantize(images)) for images in (rgb, fake_rgb)])  # (2, N, places, F)
-    halves = features[:, 0::2], features[:, 1::2]
+    halves = features[:, groups % 2 == 0], features[:, groups % 2 == 1]
     right = [_right(halves[trained], halves[1 - trained]) for trained in (0, 1)]
     return float(torch.cat(right).double().mean())
 

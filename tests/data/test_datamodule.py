@@ -7,8 +7,9 @@ import torch
 from PIL import Image
 
 from colorgan.color import GRAY_RULES, rgb_to_gray
-from colorgan.data import ColorizationDataModule, FolderSource, PixelNoise
-from colorgan.data.datamodule import ValidationViews
+from colorgan.data import ColorizationDataModule, FolderSource, PixelNoise, SamplesSource
+from colorgan.data.datamodule import ValidationViews, views_to_rgb
+from colorgan.data.library import numbered as number_groups
 from colorgan.data.transforms import center_view, random_view
 
 STAGE = {"gray_rule": "luma601", "image_size": 16, "batch_size": 4, "num_steps": 6, "stage_index": 1}
@@ -112,10 +113,33 @@ def test_a_photo_that_is_too_small_for_a_stage_is_left_out_of_that_stage_alone(w
     seen = {}
     for size in (16, 32):
         module.begin_stage(**STAGE | {"image_size": size})
-        panel = ValidationViews(library, size, "luma601", None).indices
+        panel = library.large_enough("val", size)
         seen[size] = {library.table[row]["name"] for row in (*module.training_photos(), *panel)}
     assert len(seen[16]) == 12
     assert seen[32] == {name for name in seen[16] if int(name[:2]) % 2 == 0}
+
+
+def test_the_panel_of_training_photos_is_of_those_that_the_stage_draws_from(workspace):
+    module = data_module(workspace)
+    module.begin_stage(**STAGE | {"share": 0.5})
+    drawn = module.training_photos()
+    assert 1 < len(drawn) < len(module.library.splits["train"])
+    batch, groups = module.training_panel(100)
+    views = [center_view(module.library.original(row), STAGE["image_size"]) for row in module.library.drawn(drawn)]
+    assert torch.equal(batch["rgb"], views_to_rgb(views))
+    assert groups == list(range(len(drawn)))
+    assert len(module.training_panel(1)[0]["rgb"]) == 1
+
+
+def test_the_groups_of_the_panel_are_in_its_order(workspace):
+    module = ColorizationDataModule(SamplesSource(3, 2), validation_panel=10, cache_dir=str(workspace / "cache"))
+    module.examine(min_size=16)
+    module.begin_stage(**STAGE)
+    groups = module.panel_groups()
+    assert groups[:7] == list(range(7)), "two views of each of seven photos: each gives one before any gives two"
+    assert len(set(groups[7:])) == 3
+    module.trainer = SimpleNamespace(global_rank=1, world_size=2)
+    assert module.panel_groups() == number_groups(groups[1::2])
 
 
 def test_loading_goes_on_exactly_at_the_step_of_the_stage(workspace):
@@ -171,7 +195,8 @@ def test_validation_is_batched_in_order(workspace, monkeypatch):
     module = data_module(workspace)
     loaded = list(module.validation_loader(16))
     assert [len(batch["rgb"]) for batch in loaded] == [3, 1]
-    whole = ValidationViews(module.library, 16, "luma601", None).__getitems__([0, 1, 2, 3])
+    rows = module.library.drawn(module.library.splits["val"])
+    whole = ValidationViews(module.library, rows, 16, "luma601").__getitems__([0, 1, 2, 3])
     assert torch.equal(torch.cat([batch["rgb"] for batch in loaded]), whole["rgb"])
 
 

@@ -23,10 +23,16 @@ def rgb():
     return torch.nn.functional.interpolate(coarse, 32, mode="bilinear")
 
 
+def observed_photos(rgb, twin_rgb, seen_rgb=None, groups=None):
+    groups = torch.arange(len(rgb)) if groups is None else groups
+    gray, seen_gray = (None if images is None else images.mean(dim=1, keepdim=True) for images in (rgb, seen_rgb))
+    return ObservedPhotos(gray, rgb, twin_rgb, groups, seen_gray, seen_rgb, groups)
+
+
 def test_all_that_the_rules_of_a_stage_need_is_observed(rgb):
     gray = rgb.mean(dim=1, keepdim=True)
-    photos = ObservedPhotos(gray, rgb, gray.expand_as(rgb), gray, rgb)
-    values = observe(rgb.flip(1), Brightness(), photos)
+    photos = observed_photos(rgb, gray.expand_as(rgb), rgb)
+    values = observe(0.8 * rgb.flip(1), Brightness(), photos)
     assert set(NEEDS.values()) - {"duality_gap"} <= set(values)
     assert len(values.pop("chroma_distance_replicates")) == 100
     assert all(math.isfinite(value) for value in values.values())
@@ -35,12 +41,29 @@ def test_all_that_the_rules_of_a_stage_need_is_observed(rgb):
 
 
 def test_the_critic_that_takes_unseen_photos_for_pictures_is_overfitted(rgb):
-    gray = rgb.mean(dim=1, keepdim=True)
     for held_out, expected in ((1.0, 0.0), (0.75, 0.5), (0.5, 1.0)):
-        photos = ObservedPhotos(gray, held_out * rgb, rgb, gray, rgb)
-        assert observe(0.5 * rgb, Brightness(), photos)["critic_overfit"] == pytest.approx(expected, abs=0.02)
+        values = observe(0.5 * rgb, Brightness(), observed_photos(held_out * rgb, rgb, rgb))
+        assert values["critic_overfit"] == pytest.approx(expected, abs=0.02)
+
+
+@pytest.mark.parametrize("brightness", [1.0, 1.2])
+def test_a_critic_that_its_generator_has_beaten_says_nothing_of_overfitting(rgb, brightness):
+    values = observe((brightness * rgb).clamp(0, 1), Brightness(), observed_photos(0.9 * rgb, rgb, rgb))
+    assert values["critic_fake"] >= values["critic_seen"] - 1e-3
+    assert "critic_overfit" not in values
+
+
+def test_crops_of_a_photo_are_no_independent_evidence(rgb):
+    crops, groups = rgb.repeat_interleave(3, dim=0), torch.arange(len(rgb)).repeat_interleave(3)
+    single, repeated = (
+        observe(0.7 * photos, Brightness(), observed_photos(0.9 * photos, photos, photos, of))
+        for photos, of in ((rgb, None), (crops, groups))
+    )
+    assert repeated["num_groups"] == len(rgb)
+    for name in ("chroma_distance", "critic_overfit", "critic_overfit_error"):
+        assert repeated[name] == pytest.approx(single[name], rel=1e-3), name
+    assert repeated["fresh_accuracy"] == pytest.approx(single["fresh_accuracy"], abs=0.03)
 
 
 def test_without_seen_photos_the_critic_is_left_out(rgb):
-    gray = rgb.mean(dim=1, keepdim=True)
-    assert "critic_overfit" not in observe(rgb, Brightness(), ObservedPhotos(gray, rgb, rgb))
+    assert "critic_overfit" not in observe(rgb, Brightness(), observed_photos(rgb, rgb))
