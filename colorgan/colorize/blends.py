@@ -82,8 +82,8 @@ def average(run: Path, length: float, out: Path, *, step: int | None = None, pho
     if step not in ends:
         allowed = ", ".join(map(str, sorted(ends)))
         raise ValueError(f"{run} kept no averages at step {step}; allowed: {allowed} (--step)")
-    # Those of the step come last: they lend the header.
-    files = sorted(headers, key=lambda file: headers[file]["step"] == step)
+    # Later ones hold networks that the wanted average has not seen. Those of the step come last: they lend the header.
+    files = sorted((f for f in headers if headers[f]["step"] <= step), key=lambda file: headers[file]["step"] == step)
     kept = [(headers[f]["average"]["generator_steps"], headers[f]["average"]["length"]) for f in files]
     shares, error = solve(kept, (ends[step], length))
     facts = {"length": length, "generator_steps": ends[step], "profile_error": error}

@@ -97,6 +97,11 @@ def test_an_average_is_near_the_one_truly_kept_and_a_run_knows_its_twin(smoke, t
     got = load_generator(out).to_color.weight
     assert (got - truly).abs().max() < 0.05 * (seen[-1] - truly).abs().max()
     assert read_header(out)["average"]["generator_steps"] == steps
+    kept = sorted({part["step"] for part in read_header(out)["made_of"]})
+    assert len(kept) > 2
+    blends.average(run, 0.15, tmp_path / "earlier.safetensors", step=kept[1])
+    parts = read_header(tmp_path / "earlier.safetensors")["made_of"]
+    assert {part["step"] for part in parts} == set(kept[:2]), "later networks are no part of an earlier average"
 
     made = blends.strengthened(str(run), 0.5)
     assert [part["stage"] for part in read_header(made)["made_of"]] == ["01-generator_pretrain", "03-gan"]
