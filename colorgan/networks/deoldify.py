@@ -19,7 +19,7 @@ from colorgan.networks.hints import refuse_hints
 from colorgan.networks.layers import SelfAttention, icnr_
 from colorgan.networks.spectral import iterate_together, spectral_layers, spectral_norm
 from colorgan.networks.unet import pad_to_multiple
-from colorgan.ranges import Count
+from colorgan.ranges import Count, Share
 
 _RANGE = 3.0  # the output lies in (-3, 3) in ImageNet-normalized space; [0, 1] is about (-2.12, 2.64)
 _STRIDES = [2, 4, 8, 16, 32]
@@ -240,12 +240,13 @@ class DeOldifyCritic(nn.Module):
 
     Args:
         width: channels after the first convolution (nf).
+        dropout: of whole maps; half of it after the first convolution.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, *, width: Count = 256) -> None:
+    def __init__(self, *, width: Count = 256, dropout: Share = 0.15) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
@@ -257,15 +258,15 @@ class DeOldifyCritic(nn.Module):
 
         self.layers = nn.Sequential(
             layer(3, width, 4),
-            nn.Dropout2d(0.075),
+            nn.Dropout2d(dropout / 2),
             layer(width, width, 3),
-            nn.Dropout2d(0.15),
+            nn.Dropout2d(dropout),
             layer(width, 2 * width, 4, attention=True),  # at H/4
             layer(2 * width, 2 * width, 3),
-            nn.Dropout2d(0.15),
+            nn.Dropout2d(dropout),
             layer(2 * width, 4 * width, 4),
             layer(4 * width, 4 * width, 3),
-            nn.Dropout2d(0.15),
+            nn.Dropout2d(dropout),
             layer(4 * width, 8 * width, 4),
             layer(8 * width, 8 * width, 3),  # quirk: no dropout behind the last pair
             nn.Sequential(spectral_norm(_conv(8 * width, 1, 4, bias=False))),  # no padding: 3 logits fewer a side

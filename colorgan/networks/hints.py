@@ -78,7 +78,7 @@ def refuse_hints(hints: object) -> None:
 
 
 def takes_hints(network: Any) -> bool:
-    """Tell whether a generator takes hints."""
+    """Tell whether a generator or discriminator takes hints."""
     return bool(getattr(network, "takes_hints", False))
 
 

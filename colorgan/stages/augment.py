@@ -105,7 +105,11 @@ class AdaptiveDiffAugment(DiffAugment):
 
     def note(self, score: Tensor) -> None:
         """See `DiffAugment`."""
-        self._signs = self._signs.to(score.device) + score.detach().float().sign().mean() * len(score)
+        mean = score.detach().float().sign().mean()
+        if distributed.is_initialized():  # all processes have as many photos, and one of them saves the sum
+            distributed.all_reduce(mean)
+            mean = mean / distributed.get_world_size()
+        self._signs = self._signs.to(score.device) + mean * len(score)
         self._count += len(score)
 
     def adapt(self, batch_size: int) -> None:
@@ -114,9 +118,6 @@ class AdaptiveDiffAugment(DiffAugment):
         if self._steps < self.every:
             return
         mean = self._signs / self._count
-        if distributed.is_initialized():  # all processes have as many photos
-            distributed.all_reduce(mean)
-            mean = mean / distributed.get_world_size()
         change = batch_size * self._steps / self.num_images
         wanted = self.probability + (change if float(mean) > self.target else -change)
         self.probability = min(1.0, max(0.0, wanted))

@@ -35,9 +35,9 @@ class Stage(pl.LightningModule):
         first_step: steps of the schedule before this stage; only for the x axis of loggers.
         index: place in the schedule, from 1.
         seed: of this stage.
-        freeze_encoder: true: do not train the generator's encoder; its batch-norm statistics stay too. (A moving
-            average of equal weights still rounds in the last bit.) `convolutions`: only its convolutions stay, batch
-            norm trains and its statistics move, as in fastai's `freeze`. What is frozen gets no gradient.
+        freeze_encoder: true: do not train the generator's encoder; its batch-norm statistics stay too.
+            `convolutions`: only its convolutions stay, batch norm trains and its statistics move, as in fastai's
+            `freeze`. What is frozen gets no gradient.
         gradient_clip: largest norm of the gradient of one step; None for no clipping.
         accumulate: split each batch into so many parts, one after the other, to save memory.
         channels_last: memory layout of networks and images.

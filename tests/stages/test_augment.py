@@ -127,6 +127,13 @@ def test_both_players_see_changed_pictures_and_a_paired_loss_judges_by_differenc
     assert stage.augment.draws == 2
     assert len(stage.augment.scores) == 1
 
+    (batch,) = batches(1)
+    photo, picture = batch["rgb"], torch.zeros_like(batch["rgb"])
+    stage.discriminator.forward = lambda rgb, gray: 2 - rgb.amax(dim=(1, 2, 3), keepdim=True).sign()
+    stage.augment.probability = 0.0
+    stage.discriminator_inputs({**batch, "rgb": photo}, picture)  # the photo's logit is 1, above neutral; the other's 2
+    assert (stage.augment.scores[-1] == -1).all()
+
 
 def test_a_photo_is_judged_right_above_the_logit_that_its_loss_calls_neutral():
     """Least squares has the targets 1 and 0: a photo at 0.3 is taken for a picture."""

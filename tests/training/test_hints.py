@@ -31,3 +31,12 @@ def test_hints_need_a_network_that_takes_them(command, tmp_path):
     code, _, err = command("train", *TINY, f"runs_dir={tmp_path}", "generator.hints=false")
     assert code == 2
     assert "data.hints needs a generator that takes them" in err
+
+
+def test_a_critic_may_see_hints_where_there_are_some(command, tmp_path):
+    words = [*TINY, f"runs_dir={tmp_path}", "+discriminator.hints=true", "plan=true"]
+    code, _, err = command("train", *words)
+    assert code == 0, err
+    code, _, err = command("train", *words, "~data.hints", "generator.hints=false")
+    assert code == 2
+    assert "discriminator.hints=true needs photos with hints (data.hints); got none" in err
