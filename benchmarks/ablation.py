@@ -151,7 +151,6 @@ def tables(runs: Path, out: Path) -> pd.DataFrame:
 
 def _measure(seed: int, runs: Path, out: Path) -> Table | None:
     done = [run for run in sorted(runs.glob(f"*-{seed}-*")) if (run / "final.png").exists()]
-    done = [run for run in done if not run.name.startswith("generator")]
     return measure_unseen(done, 64, out / f"seed{seed}") if done else None
 
 

@@ -40,10 +40,10 @@ class Comparison(NamedTuple):
 
 
 def measure_unseen(runs: Sequence[Path], size: int, out: Path) -> Table:
-    """Measure the ends of runs that hold out the same photos, in order, on those that chose nothing in the first."""
+    """Measure the ends of runs that hold out the same photos, in order, on those that chose nothing in any."""
     finals = [run / "final.safetensors" for run in runs]
     with TemporaryDirectory() as folder:
-        link_unseen(runs[0], Path(folder))
+        link_unseen(runs, Path(folder))
         words = [f"checkpoints=[{','.join(map(str, finals))}]", "data=folder", f"data.path={folder}", "metrics=default"]
         ((table, _),) = colorgan.evaluate(*words, *sizes(finals[0], size), f"out={out}")
     return table
@@ -61,8 +61,11 @@ def compared(pairs: Sequence[Pair], metric: str) -> Comparison:
 
 
 def _pair(base: Path, other: Path, size: int, out: Path) -> Pair:
-    if (base / "manifest.csv").read_bytes() != (other / "manifest.csv").read_bytes():
-        raise SystemExit(f"{base} and {other} do not hold out the same photos (manifest.csv)")
+    manifests = [run / "manifest.csv" for run in (base, other)]
+    if missing := [str(file) for file in manifests if not file.exists()]:
+        raise SystemExit(f"error: {missing[0]} is not there: --base and --other take folders of finished runs")
+    if manifests[0].read_bytes() != manifests[1].read_bytes():
+        raise SystemExit(f"error: {base} and {other} do not hold out the same photos (manifest.csv)")
     table = measure_unseen([base, other], size, out / f"{base.name}-{size}")
     return Pair(table, *table.checkpoints())
 

@@ -9,6 +9,7 @@ network works at twice that size, as in `colorgan colorize`.
 
 import argparse
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,12 +23,16 @@ from colorgan.config import build_datamodule
 METRICS = ("colorfulness", "ciede2000", "psnr_chroma", "ssim", "kid_efficientnet_lite2", "chroma_distance")
 
 
-def link_unseen(run: Path, folder: Path) -> None:
-    """Link the photos that chose nothing into a folder."""
-    config = OmegaConf.load(run / "config.yaml")
-    data = build_datamodule(config.data, seed=config.seed)
-    library = data.examine(min_size=max(stage.image_size for stage in config.schedule.stages.values()))
-    for row in library.drawn(library.splits["val"])[data.validation_panel :]:
+def link_unseen(runs: Sequence[Path], folder: Path) -> None:
+    """Link the photos that chose nothing into a folder: those held out, alike by all runs, that are in no panel."""
+    for run in runs:
+        if not (run / "final.safetensors").exists():
+            raise SystemExit(f"error: {run} is no finished run: it has no final.safetensors")
+    configs = [OmegaConf.load(run / "config.yaml") for run in runs]
+    modules = [build_datamodule(config.data, seed=config.seed) for config in configs]
+    config, largest_panel = configs[0], max(module.validation_panel for module in modules)
+    library = modules[0].examine(min_size=max(stage.image_size for stage in config.schedule.stages.values()))
+    for row in library.drawn(library.splits["val"])[largest_panel:]:
         name = library.table[row]["name"]
         (folder / name.replace("/", "__")).symlink_to((Path(config.data.path) / name).resolve())
 
@@ -61,7 +66,7 @@ def main() -> None:
         counts = []
         for run in arguments.runs:
             with TemporaryDirectory() as folder:
-                link_unseen(run, Path(folder))
+                link_unseen([run], Path(folder))
                 rows, count = measure(run, Path(folder), size, arguments.out / f"{run.name}-{size}")
             counts.append(count)
             for name, metrics in rows.items():

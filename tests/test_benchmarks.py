@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from stage_fixture import batches, gan, pretrain
+
+from colorgan.config import compose, plain
 
 SCRIPTS = sorted((Path(__file__).parent.parent / "benchmarks").glob("*.py"))
 
@@ -39,3 +42,38 @@ def test_a_bare_step_trains_its_player_alone(make, monkeypatch):
             name for name, network in networks.items() if not all(map(torch.equal, before[name], network.parameters()))
         }
         assert changed == {player}
+
+
+def test_a_run_of_every_change_is_measured(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(SCRIPTS[0].parent))
+    import ablation
+
+    names = {ablation._name(change, 0, ablation.STEPS) for change in ablation.CHANGES}
+    for name in (*names, "generator-0", "generatorqueries_lite0-0", ablation._name(ablation.BASE, 1, 600)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "final.png").touch()
+    monkeypatch.setattr(ablation, "measure_unseen", lambda runs, *_: {run.name for run in runs})
+    assert ablation._measure(0, tmp_path, tmp_path) == names
+
+
+def test_photos_by_which_any_of_the_runs_chose_are_not_measured(monkeypatch, tmp_path, draw_photos):
+    monkeypatch.syspath_prepend(str(SCRIPTS[0].parent))
+    from seeds_table import link_unseen
+
+    photos, runs = draw_photos(tmp_path / "photos", 12), [tmp_path / "base", tmp_path / "other"]
+    for run, panel in zip(runs, (1, 4), strict=True):
+        words = ["data=folder", f"data.path={photos}", "data.validation_share=0.5", f"data.cache_dir={tmp_path}/cache"]
+        config = compose("train", "experiment=smoke", *words, f"data.validation_panel={panel}")
+        run.mkdir()
+        (run / "config.yaml").write_text(yaml.safe_dump(plain(config)))
+        (run / "final.safetensors").touch()
+    linked = []
+    for chosen_by in ([runs[0]], runs):
+        folder = tmp_path / f"unseen{len(chosen_by)}"
+        folder.mkdir()
+        link_unseen(chosen_by, folder)
+        linked.append({file.name for file in folder.iterdir()})
+    assert (len(linked[0]), len(linked[1])) == (5, 2)
+    assert linked[1] < linked[0]
+    with pytest.raises(SystemExit, match=r"nowhere is no finished run"):
+        link_unseen([tmp_path / "nowhere"], tmp_path)
