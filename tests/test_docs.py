@@ -86,3 +86,11 @@ def test_tree_in_the_readme_is_that_of_the_package():
     for folder, modules in rows:
         for module in modules.split():
             assert (package / folder / f"{module}.py").exists(), f"{folder}/{module}"
+
+
+def test_runs_that_the_results_measure_are_named_by_their_commands():
+    commands = "\n".join(re.findall(r"^python .*$", (ROOT / "docs" / "results.md").read_text(), re.MULTILINE))
+    named = re.findall(r" name=([a-z_]+)", commands) + re.findall(r"--runs runs/([a-z_]+)", commands)
+    measured = set(re.findall(r"\bruns/([a-z_]+)", commands))
+    assert measured >= {"seed", "projected", "hints"}
+    assert {run for run in measured if not any(name.startswith(run) for name in named)} == set()

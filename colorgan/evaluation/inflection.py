@@ -164,7 +164,7 @@ def choose(rule: str, series: Series) -> Choice | None:
 
 
 def _is_known(value: float | list[float] | None) -> bool:
-    return isinstance(value, list) or (value is not None and math.isfinite(value))
+    return bool(value) if isinstance(value, list) else value is not None and math.isfinite(value)
 
 
 def _number(observation: Observation, name: str) -> float:

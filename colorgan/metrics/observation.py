@@ -1,5 +1,6 @@
 """Observe a generator in the middle of adversarial training: the numbers by which rules choose when to stop."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -64,7 +65,8 @@ def observe(
         Numbers by name: `critic_overfit` (r_v of ADA) and `critic_overfit_error`, `critic_real`, `critic_fake`,
         `critic_seen` (mean logits), `fresh_accuracy`, `artefact_area`, `chroma_distance`, `ciede2000` and the
         twin's, `colorfulness` and the photos', `chroma_divergence`, `orange` (times the photos'), `num_groups`.
-        `chroma_distance_replicates`: of 100 resampled sets of groups, the same ones at each observation.
+        `chroma_distance_replicates`: of 100 resampled sets of groups, the same ones at each observation, less those
+        that hold one group alone, of which there is no distance.
         The first two are missing where the discriminator does not tell photos that it trained on from pictures.
     """
     fake_rgb, rgb = quantize(fake_rgb), quantize(photos.rgb)
@@ -80,7 +82,7 @@ def observe(
         "fresh_accuracy": fresh_accuracy(fake_rgb, rgb, groups),
         "artefact_area": float(artefact_areas(fake_rgb, photos.twin_rgb).mean()),
         "chroma_distance": float(distance.over_groups(groups)),
-        "chroma_distance_replicates": [round(value, 3) for value in replicates],
+        "chroma_distance_replicates": [round(value, 3) for value in replicates if math.isfinite(value)],
         "ciede2000": float(difference.compute()),
         "colorfulness": float(colorfulness(fake_rgb).mean()),
         "chroma_divergence": float(jensen_shannon(hue_by_chroma(fake_rgb), hue_by_chroma(rgb))),

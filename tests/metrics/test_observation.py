@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from colorgan.evaluation.inflection import NEEDS
+from colorgan.evaluation.inflection import NEEDS, RULES, choose
 from colorgan.metrics.observation import ObservedPhotos, observe
 
 
@@ -63,6 +63,14 @@ def test_crops_of_a_photo_are_no_independent_evidence(rgb):
     for name in ("chroma_distance", "critic_overfit", "critic_overfit_error"):
         assert repeated[name] == pytest.approx(single[name], rel=1e-3), name
     assert repeated["fresh_accuracy"] == pytest.approx(single["fresh_accuracy"], abs=0.03)
+
+
+@pytest.mark.parametrize(("num_groups", "known"), [(1, {"chroma_law"}), (2, {"fresh_critic", "one_standard_error"})])
+def test_of_too_few_photos_a_rule_has_nothing_to_go_by(rgb, num_groups, known):
+    photos = observed_photos(rgb, rgb, None, torch.arange(len(rgb)) % num_groups)
+    series = [{"step": step, **observe(0.9 * rgb, None, photos)} for step in (0, 20)]
+    chosen = {rule for rule in RULES if choose(rule, series) is not None}
+    assert chosen == {"artefact_area", "chroma_law"} | known
 
 
 def test_without_seen_photos_the_critic_is_left_out(rgb):
