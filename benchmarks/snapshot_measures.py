@@ -106,7 +106,7 @@ def measure(run: Path, start: Path, snapshot: Path, out: Path) -> dict[str, Any]
     values: dict[str, Any] = {
         "step": 0 if snapshot == start else int(read_header(snapshot)["step"]),
         **observe(fake, discriminator, looked_at),
-        "duality_gap": duality_gap(generator, discriminator, gray, photos.panel),
+        "duality_gap": duality_gap(generator, discriminator, gray, photos.panel, photos.panel_groups),
         "panel_kernel": kernel_distance(fake, photos.panel),
     }
     judged = colorized(generator, rgb_to_gray(photos.unseen))

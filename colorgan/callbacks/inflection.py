@@ -107,7 +107,8 @@ class InflectionObserver(pl.Callback):
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         if data is None:  # loaders without a data module: nothing is known of the photos
             return ObservedPhotos(shown["gray"], shown["rgb"], twin, torch.arange(len(twin)))
-        photos = ObservedPhotos(shown["gray"], shown["rgb"], twin, torch.tensor(data.panel_groups()))
+        groups = torch.tensor(data.panel_groups())[: len(twin)]  # `limit_val_batches` may show fewer
+        photos = ObservedPhotos(shown["gray"], shown["rgb"], twin, groups)
         if (seen := data.training_panel(self.num_seen)) is None:
             return photos
         batch, groups = seen

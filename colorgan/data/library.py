@@ -135,7 +135,7 @@ class PhotoLibrary:
 
     def group_numbers(self, rows: Sequence[int]) -> list[int]:
         """Number the groups of some rows."""
-        groups = self.table["group"]
+        groups = read_columns(self.table, "group")["group"]
         return numbered([groups[row] for row in rows])
 
     def manifest(self) -> dict[str, list[str]]:

@@ -15,6 +15,7 @@ def duality_gap(
     discriminator: nn.Module,
     gray: Tensor,
     rgb: Tensor,
+    groups: Tensor | None = None,
     *,
     steps: int = 3,
     rate_generator: float = 1e-4,
@@ -24,38 +25,44 @@ def duality_gap(
     """Compute max over D' of V(D', G) - min over G' of V(D, G'), each after a few steps of Adam from a copy.
 
     Grnarova et al. 2019 ("A domain agnostic measure for monitoring and evaluating GANs"), with V the value of the
-    original GAN, in nats. Steps are taken on every other photo, V is the mean over the rest. At an equilibrium it is 0;
-    it does not ask whether the discriminator of the training or another one is beaten. The networks stay as they are,
-    copies work in eval mode, and nothing is drawn but the noise, from a seed of its own.
+    original GAN, in nats. Steps are taken on every other group of photos, V is the mean over the rest, NaN if there is
+    no rest. At an equilibrium it is 0; it does not ask whether the discriminator of the training or another one is
+    beaten. The networks stay as they are, copies work in eval mode, and nothing is drawn but the noise, from a seed of
+    its own.
 
     Args:
         generator: gray to rgb.
         discriminator: of its training.
         gray: (N, 1, H, W) of held-out photos.
         rgb: (N, 3, H, W), these photos.
+        groups: (N,), the number of each photo's group, counted from 0; None: each photo is one of its own.
         steps: of each.
         rate_generator: of Adam, as in the stage.
         rate_discriminator: likewise.
         noise: deviation of what is added to each copy's weights first, relative to the weights' own (perturbed
             duality gap, Sidheekh et al. 2021: at a saddle that is no equilibrium the plain gap is 0 too).
     """
+    of = torch.arange(len(rgb)) if groups is None else groups
+    if int(of.max()) == 0:
+        return float("nan")
+    trained, tested = of % 2 == 0, of % 2 == 1
     best_discriminator = _train(
         _copied(discriminator, noise),
         lambda network, x, y: -_value(network, generator, x, y),
-        (gray[0::2], rgb[0::2]),
+        (gray[trained], rgb[trained]),
         steps,
         rate_discriminator,
     )
     best_generator = _train(
         _copied(generator, noise),
         lambda network, x, y: F.softplus(-discriminator(network(x), x)).mean(),  # without saturation
-        (gray[0::2], rgb[0::2]),
+        (gray[trained], rgb[trained]),
         steps,
         rate_generator,
     )
     with torch.no_grad():
-        highest = _value(best_discriminator, generator, gray[1::2], rgb[1::2])
-        lowest = _value(discriminator, best_generator, gray[1::2], rgb[1::2])
+        highest = _value(best_discriminator, generator, gray[tested], rgb[tested])
+        lowest = _value(discriminator, best_generator, gray[tested], rgb[tested])
     return float(highest - lowest)
 
 

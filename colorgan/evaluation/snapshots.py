@@ -58,7 +58,7 @@ def observe_snapshots(table: Table, photos: PhotoSet) -> list[dict[str, float | 
         step = int(read_header(file)["step"]) if place else 0
         values: dict[str, float | list[float]] = {"step": step, **observed}
         if discriminator is not None:
-            values["duality_gap"] = duality_gap(generator, discriminator, gray, rgb)
+            values["duality_gap"] = duality_gap(generator, discriminator, gray, rgb, groups)
         series.append(values)
     return series
 

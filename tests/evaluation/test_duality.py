@@ -27,3 +27,15 @@ def test_a_generator_that_takes_hints_has_a_gap_without_them():
     made["generator"].hints = torch.nn.Linear(1, 1)  # a part that takes no part
     (batch,) = batches(1, size=8)
     assert math.isfinite(duality_gap(**made, gray=batch["gray"], rgb=batch["rgb"], steps=1))
+
+
+def test_views_of_one_photo_are_on_one_side():
+    made = {name: network.eval() for name, network in networks().items()}
+    (batch,) = batches(1, size=8)
+    order = [0, 2, 4, 6, 1, 3, 5, 7]
+    groups = torch.tensor([0, 0, 2, 2, 1, 1, 3, 3])
+    gap = duality_gap(**made, gray=batch["gray"][order], rgb=batch["rgb"][order], groups=groups)
+    assert gap == duality_gap(**made, gray=batch["gray"], rgb=batch["rgb"])
+    assert math.isnan(
+        duality_gap(**made, gray=batch["gray"], rgb=batch["rgb"], groups=torch.zeros(8, dtype=torch.long))
+    )
