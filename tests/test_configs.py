@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from colorgan.config import CONFIGS, compose
 from colorgan.errors import one_line
 from colorgan.training.plan import plan_stages
+from colorgan.training.schedule import Schedule
 
 ROOT = Path(__file__).parent.parent
 PATHS = sorted(CONFIGS.rglob("*.yaml"))
@@ -67,6 +68,14 @@ def test_a_scale_beside_sizes_of_its_own_is_told_in_a_line(command):
     code, _, err = command("train", "experiment=smoke", "scale=gpu")
     assert code == 2
     assert "brings its own sizes" in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("critic", ["patch", "multiscale_patch", "projected", "deoldify_critic"])
+def test_the_scale_of_minutes_goes_with_every_critic(critic):
+    words = ["experiment=nogan_image", "scale=minutes", f"discriminator={critic}", "loss.feature.network.weights=null"]
+    Schedule(compose("train", *words))  # builds its networks without memory
+    with pytest.raises(ValueError, match=r"discriminator\.nope is unknown"):
+        Schedule(compose("train", *words, "+discriminator.nope=1"))
 
 
 @pytest.mark.parametrize("number", range(max(map(len, OTHER_CHOICES))))
