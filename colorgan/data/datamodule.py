@@ -216,11 +216,10 @@ class ColorizationDataModule(pl.LightningDataModule):
         return DataLoader(dataset, batch_sampler=batches, collate_fn=_already_a_batch)
 
     def panel_groups(self) -> list[int]:
-        """Number the groups of the photos of `val_dataloader`, in its order; of this process's share of them."""
+        """Number the groups of the photos of `val_dataloader`, in the order of one process."""
         assert self.library is not None
-        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         rows = self.library.drawn(self.library.large_enough("val", self.image_size), self.validation_panel)
-        return self.library.group_numbers(rows[rank::world_size])
+        return self.library.group_numbers(rows)
 
     def training_panel(self, limit: int) -> tuple[Batch, list[int]] | None:
         """Read some of the photos that the stage draws from, as validation photos are read, and number their groups.

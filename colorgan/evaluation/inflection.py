@@ -41,7 +41,8 @@ def held_out_critic(series: Series, *, errors: float = 2.0) -> Choice:
 
     The first step with r_v > r_v of the first observation + `errors` standard errors, and the snapshot before it.
 
-    Note: Karras et al. 2020 steer augmentation by it, they do not stop. It is blind once the critic is dead.
+    Note: Karras et al. 2020 steer augmentation by it, they do not stop. Once the generator has beaten the critic there
+    is no ratio, and the rule sees nothing more.
     """
     level = _number(series[0], "critic_overfit") + errors * _number(series[0], "critic_overfit_error")
     return _before_the_first(series, "critic_overfit", lambda index, value: value > level, level)

@@ -9,7 +9,6 @@ from PIL import Image
 from colorgan.color import GRAY_RULES, rgb_to_gray
 from colorgan.data import ColorizationDataModule, FolderSource, PixelNoise, SamplesSource
 from colorgan.data.datamodule import ValidationViews, views_to_rgb
-from colorgan.data.library import numbered as number_groups
 from colorgan.data.transforms import center_view, random_view
 
 STAGE = {"gray_rule": "luma601", "image_size": 16, "batch_size": 4, "num_steps": 6, "stage_index": 1}
@@ -138,8 +137,6 @@ def test_the_groups_of_the_panel_are_in_its_order(workspace):
     groups = module.panel_groups()
     assert groups[:7] == list(range(7)), "two views of each of seven photos: each gives one before any gives two"
     assert len(set(groups[7:])) == 3
-    module.trainer = SimpleNamespace(global_rank=1, world_size=2)
-    assert module.panel_groups() == number_groups(groups[1::2])
 
 
 def test_loading_goes_on_exactly_at_the_step_of_the_stage(workspace):
