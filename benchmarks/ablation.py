@@ -1,12 +1,12 @@
 """Change one thing at a time in NoGAN: python benchmarks/ablation.py --photos FOLDER --runs RUNS --out TABLES.
 
-The base is `experiment=nogan_image` with DeOldify's losses and rates, its critic pretrained and its GAN run once; each
-change is a list of overrides. Three seeds, at equal steps of the GAN stage and, where a change costs at least 10 % more
-or less CPU time a step than the base, at equal seconds too. Runs of a seed share the generator of stage 1, but those
-that change it. All are ordinary commands of `train.py`, resumed and skipped when done. The table has what is finished:
-how many of the steps were the generator's, means over seeds on the 200 held-out photos that chose nothing, and
-differences from the base on the same photos with 95 % bootstrap intervals over photos, then of each seed. The
-intervals do not know how much runs differ by chance.
+The base is `experiment=nogan_image` with the U-Net, losses and rates of DeOldify, its critic pretrained and its GAN run
+once; each change is a list of overrides. Three seeds, at equal steps of the GAN stage and, where a change costs at
+least 10 % more or less CPU time a step than the base, at equal seconds too. Runs of a seed share the generator of
+stage 1, but those that change it. All are ordinary commands of `train.py`, resumed and skipped when done. The table has
+what is finished: how many of the steps were the generator's, means over seeds on the 200 held-out photos that chose
+nothing, and differences from the base on the same photos with 95 % bootstrap intervals over photos, then of each seed.
+The intervals do not know how much runs differ by chance.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from inflection_runs import COMMON
+from inflection_runs import COMMON, GENERATOR
 from ordinary_runs import part_of, train_once
 from paired import METRICS, Pair, compared, measure_unseen
 from steps import bare_steps
@@ -71,15 +71,21 @@ TURNS = 24  # of each network, by which a cost is measured: all that is part of 
 def train(change: str, seed: int, budget: str, photos: str, runs: Path, stage1: str | None) -> None:
     """Train a change at a budget; two budgets that come to the same steps are one run."""
     words = [*COMMON, f"data.path={photos}", f"seed={seed}"]
-    own = [word for word in CHANGES[change] if word.startswith("generator=")]
-    if stage1 is None or own:
-        first = [*words, *own, "schedule.first=[generator_pretrain]", "schedule.repeat=[]", "schedule.times=1"]
-        generator = train_once(runs, f"generator{'_'.join(own).removeprefix('generator=')}-{seed}", first)
+    [generator] = [word for word in overrides(change) if word.startswith("generator=")]
+    if stage1 is None or generator != GENERATOR:
+        first = [*words, generator, "schedule.first=[generator_pretrain]", "schedule.repeat=[]", "schedule.times=1"]
+        pretrained = train_once(runs, f"{_slug(generator)}-{seed}", first)
     else:
-        generator = Path(stage1.format(seed=seed))
+        pretrained = Path(stage1.format(seed=seed))
     steps = gan_steps(change, budget, runs)
-    words += [f"init_from={generator}", "schedule.first=[]", "schedule.times=1", *CHANGES[change]]
+    words += [f"init_from={pretrained}", "schedule.first=[]", "schedule.times=1", *overrides(change)]
     train_once(runs, _name(change, seed, steps), [*words, f"{GAN}.steps={steps}"])
+
+
+def overrides(change: str) -> list[str]:
+    """Word a change; its generator is the base's if it names none."""
+    words = CHANGES[change]
+    return [*words] if any(word.startswith("generator=") for word in words) else [GENERATOR, *words]
 
 
 def _name(change: str, seed: int, steps: int) -> str:
@@ -123,7 +129,7 @@ def _cost_file(change: str, runs: Path) -> Path:
 
 def _stage(change: str) -> Stage:
     words = ("data.path=.", "schedule.first=[]", "schedule.repeat=[gan]", "schedule.times=1")
-    config = compose("train", *COMMON, *words, *CHANGES[change])
+    config = compose("train", *COMMON, *words, *overrides(change))
     [planned] = plan_stages(config.schedule, Path("unused"), num_photos=1)
     stage: Stage = build_stage(config, planned, None)
     return stage.to(memory_format=stage.memory_format)  # type: ignore[call-overload, no-any-return]

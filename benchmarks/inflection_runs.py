@@ -65,12 +65,13 @@ RUNS = (
 COMMON = ("experiment=nogan_image", "scale=laptop", "data=folder", "data.validation_share=0.22",
           "data.max_validation=300", "data.validation_panel=100", "metrics=fast",
           "trainer.enable_progress_bar=false")  # fmt: skip
+GENERATOR = "generator=unet_lite0"  # as DeOldify's; the figures of docs/results.md are of it
 GAN_STEPS, EVERY = 1000, 20
 
 
 def train_start(run: GANRun, photos: str, runs: Path, trained: str | None) -> Path:
     """Train what a run starts from: generator and critic of its seed."""
-    common = [*COMMON, f"data.path={photos}", f"seed={run.seed}"]
+    common = [*COMMON, GENERATOR, f"data.path={photos}", f"seed={run.seed}"]
     if trained is None:
         folder = train_once(runs, f"nogan_image-{run.seed}", common)
     else:
@@ -85,7 +86,7 @@ def train_gan(run: GANRun, photos: str, runs: Path, trained: str | None) -> Path
     """Train a run of the study."""
     start = train_start(run, photos, runs, trained)
     stage = "schedule.stages.gan"
-    words = [*COMMON, f"data.path={photos}", f"seed={run.seed}", *CRITICS[run.critic], f"init_from={start}",
+    words = [*COMMON, GENERATOR, f"data.path={photos}", f"seed={run.seed}", *CRITICS[run.critic], f"init_from={start}",
              "schedule.first=[]", "schedule.repeat=[gan]", "schedule.times=1", f"{stage}.steps={GAN_STEPS}",
              f"{stage}.validate_every={EVERY}", f"{stage}.snapshots={GAN_STEPS // EVERY}", f"{stage}.handover=last",
              f"{stage}.module.optimizer_generator.lr={run.rate:g}",

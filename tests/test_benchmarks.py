@@ -49,11 +49,23 @@ def test_a_run_of_every_change_is_measured(monkeypatch, tmp_path):
     import ablation
 
     names = {ablation._name(change, 0, ablation.STEPS) for change in ablation.CHANGES}
-    for name in (*names, "generator-0", "generatorqueries_lite0-0", ablation._name(ablation.BASE, 1, 600)):
+    for name in (*names, "generator_unet_lite0-0", "generator_queries_lite0-0", ablation._name(ablation.BASE, 1, 600)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "final.png").touch()
     monkeypatch.setattr(ablation, "measure_unseen", lambda runs, *_: {run.name for run in runs})
     assert ablation._measure(0, tmp_path, tmp_path) == names
+
+
+def test_changes_are_made_to_the_unet(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS[0].parent))
+    import ablation
+
+    networks = {}
+    for change in ablation.CHANGES:
+        config = compose("train", *ablation.COMMON, "data.path=.", *ablation.overrides(change))
+        networks[change] = config.generator._target_.rsplit(".")[-1]
+    assert networks.pop("colour queries") == "QueryGenerator"
+    assert set(networks.values()) == {"UNetGenerator"}
 
 
 def test_photos_by_which_any_of_the_runs_chose_are_not_measured(monkeypatch, tmp_path, draw_photos):

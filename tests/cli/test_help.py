@@ -24,7 +24,7 @@ def test_help_names_every_choice_and_marks_the_defaults():
     for group in ("experiment", "scale", "data", "generator", "loss/feature", "metrics", "trainer", "logger", "sweep"):
         choices = {path.stem for path in (CONFIGS / group).glob("*.yaml")} - {"base"}
         assert choices <= {word.rstrip("*") for word in words}
-    assert {"nogan_video*", "laptop*", "samples*", "unet_lite0*", "l1*", "grid*"} <= words
+    assert {"nogan_video*", "laptop*", "samples*", "queries_lite0*", "l1*", "grid*"} <= words
 
 
 def test_help_says_what_each_experiment_says_of_itself():
@@ -45,7 +45,7 @@ def test_all_values_are_behind_cfg_job(command):
     code, out, err = command("train", "experiment=smoke", "seed=7", "--cfg", "job")
     assert code == 0, err
     assert "seed: 7" in out
-    assert "_target_: colorgan.networks.UNetGenerator" in out
+    assert "_target_: colorgan.networks.QueryGenerator" in out
 
 
 @pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["evaluate", "--help"], ["train", "--cfg", "job"]])
