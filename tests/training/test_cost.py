@@ -26,11 +26,12 @@ def test_plan_prints_every_stage_and_writes_no_run(tmp_path, capsys):
 
 
 def test_costs_grow_with_batch_and_area(smoke):
+    unet = "generator=unet_lite0"  # what colour queries do among themselves does not grow with the area
     sizes = ["schedule.stages.critic_pretrain.image_size=64", "schedule.stages.gan.batch_size=8"]
-    config = smoke(*sizes)
+    config = smoke(unet, *sizes)
     schedule = Schedule(config)
     first, critic, gan = schedule_costs(config, schedule.plan)
-    config = smoke()
+    config = smoke(unet)
     plain = {cost.stage.name: cost for cost in schedule_costs(config, Schedule(config).plan)}
     assert gan.step_flop == pytest.approx(2 * plain["gan"].step_flop)
     assert critic.step_flop == pytest.approx(4 * plain["critic_pretrain"].step_flop, rel=0.1)

@@ -16,6 +16,7 @@ TINY = [
 
 def test_it_trains_from_a_plain_network_whose_hint_branch_is_new(command, run, tmp_path):
     given = [f"runs_dir={tmp_path}", "name=hints", f"init_from={run}"]
+    given += ["generator=queries_lite0", "+generator.hints=true"]
     code, _, err = command("train", *TINY, *given, "init_new=[]")
     assert code == 2
     assert "generator differs in hints: <absent> -> True" in err

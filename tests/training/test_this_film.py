@@ -16,6 +16,7 @@ def test_the_table_shows_before_and_after_on_references_left_out(command, run, t
     for number, frame in enumerate(np.concatenate([view(name, 4, speed=8) for name in ("astronaut", "chelsea")])):
         Image.fromarray(frame.astype(np.uint8)).save(tmp_path / "references" / f"{10 * number:05d}.png")
     words = ["experiment=this_film", *TINY, f"runs_dir={tmp_path}", f"references={tmp_path / 'references'}"]
+    words += ["generator=queries_lite0", "+generator.hints=true"]  # of the network that the run has
     code, out, err = command("train", *words, f"init_from={run}", f"data.cache_dir={tmp_path / 'cache'}")
     assert code == 0, err
     assert "before" in out
