@@ -194,7 +194,7 @@ def main() -> None:
         "--changes", nargs="+", default=list(CHANGES), choices=CHANGES, metavar="CHANGE", help="which (default: all)"
     )
     parser.add_argument("--part", default="0/1", help="every n-th change from the i-th on: i/n")
-    parser.add_argument("--stage1", help="trained generators instead of own ones: a path with {seed} in it")
+    parser.add_argument("--stage1", help="trained U-Nets instead of own ones: a path with {seed} in it")
     parser.add_argument("--table", action="store_true", help="train nothing, measure what is finished")
     arguments = parser.parse_args()
     runs, photos = arguments.runs.resolve(), str(Path(arguments.photos).resolve())

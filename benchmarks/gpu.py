@@ -1,9 +1,9 @@
-"""Everything that docs/speed.md says of a GPU, in one command.
+"""Measure a GPU, in one command; what docs/speed.md says of it was measured when the default generator was the U-Net.
 
     python benchmarks/gpu.py [--photos FOLDER] [--small]
 
-Printed are the measured bound of convolutions, the loop of `train.py` beside its bare step (stage 1 and GAN, lite0
-U-Net, 128 px, batch 32), the step of 64 px and batch 16 compiled, and compiled with CUDA graphs, beside eager,
+Printed are the measured bound of convolutions, the loop of `train.py` beside its bare step (stage 1 and GAN, the
+default generator, 128 px, batch 32), the step of 64 px and batch 16 compiled, and with CUDA graphs, beside eager,
 DeOldify's Deep as DeOldify ran it beside ours (192 px, batch 8), whether two runs with `trainer.deterministic=true`
 end in equal bits, and the speed and colours of what `colorgan colorize` runs on a GPU. All sides of each ratio are
 measured in this one call; on a slow host the last ones, which are compiled, come after six minutes. `--small` is the

@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--photos", required=True, help="folder of at least a thousand photos")
     parser.add_argument("--runs", type=Path, default=Path("runs/inflection"))
     parser.add_argument("--part", default="0/1", help="every n-th run from the i-th on: i/n")
-    parser.add_argument("--trained", help="run folders of nogan_image instead of own ones: a path with {seed} in it")
+    parser.add_argument("--trained", help="runs of nogan_image, U-Nets, instead of own ones: a path with {seed} in it")
     arguments = parser.parse_args()
     by_name = {run.name: run for run in RUNS}
     for name in part_of(list(by_name), arguments.part):

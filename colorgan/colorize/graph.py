@@ -56,13 +56,15 @@ def to_onnx(generator: nn.Module, facts: Mapping[str, Any], *, half: bool = Fals
     Args:
         generator: a network of ours.
         facts: what the graph's metadata says, as JSON values.
-        half: compute convolutions in float16; what comes behind them, and so the gray, stays in float32.
+        half: compute the network in float16; what comes behind them, and so the gray, stays in float32.
 
     Raises:
         ExportError: a package is missing, or the network is none that can be exported.
     """
     if not isinstance(generator, UNetGenerator | DeOldifyGenerator):
-        raise ExportError(f"a {type(generator).__name__} cannot be exported; UNetGenerator and DeOldifyGenerator can")
+        raise ExportError(
+            f"a {type(generator).__name__} cannot be exported; UNetGenerator, QueryGenerator and DeOldifyGenerator can"
+        )
     require("onnx", "onnxscript")
     network = fold_norms(generator).to("cpu", torch.float32).to(memory_format=torch.contiguous_format)
     _replace_layers(network)

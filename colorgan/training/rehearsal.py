@@ -43,7 +43,7 @@ def rehearse(config: DictConfig, plan: list[PlannedStage]) -> None:
         networks: dict[str, nn.Module | None] = {"generator": None, "discriminator": None}
         networks |= {name: _built(name, partial(_empty, config[name])) for name in sorted(needed)}
         if config.data.get("hints") and not takes_hints(networks["generator"]):
-            raise ValueError("data.hints needs a generator that takes them: take generator=unet_lite0_hints")
+            raise ValueError("data.hints needs a generator that takes hints (+generator.hints=true)")
         if takes_hints(networks["discriminator"]) and not config.data.get("hints"):
             raise ValueError("discriminator.hints=true needs photos with hints (data.hints); got none")
         losses = {name: _built(f"loss.{name}", partial(_empty, config.loss[name])) for name in sorted(names)}

@@ -31,7 +31,7 @@ def test_it_trains_from_a_plain_network_whose_hint_branch_is_new(command, run, t
 def test_hints_need_a_network_that_takes_them(command, tmp_path):
     code, _, err = command("train", *TINY, f"runs_dir={tmp_path}", "generator.hints=false")
     assert code == 2
-    assert "data.hints needs a generator that takes them" in err
+    assert "data.hints needs a generator that takes hints" in err
 
 
 def test_a_critic_may_see_hints_where_there_are_some(command, tmp_path):
