@@ -79,7 +79,7 @@ class Writer:
     """
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._thread = ThreadPoolExecutor(max_workers=1, initializer=_compute_alone)
         self._begun: list[Future[None]] = []
         self._failed = False
 
@@ -108,6 +108,17 @@ class Writer:
         begun, self._begun = self._begun, []
         for file in begun:
             file.result()
+
+
+def _compute_alone() -> None:
+    """Keep torch in this thread to one core.
+
+    A second thread with helpers of its own makes more threads than cores, and then OpenMP no longer lets them wait
+    actively: the many short operations of a training step take half as long again, until the process ends.
+    """
+    import torch
+
+    torch.set_num_threads(1)
 
 
 def file_hash(path: Path) -> str:

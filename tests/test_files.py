@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import get_ident
 
 import pytest
+import torch
 
 from colorgan.files import Writer, atomic
 from colorgan.training.schedule import Schedule
@@ -82,3 +83,16 @@ def test_files_written_in_the_background_keep_their_order_and_none_follows_one_t
         writer.wait()
     assert written == ["first"]
     writer.wait()  # told once
+
+
+def test_the_writing_thread_takes_no_threads_of_its_own():
+    """With a second team of OpenMP threads a training step on all cores took half as long again."""
+    writer, seen, own = Writer(), [], torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        writer.submit(lambda: seen.append(torch.get_num_threads()))
+        writer.wait()
+        assert seen == [1]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(own)
