@@ -1,7 +1,6 @@
 """Images/s of each stage in `train.py`'s loop, beside those of its bare step; waiting for data and peak memory.
 
 python benchmarks/training_speed.py                      laptop scale
-python benchmarks/training_speed.py generator=unet_lite0 the same with the U-Net, as in docs/speed.md
 python benchmarks/training_speed.py --resnet34           ResNet34 U-Net at 128 px, batch 8
 python benchmarks/training_speed.py --steps 100 trainer.precision=bf16-mixed      (any override of train.py)
 
