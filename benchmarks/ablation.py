@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from inflection_runs import COMMON, GENERATOR
+from inflection_runs import COMMON
 from ordinary_runs import part_of, train_once
 from paired import METRICS, Pair, compared, measure_unseen
 from steps import bare_steps
@@ -35,6 +35,7 @@ GAN = "schedule.stages.gan"
 WEIGHTS = f"{GAN}.module.loss_weights"
 RATES = (f"{GAN}.module.optimizer_generator.lr", f"{GAN}.module.optimizer_discriminator.lr")
 BASE = "as DeOldify"
+GENERATOR = "generator=unet_lite0"  # of the base
 CHANGES: dict[str, tuple[str, ...]] = {
     BASE: (),
     "adversarial weight 3": (f"{WEIGHTS}.adversarial=3",),

@@ -45,6 +45,10 @@ class GANRun:
 
 
 RUNS = (
+    GANRun(1, "patch", 1e-3, 10),  # ten times the default's rate: these are meant to go wrong
+    GANRun(2, "blind", 1e-3, 3),
+    GANRun(0, "patch", 1e-3, 3),
+    GANRun(2, "patch", 1e-3, 10, late=True),
     GANRun(0, "patch", 1e-4, 1),  # as the first GAN stage of nogan_image
     GANRun(1, "patch", 3e-4, 3),
     GANRun(2, "patch", 1e-4, 10),
@@ -65,13 +69,12 @@ RUNS = (
 COMMON = ("experiment=nogan_image", "scale=laptop", "data=folder", "data.validation_share=0.22",
           "data.max_validation=300", "data.validation_panel=100", "metrics=fast",
           "trainer.enable_progress_bar=false")  # fmt: skip
-GENERATOR = "generator=unet_lite0"  # as DeOldify's; the figures of docs/results.md are of it
 GAN_STEPS, EVERY = 1000, 20
 
 
 def train_start(run: GANRun, photos: str, runs: Path, trained: str | None) -> Path:
     """Train what a run starts from: generator and critic of its seed."""
-    common = [*COMMON, GENERATOR, f"data.path={photos}", f"seed={run.seed}"]
+    common = [*COMMON, f"data.path={photos}", f"seed={run.seed}"]
     if trained is None:
         folder = train_once(runs, f"nogan_image-{run.seed}", common)
     else:
@@ -86,7 +89,7 @@ def train_gan(run: GANRun, photos: str, runs: Path, trained: str | None) -> Path
     """Train a run of the study."""
     start = train_start(run, photos, runs, trained)
     stage = "schedule.stages.gan"
-    words = [*COMMON, GENERATOR, f"data.path={photos}", f"seed={run.seed}", *CRITICS[run.critic], f"init_from={start}",
+    words = [*COMMON, f"data.path={photos}", f"seed={run.seed}", *CRITICS[run.critic], f"init_from={start}",
              "schedule.first=[]", "schedule.repeat=[gan]", "schedule.times=1", f"{stage}.steps={GAN_STEPS}",
              f"{stage}.validate_every={EVERY}", f"{stage}.snapshots={GAN_STEPS // EVERY}", f"{stage}.handover=last",
              f"{stage}.module.optimizer_generator.lr={run.rate:g}",
@@ -100,7 +103,7 @@ def main() -> None:
     parser.add_argument("--photos", required=True, help="folder of at least a thousand photos")
     parser.add_argument("--runs", type=Path, default=Path("runs/inflection"))
     parser.add_argument("--part", default="0/1", help="every n-th run from the i-th on: i/n")
-    parser.add_argument("--trained", help="runs of nogan_image, U-Nets, instead of own ones: a path with {seed} in it")
+    parser.add_argument("--trained", help="runs of nogan_image instead of own ones: a path with {seed} in it")
     arguments = parser.parse_args()
     by_name = {run.name: run for run in RUNS}
     for name in part_of(list(by_name), arguments.part):
