@@ -1,7 +1,7 @@
 """Train the GAN runs of the study of stopping rules: python benchmarks/inflection_runs.py --photos FOLDER --runs RUNS.
 
-Each run is a GAN stage of 1,000 steps, well past the point where it goes wrong, that keeps a snapshot every 20 steps;
-seeds, critics, rates and adversarial weights differ, and some are meant to turn garish. Early runs start from the
+Each run is a GAN stage of 1,000 steps that keeps a snapshot every 20 steps, or a long one of 4,000 that keeps one every
+100; seeds, critics, rates and adversarial weights differ, and some are meant to go wrong. Early runs start from the
 pretrained generator of their seed and a pretrained critic; late ones from a whole run of nogan_image (two critics, two
 GAN stages) and a critic trained once more, for at laptop scale a first GAN stage hardly gets so far. All are ordinary
 commands of `train.py`, resumed where they were stopped and skipped when done: `--part 0/2` and `--part 1/2` share them
@@ -32,6 +32,7 @@ class GANRun:
     rate: float
     weight: float
     late: bool = False
+    steps: int = 1000
 
     @property
     def start(self) -> str:
@@ -41,7 +42,13 @@ class GANRun:
     @property
     def name(self) -> str:
         """Name its folder."""
-        return f"{self.start.removeprefix('critic_')}-rate{self.rate:g}-weight{self.weight:g}"
+        length = "" if self.steps == 1000 else f"-steps{self.steps}"
+        return f"{self.start.removeprefix('critic_')}-rate{self.rate:g}-weight{self.weight:g}{length}"
+
+    @property
+    def every(self) -> int:
+        """Count the steps between its snapshots."""
+        return 20 if self.steps == 1000 else 100
 
 
 RUNS = (
@@ -63,13 +70,18 @@ RUNS = (
     GANRun(1, "patch", 1e-4, 1, late=True),
     GANRun(2, "narrow", 3e-4, 10),
     GANRun(2, "patch", 3e-4, 10, late=True),
+    GANRun(0, "patch", 1e-4, 1, steps=4000),
+    GANRun(1, "patch", 1e-3, 10, steps=4000),
+    GANRun(2, "blind", 1e-3, 10, steps=4000),
+    GANRun(0, "patch", 3e-4, 10, late=True, steps=4000),
+    GANRun(1, "blind", 3e-4, 3, steps=4000),
+    GANRun(2, "narrow", 1e-3, 3, steps=4000),
 )
 
 # `metrics=fast` needs no feature network: a validation of 100 photos takes the time of ten steps, not of a hundred.
 COMMON = ("experiment=nogan_image", "scale=laptop", "data=folder", "data.validation_share=0.22",
           "data.max_validation=300", "data.validation_panel=100", "metrics=fast",
           "trainer.enable_progress_bar=false")  # fmt: skip
-GAN_STEPS, EVERY = 1000, 20
 
 
 def train_start(run: GANRun, photos: str, runs: Path, trained: str | None) -> Path:
@@ -90,8 +102,9 @@ def train_gan(run: GANRun, photos: str, runs: Path, trained: str | None) -> Path
     start = train_start(run, photos, runs, trained)
     stage = "schedule.stages.gan"
     words = [*COMMON, f"data.path={photos}", f"seed={run.seed}", *CRITICS[run.critic], f"init_from={start}",
-             "schedule.first=[]", "schedule.repeat=[gan]", "schedule.times=1", f"{stage}.steps={GAN_STEPS}",
-             f"{stage}.validate_every={EVERY}", f"{stage}.snapshots={GAN_STEPS // EVERY}", f"{stage}.handover=last",
+             "schedule.first=[]", "schedule.repeat=[gan]", "schedule.times=1", f"{stage}.steps={run.steps}",
+             f"{stage}.validate_every={run.every}", f"{stage}.snapshots={run.steps // run.every}",
+             f"{stage}.handover=last",
              f"{stage}.module.optimizer_generator.lr={run.rate:g}",
              f"{stage}.module.loss_weights.adversarial={run.weight:g}"]  # fmt: skip
     return train_once(runs, run.name, words)

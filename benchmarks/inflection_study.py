@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 import torch
 from inflection_figures import built_in_photos, draw_choices, draw_regrets
-from inflection_runs import EVERY, GAN_STEPS, RUNS, GANRun
+from inflection_runs import RUNS, GANRun
 from snapshot_measures import DRAWN, HALVINGS, JUDGES, STRAY, measure, photos_of
 
 from colorgan.evaluation.inflection import RULES, choose
@@ -117,17 +117,16 @@ def measured(runs: Path, every: int) -> list[Measured]:
         if not (folder / "01-gan" / "done.json").exists():
             continue
         files = {0: start}
-        files |= {step: folder / f"01-gan/snapshots/step={step:06d}.safetensors" for step in _steps(every)}
+        files |= {
+            step: folder / f"01-gan/snapshots/step={step:06d}.safetensors"
+            for step in range(every, run.steps + 1, every)
+        }
         series = []
         for step, file in files.items():
             series.append(measure(folder, start, file, runs / "measures" / run.name / f"{step:06d}.json"))
         print(f"measured {run.name}", flush=True)
         found.append(Measured(run, folder, start, series))
     return found
-
-
-def _steps(every: int) -> range:
-    return range(every, GAN_STEPS + 1, every)
 
 
 def regrets(found: Sequence[Measured]) -> pd.DataFrame:
@@ -238,7 +237,7 @@ def draw_worst(found: Sequence[Measured], frame: pd.DataFrame, rule: str, out: P
     """Draw the three worst choices of a rule, on photos that it did not see and on photos that may be shown."""
     for _, row in frame[frame["rule"] == rule].nlargest(3, "regret").iterrows():
         one = next(one for one in found if one.run.name == row["run"])
-        steps = [int(row["step"]), int(one.series[oracles(one.judged())[0]]["step"]), GAN_STEPS]
+        steps = [int(row["step"]), int(one.series[oracles(one.judged())[0]]["step"]), one.run.steps]
         files = [one.start, *(one.folder / f"01-gan/snapshots/step={step:06d}.safetensors" for step in steps)]
         label = f"{one.run.name}: step {steps[0]}, oracle {steps[1]}, regret {row['regret']:.2f}"
         sets = {"unseen": photos_of(one.folder / "config.yaml").unseen[:8], "built_in": built_in_photos(128)}
@@ -259,7 +258,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, default=Path("runs/inflection"))
     parser.add_argument("--out", type=Path, default=Path("evaluation/inflection"))
-    parser.add_argument("--every", type=int, default=5 * EVERY, help="steps between the snapshots that are measured")
+    parser.add_argument("--every", type=int, default=100, help="steps between the snapshots that are measured")
     arguments = parser.parse_args()
     torch.set_grad_enabled(False)
     found = measured(arguments.runs.resolve(), arguments.every)
