@@ -36,33 +36,31 @@ def built_in_photos(size: int) -> Tensor:
 
 
 def draw_regrets(frame: pd.DataFrame, curves: pd.DataFrame, names: Sequence[str], near: float, file: Path) -> None:
-    """Draw each run's regret by each way to choose; and over the steps, each run's regret and colorfulness."""
+    """Draw each run's regret by each way to choose; and over the steps, its regret, colorfulness and artefact area."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
-    left, middle, right = figure.subplots(1, 3, width_ratios=(1.6, 1, 1))
+    figure = Figure(figsize=(14, 4.2), layout="constrained")
+    left, *others = figure.subplots(1, 4, width_ratios=(1.3, 1, 1, 1))
     seeds = dict(zip(frame["run"], frame["seed"], strict=True))
     for place, name in enumerate(reversed(names)):
         part = frame[frame["rule"] == name]
         heights = place + 0.16 * (part["seed"].to_numpy(int) - 1)
         left.scatter(part["regret"], heights, c=[_COLORS[seed] for seed in part["seed"]], s=14, alpha=0.8)
         left.plot([part["regret"].mean()] * 2, [place - 0.35, place + 0.35], color="black", linewidth=1.5)
-    left.set(yticks=range(len(names)), yticklabels=list(reversed(names)), xlabel="regret; a colour a seed, line: mean")
-    for run, part in curves.groupby("run", sort=False):
-        style = {
-            "color": _COLORS[seeds[run]],
-            "linestyle": "-" if str(run).startswith("late") else "--",
-            "linewidth": 1,
-        }
-        middle.plot(part["step"], part["regret"], **style)
-        right.plot(part["step"], part["colorfulness"], **style)
-    for axes in (left, middle):
-        (axes.axvline if axes is left else axes.axhline)(near, color="gray", linestyle=":", linewidth=1)
-    middle.set(xlabel="step; dashed: first GAN stage, solid: third", ylabel="regret")
-    right.axhline(1, color="gray", linestyle=":", linewidth=1)
-    right.set(xlabel="step", ylabel="colorfulness / photos'")
+    left.set(yticks=range(len(names)), yticklabels=list(reversed(names)), xlabel="regret\na colour a seed, line: mean")
+    left.axvline(near, color="gray", linestyle=":", linewidth=1)
+    columns = {"regret": near, "colorfulness": 1.0, "artefacts": None}
+    labels = ("regret", "colorfulness / photos'", "artefact area")
+    for axes, label, (column, level) in zip(others, labels, columns.items(), strict=True):
+        for run, part in curves.groupby("run", sort=False):
+            style = "-" if str(run).startswith("late") else "--"
+            axes.plot(part["step"], part[column], color=_COLORS[seeds[run]], linestyle=style, linewidth=1)
+        if level is not None:
+            axes.axhline(level, color="gray", linestyle=":", linewidth=1)
+        axes.set(xlabel="step", ylabel=label)
+    others[1].set_xlabel("step\ndashed: first GAN stage, solid: third")
     with atomic(file) as temporary:
-        figure.savefig(temporary, format="png", dpi=90)
+        figure.savefig(temporary, format="png", dpi=80)
 
 
 def draw_choices(

@@ -22,6 +22,8 @@ CRITICS: dict[str, tuple[str, ...]] = {
     "blind": ("discriminator.conditional=false",),  # it judges colour without the gray that it lies on
 }
 
+SHORT = 1000  # steps
+
 
 @dataclass(frozen=True)
 class GANRun:
@@ -32,7 +34,7 @@ class GANRun:
     rate: float
     weight: float
     late: bool = False
-    steps: int = 1000
+    steps: int = SHORT
 
     @property
     def start(self) -> str:
@@ -42,13 +44,13 @@ class GANRun:
     @property
     def name(self) -> str:
         """Name its folder."""
-        length = "" if self.steps == 1000 else f"-steps{self.steps}"
+        length = "" if self.steps == SHORT else f"-steps{self.steps}"
         return f"{self.start.removeprefix('critic_')}-rate{self.rate:g}-weight{self.weight:g}{length}"
 
     @property
     def every(self) -> int:
         """Count the steps between its snapshots."""
-        return 20 if self.steps == 1000 else 100
+        return 20 if self.steps == SHORT else 100
 
 
 RUNS = (

@@ -15,7 +15,8 @@ what the oracle of one half scores by the first definition on the other, so it i
 Beside the rules stand the last snapshot, the best by kernel distance and by chroma distance on the panel, DeOldify's
 2.2 % of the data, the start itself, and a snapshot drawn at random (the mean over all). The rule with the smallest mean
 regret on some of the runs is reported on the others: on halves, and with the runs of one seed left out, as these share
-photos and the generator they began with. *With stray* is the regret by four judges, stray colour too.
+photos and the generator they began with. *With stray* is the regret by four judges, stray colour too; *artefact area*
+is the share of those 200 photos with colour contrast that the generator before the GAN did not give them.
 Stopped, it goes on; runs that are not finished are left out.
 """
 
@@ -29,7 +30,7 @@ import numpy as np
 import pandas as pd
 import torch
 from inflection_figures import built_in_photos, draw_choices, draw_regrets
-from inflection_runs import RUNS, GANRun
+from inflection_runs import RUNS, SHORT, GANRun
 from snapshot_measures import DRAWN, HALVINGS, JUDGES, STRAY, measure, photos_of
 
 from colorgan.evaluation.inflection import RULES, choose
@@ -147,6 +148,7 @@ def _regrets_of(one: Measured) -> pd.DataFrame:
             "cross": float(regret(split, place, others).mean()),
             "by_four": float(regret(by_four, place, oracles(by_four))[0]),
             "stray": one.series[place][f"unseen_{STRAY}"],
+            "artefacts": one.series[place]["unseen_artefact_area"],
             "near": float(own <= NEAR),
             "colorfulness": _colorful(one.series[place]),
         }
@@ -155,9 +157,7 @@ def _regrets_of(one: Measured) -> pd.DataFrame:
     rows = [row(name, one.at(step)) for name, step in steps.items() if step is not None]
     rows.append(row("oracle", int(oracle[0])))
     every = pd.DataFrame([row("random", place) for place in range(1, len(one.series))])
-    rows.append(
-        {"rule": "random", **every[["regret", "cross", "by_four", "stray", "near", "colorfulness"]].mean().to_dict()}
-    )
+    rows.append({"rule": "random", **every.drop(columns=["rule", "step"]).mean().to_dict()})
     other = regret(split, others, oracles(split))
     rows.append(
         {
@@ -183,7 +183,7 @@ def curves(found: Sequence[Measured]) -> pd.DataFrame:
                 "run": one.run.name, "step": values["step"], **dict(zip(JUDGES, judged[:, 0, place], strict=True)),
                 STRAY: values[f"unseen_{STRAY}"],
                 "regret": float(regret(judged, place, oracles(judged))[0]), "oracle_of": float((drawn == place).mean()),
-                "colorfulness": _colorful(values),
+                "colorfulness": _colorful(values), "artefacts": values["unseen_artefact_area"],
             })  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -213,6 +213,7 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
             "colorfulness / truth": part["colorfulness"].mean(),
             "most colourful": part["colorfulness"].max(),
             "stray colour": part["stray"].mean(),
+            "artefact area": part["artefacts"].mean(),
         }
     return pd.DataFrame.from_dict(rows, orient="index").sort_values("mean regret")
 
@@ -246,6 +247,21 @@ def draw_worst(found: Sequence[Measured], frame: pd.DataFrame, rule: str, out: P
             draw_choices([(label, files)], columns, photos, out / f"worst_{one.run.name}_{name}.jpg")
 
 
+def draw_courses(found: Sequence[Measured], file: Path) -> None:
+    """Draw what long runs come to beside what `artefact_area` chooses, on photos that may be shown."""
+    courses = []
+    for one in found:
+        if one.run.steps > SHORT:
+            chosen = CHOOSERS["artefact_area"](one.series)
+            assert chosen is not None
+            steps = [chosen, SHORT, one.run.steps // 2, one.run.steps]
+            files = [one.start, *(one.folder / f"01-gan/snapshots/step={step:06d}.safetensors" for step in steps)]
+            label = f"{one.run.name}; artefact_area: {chosen}; then {', '.join(map(str, steps[1:]))}"
+            courses.append((label, files))
+    columns = ["before", "artefact_area", "short", "half", "long"]
+    draw_choices(courses, columns, built_in_photos(96), file)
+
+
 def _markdown(frame: pd.DataFrame) -> str:
     shown = frame.map(lambda value: f"{value:.3f}" if isinstance(value, float) else str(value))
     lines = [[str(frame.index.name or ""), *map(str, frame.columns)], ["---", *["---:"] * len(frame.columns)]]
@@ -254,7 +270,7 @@ def _markdown(frame: pd.DataFrame) -> str:
 
 
 def main() -> None:
-    """Measure, choose, compare; write `regrets.csv`, `rules.md` and the picture of the worst choices."""
+    """Measure, choose, compare; write `regrets.csv`, `curves.csv`, `rules.md` and pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, default=Path("runs/inflection"))
     parser.add_argument("--out", type=Path, default=Path("evaluation/inflection"))
@@ -283,6 +299,7 @@ def main() -> None:
     write_text(arguments.out / "rules.md", text)
     best = next(name for name in table.index if name in CHOOSERS)
     draw_worst(found, frame, best, arguments.out)
+    draw_courses(found, arguments.out / "courses.jpg")
     print(text)
 
 
