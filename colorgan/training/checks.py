@@ -205,7 +205,7 @@ def _check_inflection(stage: PlannedStage, where: str, losses: DictConfig, num_p
     if "discriminator" not in class_of(stage.entry.module).trains:
         raise ValueError(f"{where}.handover={INFLECTION} is for stages that train a discriminator; take a metric")
     if stage.entry.inflection is None:
-        raise ValueError(f"{where}.handover={INFLECTION} needs a rule ({where}.inflection.rule=chroma_law, for one)")
+        raise ValueError(f"{where}.handover={INFLECTION} needs a rule ({where}.inflection.rule=artefact_area, for one)")
     judge = class_of(losses.discriminator)
     if stage.rule == "held_out_critic" and judge.paired:
         raise ValueError(

@@ -58,14 +58,14 @@ def test_a_run_that_its_rule_ends_hands_on_the_snapshot_that_the_rule_names(smok
     def second(series):
         return inflection.Choice(int(series[min(1, len(series) - 1)]["step"]), {}, over=len(series) >= 3)
 
-    monkeypatch.setitem(inflection.RULES, "chroma_law", second)
+    monkeypatch.setitem(inflection.RULES, "artefact_area", second)
     rule = ["schedule.stages.gan.handover=inflection", "schedule.stages.gan.inflection.end_early=true"]
     options = [*rule, "schedule.stages.gan.validate_every=2", "schedule.stages.gan.snapshots=2"]
     run = schedule.Schedule(smoke(*options))
     folder = run.run().parent / "03-gan"
     done = json.loads((folder / "done.json").read_text())
     assert done["steps"] == 4
-    assert done["ended_early"] == {"rule": "chroma_law", "planned_steps": 8}
+    assert done["ended_early"] == {"rule": "artefact_area", "planned_steps": 8}
     chosen = folder / "snapshots" / "step=000002.safetensors"
     whole = (folder / "handover.safetensors").read_bytes()
     assert whole == chosen.read_bytes()
@@ -77,7 +77,7 @@ def test_a_run_that_its_rule_ends_hands_on_the_snapshot_that_the_rule_names(smok
     with pytest.raises(KeyboardInterrupt):
         again.run()
     monkeypatch.undo()
-    monkeypatch.setitem(inflection.RULES, "chroma_law", second)
+    monkeypatch.setitem(inflection.RULES, "artefact_area", second)
     assert (folder / "last.ckpt").exists()
     schedule.Schedule(smoke(*options)).run()
     assert (folder / "handover.safetensors").read_bytes() == whole

@@ -70,7 +70,7 @@ MORE_MISTAKES = [
         ),
         (
             ["schedule.stages.gan.handover=inflection", "schedule.stages.gan.inflection=null"],
-            r"gan.handover=inflection needs a rule \(schedule.stages.gan.inflection.rule=chroma_law",
+            r"gan.handover=inflection needs a rule \(schedule.stages.gan.inflection.rule=artefact_area",
         ),
         (
             ["schedule.stages.gan.inflection.rule=duality_gap"],
