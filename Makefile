@@ -12,7 +12,7 @@ test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --dist loadfile  # a process a core
 
 test-slow: $(INSTALLED)
-	$(VENV)/bin/python -m pytest -m slow
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m slow -n auto --dist worksteal  # some tests take a minute
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
