@@ -22,7 +22,7 @@ Stopped, it goes on; runs that are not finished are left out.
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -282,7 +282,10 @@ def main() -> None:
         raise SystemExit(f"{len(found)} finished runs in {arguments.runs}; train them with inflection_runs.py first")
     frame = regrets(found)
     table = summary(frame)
-    names = [one.run.name for one in found]
+    # A long run begins as the short one of its settings: both on one side.
+    settings = [*dict.fromkeys(replace(one.run, steps=SHORT) for one in found)]
+    sides = [settings.index(replace(one.run, steps=SHORT)) % 2 for one in found]
+    by_half = [[one.run.name for one, side in zip(found, sides, strict=True) if side == half] for half in (0, 1)]
     seeds = sorted({one.run.seed for one in found})
     by_seed = [[one.run.name for one in found if one.run.seed == seed] for seed in seeds]
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -291,7 +294,7 @@ def main() -> None:
     judged.to_csv(arguments.out / "curves.csv", index=False)
     draw_regrets(frame, judged, [*table.index.drop("oracle")], NEAR, arguments.out / "regrets.png")
     text = f"{len(found)} runs\n\n{_markdown(table)}\n"
-    text += on_others(frame, [names[0::2], names[1::2]], "Chosen on the other half (every second run)")
+    text += on_others(frame, by_half, "Chosen on the other half (every second setting)")
     text += on_others(frame, by_seed, "Chosen on the other seeds")
     steps = frame.pivot(index="run", columns="rule", values="step").astype("Int64")
     text += f"Steps chosen:\n\n{_markdown(steps.dropna(axis=1, how='all'))}"
