@@ -14,9 +14,10 @@ what the oracle of one half scores by the first definition on the other, so it i
 
 Beside the rules stand the last snapshot, the best by kernel distance and by chroma distance on the panel, DeOldify's
 2.2 % of the data, the start itself, and a snapshot drawn at random (the mean over all). The rule with the smallest mean
-regret on some of the runs is reported on the others: on halves of the
-settings, and with the runs of one seed left out, as these share photos and the generator they began with. *With stray* is the regret by four judges, stray colour too; *artefact area*
-is the share of those 200 photos with colour contrast that the generator before the GAN did not give them.
+regret on some of the runs is reported on the others: on halves of the settings, and with the runs of one seed left out,
+as these share photos and the generator they began with. *With stray* is the regret by four judges, stray colour too;
+*artefact area* is the share of those 200 photos with colour contrast that the generator before the GAN did not give
+them.
 Stopped, it goes on; runs that are not finished are left out.
 """
 
